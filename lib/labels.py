@@ -1,0 +1,138 @@
+"""The one identity of a label: name, label index, DICOM segment number, code and colour.
+
+Three numbers are easily confused. `index` is the voxel value in carina's label maps and the network's output
+channel. `segment_number` is DICOM's: 1, 2, 3… without gaps within one SEG object, so it depends on which labels an
+object holds and is never stored here. A client's value (Slicer, a NIfTI file from elsewhere) is whatever its
+`labels.json` says; `LabelSet.remap` brings it to ours by name, never by order.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from .errors import ConfigurationError, LabelError
+
+BACKGROUND_INDEX = 0
+
+
+@dataclass(frozen=True)
+class Code:
+    """A coded concept (PS3.3 §8): value, coding scheme designator and meaning."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """One structure.
+
+    Attributes:
+        name: Field-standard name in snake case, such as `lung_upper_lobe_left`.
+        index: Voxel value and network channel, 1 or more; 0 is the background.
+        category: Segmented property category code (PS3.3 C.8.20.2, CID 7150).
+        type: Segmented property type code.
+        modifier: Laterality or other type modifier, if the type needs one.
+        colour: sRGB, each 0–255.
+    """
+
+    name: str
+    index: int
+    category: Code
+    type: Code
+    modifier: Code | None = None
+    colour: tuple[int, int, int] = (128, 174, 128)
+
+
+class LabelSet:
+    """An ordered, validated set of labels with contiguous indices 1…N.
+
+    Raises:
+        ConfigurationError: If names repeat or the indices are not exactly 1…N.
+    """
+
+    def __init__(self, labels: Iterable[Label]) -> None:
+        self._labels = tuple(sorted(labels, key=lambda label: label.index))
+        self._by_name = {label.name: label for label in self._labels}
+        if len(self._by_name) != len(self._labels):
+            raise ConfigurationError("Label names must be unique within a task. Rename the duplicates.")
+        indices = [label.index for label in self._labels]
+        if indices != list(range(1, len(indices) + 1)):
+            raise ConfigurationError(f"Label indices must be 1…{len(indices)} without gaps, got {indices}.")
+
+    def __iter__(self) -> Iterator[Label]:
+        return iter(self._labels)
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LabelSet) and self._labels == other._labels
+
+    def __hash__(self) -> int:
+        return hash(self._labels)
+
+    def __repr__(self) -> str:
+        return f"LabelSet({', '.join(self.names)})"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names in the order of their indices."""
+        return tuple(label.name for label in self._labels)
+
+    @property
+    def indices(self) -> dict[str, int]:
+        """Name → label index, the form MONAI Label clients expect."""
+        return {label.name: label.index for label in self._labels}
+
+    def named(self, name: str) -> Label:
+        """The label called `name`.
+
+        Raises:
+            LabelError: If there is none; the message says what was probably meant.
+        """
+        label = self._by_name.get(name)
+        if label is None:
+            raise LabelError(f"Label '{name}' is not part of this task.{did_you_mean(name, self.names)}")
+        return label
+
+    def at(self, index: int) -> Label:
+        """The label with voxel value `index`.
+
+        Raises:
+            LabelError: If no label has it.
+        """
+        if not 1 <= index <= len(self._labels):
+            raise LabelError(f"Label index must lie in 1…{len(self._labels)}, got {index}.")
+        return self._labels[index - 1]
+
+    def remap(self, values: Mapping[str, int]) -> dict[int, int]:
+        """Map a foreign numbering to ours, by name.
+
+        Args:
+            values: Name → voxel value, as in a `labels.json`. Names that are not ours are left out.
+
+        Returns:
+            Foreign voxel value → our label index.
+
+        Raises:
+            LabelError: If two names share one value.
+        """
+        if len(set(values.values())) != len(values):
+            raise LabelError("Each label name must have its own voxel value. Check labels.json for repeats.")
+        return {value: self._by_name[name].index for name, value in values.items() if name in self._by_name}
+
+
+def did_you_mean(name: str, known: Iterable[str], *, shown: int = 8) -> str:
+    """A sentence for an error message: the closest known names, then some of what there is."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    hint = f" Did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
+    listed = ", ".join(names[:shown]) + (f", … ({len(names)} in all)" if len(names) > shown else "")
+    return f"{hint} Available: {listed or 'none'}."

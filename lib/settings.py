@@ -1,0 +1,85 @@
+"""Settings: where state lives and how the server is reached, from the environment, frozen once read."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import platformdirs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One installation's settings. Every path lies under `home`.
+
+    Attributes:
+        home: `CARINA_HOME`, else the platform's user data folder.
+        host: Address the server binds to; loopback unless told otherwise.
+        port: Port of the server; 0 picks a free one.
+        cache_limit_gib: Size limit of the image cache.
+        upload_limit_mib: Largest accepted upload, compressed.
+        unpacked_limit_mib: Largest accepted archive, unpacked.
+        pacs_timeout_s: Per request to the PACS.
+        inference_queue: Requests that may wait before the server answers 429.
+    """
+
+    home: Path = field(default_factory=lambda: default_home())
+    host: str = "127.0.0.1"
+    port: int = 8000
+    cache_limit_gib: float = 20.0
+    upload_limit_mib: int = 2048
+    unpacked_limit_mib: int = 8192
+    pacs_timeout_s: float = 60.0
+    inference_queue: int = 32
+
+    @property
+    def models_dir(self) -> Path:
+        """`<task>/<version>/` with weights and metadata; users put public weights into `<task>/`."""
+        return self.home / "models"
+
+    @property
+    def cache_dir(self) -> Path:
+        """Images from the PACS; may be deleted at any time."""
+        return self.home / "cache"
+
+    @property
+    def annotations_dir(self) -> Path:
+        """Label files of every annotation version; never deleted by carina."""
+        return self.home / "annotations"
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL; `CARINA_DATABASE_URL`, else SQLite in `home`."""
+        return os.environ.get("CARINA_DATABASE_URL") or f"sqlite:///{self.home / 'carina.sqlite'}"
+
+    @property
+    def tracking_dir(self) -> Path:
+        """MLflow's local file store."""
+        return self.home / "mlruns"
+
+    @property
+    def jobs_dir(self) -> Path:
+        """`<job>/` with request, log and events."""
+        return self.home / "jobs"
+
+    @property
+    def logs_dir(self) -> Path:
+        """Server logs."""
+        return self.home / "logs"
+
+    @property
+    def orthanc_dir(self) -> Path:
+        """Data, configuration and password of the Orthanc that carina starts itself."""
+        return self.home / "orthanc"
+
+    @property
+    def sessions_dir(self) -> Path:
+        """Images of MONAI Label sessions that are in no PACS."""
+        return self.home / "sessions"
+
+
+def default_home() -> Path:
+    """`CARINA_HOME`, else the platform's user data folder."""
+    override = os.environ.get("CARINA_HOME")
+    return Path(override).expanduser() if override else Path(platformdirs.user_data_dir("carina", appauthor=False))

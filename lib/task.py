@@ -1,0 +1,166 @@
+"""TaskSpec: everything a task declares, as frozen data that needs no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .errors import ConfigurationError
+from .labels import LabelSet
+
+Spacing = tuple[float, float, float]
+Voxels = tuple[int, int, int]
+Kind = Literal["segmentation"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """Clip to `[lower, upper]` and scale linearly to `[-1, 1]`.
+
+    Attributes:
+        lower: Intensity (HU for CT) that becomes -1.
+        upper: Intensity that becomes +1.
+    """
+
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZScoreThenRange:
+    """Z-score over the non-zero voxels, then scale the whole volume's minimum and maximum to `[-1, 1]`.
+
+    The statistics are those of the resampled volume before any crop, as in MONAI's public
+    wholeBody_ct_segmentation bundle (`NormalizeIntensityd(nonzero=True)`, `ScaleIntensityd(-1, 1)`).
+    """
+
+
+Intensity = Window | ZScoreThenRange
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSpec:
+    """A network by its registered name, and the keyword arguments its factory takes besides channels."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerOptions:
+    """Defaults of a training; every field can be overridden per request by its name.
+
+    Attributes:
+        max_epochs: Upper limit; early stop may end sooner.
+        steps_per_epoch: Optimiser steps between two validations.
+        batch_size: Patches per step.
+        patch_voxels: Patch size at the task's spacing.
+        learning_rate: Peak of the schedule.
+        weight_decay: AdamW's.
+        patience_epochs: Validations without improvement before stopping.
+        validation_fraction: Share of the patients used to choose the best epoch.
+        holdout_fraction: Share of the patients kept frozen for the promotion gate.
+        gate_margin: A label's mean Dice on the holdout may fall by at most this much.
+        seed: Of sampling, augmentation and initialisation.
+    """
+
+    max_epochs: int = 50
+    steps_per_epoch: int = 50
+    batch_size: int = 2
+    patch_voxels: Voxels = (96, 96, 96)
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-5
+    patience_epochs: int = 10
+    validation_fraction: float = 0.15
+    holdout_fraction: float = 0.15
+    gate_margin: float = 0.01
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicWeights:
+    """Weights somebody else published, loaded when a user puts the file into the task's model folder.
+
+    Attributes:
+        file_name: As published, such as `model.pt`.
+        source: Where a person finds it; never fetched by carina.
+        licence: SPDX identifier or the licence's name.
+        sha256: Expected hash, None where the publisher gives none.
+        state_key: Key of the state dict inside the checkpoint; None when the file is the state dict itself.
+    """
+
+    file_name: str
+    source: str
+    licence: str
+    sha256: str | None = None
+    state_key: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec:
+    """All that a task declares. One per file in `lib/configs/`, or per `carina.tasks` entry point.
+
+    Attributes:
+        name: Unique, snake case; what users type.
+        kind: The code that runs it (`lib/infers/<kind>.py`, `lib/trainers/<kind>.py`).
+        description: One sentence for a person choosing a task.
+        modality: DICOM modalities it is meant for, such as `("CT",)`.
+        dimension: 2 or 3.
+        labels: The structures.
+        spacing_mm: Working spacing in the RAS-closest axis order; None keeps the image's own.
+        intensity: How intensities reach the network.
+        body_threshold: Voxels above it are body; the input is cropped to their bounding box. None: no crop.
+        roi_voxels: Sliding-window size at the working spacing.
+        overlap: Share of a window that overlaps the next, 0 ≤ overlap < 1.
+        network: Which network.
+        trainer: Training defaults.
+        weights: Public weights that fit.
+        config: String options that Slicer shows as editable fields, sent back with each request.
+    """
+
+    name: str
+    kind: Kind
+    description: str
+    modality: tuple[str, ...]
+    dimension: Literal[2, 3]
+    labels: LabelSet
+    spacing_mm: Spacing | None
+    intensity: Intensity
+    network: NetworkSpec
+    body_threshold: float | None = None
+    roi_voxels: Voxels = (96, 96, 96)
+    overlap: float = 0.25
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
+    weights: tuple[PublicWeights, ...] = ()
+    config: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise ConfigurationError(f"A task name must be an identifier, got {self.name!r}.")
+        if not 0 <= self.overlap < 1:
+            raise ConfigurationError(f"Overlap of task '{self.name}' must lie in [0, 1), got {self.overlap}.")
+        if self.spacing_mm is not None and min(self.spacing_mm) <= 0:
+            raise ConfigurationError(f"Spacing of task '{self.name}' must be positive, got {self.spacing_mm}.")
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the network's output: every label and the background."""
+        return len(self.labels) + 1
+
+    def fingerprint(self) -> str:
+        """SHA-256 over what decides the meaning of a checkpoint: labels, network, spacing, intensity.
+
+        Two specs with one fingerprint can exchange weights; trainer options and texts do not count.
+        """
+        decisive = {
+            "labels": self.labels.indices,
+            "network": [self.network.name, dict(self.network.arguments)],
+            "spacing_mm": self.spacing_mm,
+            "intensity": [type(self.intensity).__name__, dataclasses.asdict(self.intensity)],
+            "dimension": self.dimension,
+        }
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=list).encode()).hexdigest()
