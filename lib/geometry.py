@@ -178,7 +178,7 @@ def resample_label(label: Volume, *, grid: Grid) -> Volume:
     array = _axis_aligned(label.array, matrix, grid.shape)
     if array is None:
         array = ndimage.affine_transform(
-            label.array, matrix[:3, :3], matrix[:3, 3], grid.shape, order=0, mode="constant", cval=0
+            label.array, matrix[:3, :3], matrix[:3, 3], grid.shape, order=0, mode="grid-constant", cval=0
         )
     if label.array.any() and not array.any():
         raise GeometryError(

@@ -1,0 +1,1 @@
+"""What annotators made: immutable label versions, their deliveries to the PACS, patient splits, notes on images."""

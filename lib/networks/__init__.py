@@ -1,0 +1,1 @@
+"""Network architectures, one per file; `factory` finds and builds them by name."""

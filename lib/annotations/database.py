@@ -1,0 +1,151 @@
+"""The one database of an installation: engine, transactions and the base of every table.
+
+SQLite by default, in WAL mode with `synchronous=FULL`, so a committed row survives a power cut; any other SQLAlchemy
+URL works too. Engine and sessions may be used from any thread; one process per write at a time is enough for SQLite,
+which waits up to `BUSY_TIMEOUT_S` for the other writers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import DateTime, Engine, create_engine, event
+from sqlalchemy.engine import Connection, Dialect, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.pool import NullPool
+from sqlalchemy.types import TypeDecorator
+
+from ..errors import CarinaError, ConfigurationError, StorageError
+
+BUSY_TIMEOUT_S = 30.0
+
+
+class Base(DeclarativeBase):
+    """Base of every table carina keeps."""
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time: aware UTC in Python, naive UTC in the database."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store as naive UTC."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        """Load as aware UTC."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Database:
+    """Opens short transactions on one SQLAlchemy URL.
+
+    Args:
+        url: Any SQLAlchemy URL of a database that outlives the process.
+
+    Raises:
+        ConfigurationError: If the URL names SQLite in memory, or no installed driver fits.
+        StorageError: If SQLite's folder cannot be made.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = _engine(url)
+
+    def create_tables(self) -> None:
+        """Make the tables that are not there yet; safe to call from several processes at once.
+
+        Raises:
+            StorageError: If the database cannot be written.
+        """
+        with _translated("create its tables"), self._engine.begin() as connection:
+            Base.metadata.create_all(connection)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session on one consistent snapshot; nothing is written."""
+        with _translated("be read"), Session(self._engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A session committed at the end of the block, or rolled back when it raises.
+
+        On SQLite the write lock is taken at the start, so what is read inside cannot change before the commit.
+
+        Raises:
+            StorageError: If the database cannot be written, with the block's changes undone.
+        """
+        with _translated("be written"), Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @property
+    def _writer(self) -> Engine:
+        return self._engine.execution_options(carina_writes=True)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+
+def utc_now() -> datetime:
+    """The present, aware and in UTC."""
+    return datetime.now(UTC)
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() != "sqlite":
+            return create_engine(parsed, pool_pre_ping=True, pool_size=8, max_overflow=56)
+    except (ArgumentError, ImportError) as error:
+        raise ConfigurationError("CARINA_DATABASE_URL must be an SQLAlchemy URL whose driver is installed.") from error
+    if not parsed.database or parsed.database == ":memory:" or "mode=memory" in parsed.database:
+        raise ConfigurationError(
+            "A database must live on disk, got SQLite in memory. Set CARINA_DATABASE_URL to a file."
+        )
+    try:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"The database folder must be writable, got {error.strerror}. Check CARINA_HOME.") from error
+    # A connection per transaction: opening SQLite costs well under a millisecond, and none is left to a forked child.
+    engine = create_engine(parsed, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_S})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are begun below, not guessed from the statement
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A deferred transaction that reads and then writes fails at once when another writer came between;
+    # IMMEDIATE waits for its turn instead.
+    writes = connection.get_execution_options().get("carina_writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (CarinaError, IntegrityError):
+        raise
+    except DBAPIError as error:
+        raise StorageError(
+            f"The database must {what}, got {type(error.orig).__name__}. "
+            f"Check its disk space, permissions and that it is running."
+        ) from error

@@ -1,0 +1,204 @@
+"""Deliveries: what is still to be brought to the PACS, under which UIDs, and how that went."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Literal, cast
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from ..errors import UnknownLabelError
+from .database import Database, utc_now
+from .tables import DeliveryRow
+
+DeliveryState = Literal["pending", "delivered", "failed", "called_off"]
+# `failed` waits for a person (`retry_failed`); a delivery that may still succeed by itself stays `pending`.
+# A version withdrawn while it was under way is in the PACS all the same, so `called_off` may become `delivered`.
+TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType(
+    {
+        "pending": frozenset({"pending", "delivered", "failed", "called_off"}),
+        "failed": frozenset({"pending", "called_off"}),
+        "called_off": frozenset({"delivered"}),
+        "delivered": frozenset(),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """The way of one annotation into the PACS.
+
+    Attributes:
+        annotation_id: What is delivered.
+        sop_instance_uid: Fixed at submit, so a repeated delivery is the same object.
+        series_instance_uid: Fixed at submit.
+        state: Where it stands.
+        attempts: Tries so far.
+        last_error: Why the last try failed, in words.
+        next_try: Not before then, UTC.
+        delivered_at: UTC.
+    """
+
+    annotation_id: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    state: DeliveryState
+    attempts: int
+    last_error: str | None
+    next_try: datetime
+    delivered_at: datetime | None
+
+
+class DeliveryTable:
+    """Reads and advances deliveries; any number of threads and processes may use it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, session: Session, annotation_id: str) -> None:
+        """Plan a delivery within the transaction that stores the annotation."""
+        session.add(
+            DeliveryRow(
+                annotation_id=annotation_id,
+                sop_instance_uid=_new_uid(),
+                series_instance_uid=_new_uid(),
+                state="pending",
+                attempts=0,
+                next_try=utc_now(),
+            )
+        )
+
+    def call_off(self, session: Session, annotation_id: str) -> None:
+        """Within the transaction that withdraws an annotation: do not deliver it any more."""
+        row = session.get(DeliveryRow, annotation_id)
+        if row is not None:
+            _advance(row, "called_off")
+
+    def get(self, annotation_id: str) -> Delivery:
+        """The delivery of one annotation.
+
+        Raises:
+            UnknownLabelError: If none was planned.
+        """
+        with self._database.reading() as session:
+            return _delivery(_found(session, annotation_id))
+
+    def due(self, now: datetime, *, limit: int = 16) -> list[Delivery]:
+        """Pending deliveries whose time has come, those waiting longest first."""
+        query = (
+            select(DeliveryRow)
+            .where(DeliveryRow.state == "pending", DeliveryRow.next_try <= now)
+            .order_by(DeliveryRow.next_try)
+            .limit(limit)
+        )
+        with self._database.reading() as session:
+            return [_delivery(row) for row in session.scalars(query)]
+
+    def next_due(self) -> datetime | None:
+        """When the next pending delivery is to be tried; None when nothing is pending."""
+        with self._database.reading() as session:
+            return session.scalar(select(func.min(DeliveryRow.next_try)).where(DeliveryRow.state == "pending"))
+
+    def mark_delivered(self, annotation_id: str) -> None:
+        """It is in the PACS."""
+        with self._database.writing() as session:
+            row = _found(session, annotation_id)
+            if _advance(row, "delivered"):
+                row.attempts += 1
+                row.last_error = None
+                row.delivered_at = utc_now()
+
+    def mark_retry(self, annotation_id: str, *, error: str, after_s: float) -> None:
+        """It did not work this time."""
+        with self._database.writing() as session:
+            row = _found(session, annotation_id)
+            if _advance(row, "pending"):
+                row.attempts += 1
+                row.last_error = error
+                row.next_try = utc_now() + timedelta(seconds=after_s)
+
+    def mark_failed(self, annotation_id: str, *, error: str) -> None:
+        """It cannot work until a person changes something."""
+        with self._database.writing() as session:
+            row = _found(session, annotation_id)
+            if _advance(row, "failed"):
+                row.attempts += 1
+                row.last_error = error
+
+    def retry_failed(self) -> int:
+        """Try again what had been given up.
+
+        Returns:
+            How many deliveries that concerns.
+        """
+        return self._try_now("failed")
+
+    def retry_pending(self) -> int:
+        """Try at once what waits for its back-off.
+
+        Returns:
+            How many deliveries that concerns.
+        """
+        return self._try_now("pending")
+
+    def _try_now(self, state: DeliveryState) -> int:
+        with self._database.writing() as session:
+            rows = session.scalars(select(DeliveryRow).where(DeliveryRow.state == state).with_for_update()).all()
+            for row in rows:
+                _advance(row, "pending")
+                row.next_try = utc_now()
+            return len(rows)
+
+    def counts(self) -> dict[str, int]:
+        """State → deliveries in it; every state is named."""
+        with self._database.reading() as session:
+            found = session.execute(select(DeliveryRow.state, func.count()).group_by(DeliveryRow.state)).all()
+        return dict.fromkeys(TRANSITIONS, 0) | {row[0]: row[1] for row in found}
+
+    def last_error(self) -> str | None:
+        """What went wrong with the delivery that has failed most often, if any has not arrived."""
+        query = (
+            select(DeliveryRow.last_error)
+            .where(DeliveryRow.state.in_(("failed", "pending")), DeliveryRow.last_error.is_not(None))
+            .order_by(DeliveryRow.attempts.desc())
+            .limit(1)
+        )
+        with self._database.reading() as session:
+            return session.scalar(query)
+
+
+def _new_uid() -> str:
+    return f"2.25.{uuid.uuid4().int}"  # a UUID as a UID, PS3.5 B.2
+
+
+def _found(session: Session, annotation_id: str) -> DeliveryRow:
+    row = session.get(DeliveryRow, annotation_id, with_for_update=True)
+    if row is None:
+        raise UnknownLabelError(f"Annotation '{annotation_id[:64]}' must have a delivery, got none planned.")
+    return row
+
+
+def _advance(row: DeliveryRow, state: DeliveryState) -> bool:
+    """Change the state if the table allows it; a delivery settled meanwhile is left as it is."""
+    if state not in TRANSITIONS[cast(DeliveryState, row.state)]:
+        return False
+    row.state = state
+    return True
+
+
+def _delivery(row: DeliveryRow) -> Delivery:
+    return Delivery(
+        annotation_id=row.annotation_id,
+        sop_instance_uid=row.sop_instance_uid,
+        series_instance_uid=row.series_instance_uid,
+        state=cast(DeliveryState, row.state),
+        attempts=row.attempts,
+        last_error=row.last_error,
+        next_try=row.next_try,
+        delivered_at=row.delivered_at,
+    )

@@ -1,0 +1,334 @@
+"""The home of annotators' work: immutable versions, committed before anything else happens to them.
+
+A submit writes the label file (flushed, hashed), then commits one transaction with the version and its delivery to
+the PACS. Whatever dies in between leaves either the whole version or a file nobody was told about, which
+`sweep` sets aside. Any number of threads and processes may use one store; there are no locks but the database's.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Select, exists, or_, select
+from sqlalchemy.orm import Session
+
+from ..errors import CarinaError, InvalidInputError, UnknownLabelError
+from ..geometry import Volume
+from ..settings import Settings
+from .annotation import ORIGINS, Annotation, Origin, from_row, safe
+from .database import Database, utc_now
+from .deliveries import DeliveryTable
+from .files import LabelFiles
+from .patients import PatientKeys, load_patient_keys
+from .splits import SplitTable
+from .tables import AnnotationRow, ImageInfoRow, LabelInfoRow, WithdrawalRow
+from .voxel_values import LARGEST_VALUE, check_values, recode
+
+logger = logging.getLogger(__name__)
+
+# Counting what changed means reading the parent: about a second per 100 million voxels.
+_COUNTED_VOXELS = 60_000_000
+_SWEEP_AGE_S = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swept:
+    """What a crash had left behind: half files deleted, whole files without a row set aside."""
+
+    deleted: int
+    set_aside: tuple[Path, ...]
+
+
+class AnnotationStore:
+    """Every label version of an installation. Open one with `open_annotations`.
+
+    Args:
+        database: Where rows go; its tables must be there.
+        files: Where voxels go.
+        patients: Turns patient ids into keys.
+    """
+
+    def __init__(self, database: Database, *, files: LabelFiles, patients: PatientKeys) -> None:
+        self.database = database
+        self.files = files
+        self.patients = patients
+        self.deliveries = DeliveryTable(database)
+        self.splits = SplitTable(database)
+
+    def submit(
+        self,
+        image_id: str,
+        label: Volume,
+        *,
+        names: Mapping[str, int],
+        tag: str = "final",
+        task: str | None = None,
+        user: str | None = None,
+        model_version: str | None = None,
+        patient_id: str | None = None,
+        origin: Origin = "manual",
+        deliver: bool = True,
+    ) -> Annotation:
+        """Store a new version; when this returns it survives a power cut.
+
+        Validation of names and grids against the image is `submit.submit_label`'s.
+
+        Args:
+            image_id: Id in the image store.
+            label: `(X, Y, Z)` uint8 or uint16 voxel values.
+            names: Label name → voxel value in `label`; every non-zero value has one name.
+            tag: `original`, `final` or another safe name.
+            task: Task it was made for.
+            user: Who submits.
+            model_version: Version of the model the draft came from.
+            patient_id: Kept as a pseudonym only.
+            origin: How it was made.
+            deliver: Whether the PACS is to have it as well.
+
+        Raises:
+            UnsafeIdError: If the image id or the tag could leave its folder.
+            InvalidInputError: If the origin is not one of DICOM's.
+            LabelError: If the array is not uint8 or uint16, or names and values do not fit.
+            StorageError: If the disk is full or the database cannot be written; then nothing is stored.
+        """
+        safe(image_id, what="An image id")
+        safe(tag, what="A tag")
+        if origin not in ORIGINS:
+            raise InvalidInputError(f"An origin must be one of {', '.join(ORIGINS)}, got {origin!r}.")
+        check_values(label, names)
+        parent = self._latest(image_id, task)
+        annotation_id = uuid.uuid4().hex
+        changed = self._changes(parent, label, names)
+        file_name, sha256 = self.files.write(image_id, annotation_id, label)
+        row = AnnotationRow(
+            id=annotation_id,
+            image_id=image_id,
+            task=task,
+            tag=tag,
+            author=user,
+            parent=parent.id if parent else None,
+            model_version=model_version,
+            origin=origin,
+            created=utc_now(),
+            sha256=sha256,
+            file_name=file_name,
+            names=dict(names),
+            grid={"shape": list(label.grid.shape), "affine_ras": label.grid.affine_ras.tolist()},
+            voxels_changed=changed,
+            patient_key=self.patients.key(patient_id, image_id=image_id),
+        )
+        try:
+            with self.database.writing() as session:
+                session.add(row)
+                session.flush()
+                if deliver:
+                    self.deliveries.add(session, annotation_id)
+        except BaseException:
+            if self._certainly_absent(annotation_id):
+                self.files.discard(file_name)
+            raise
+        return from_row(row, withdrawn=False)
+
+    def get(self, annotation_id: str) -> Annotation:
+        """One version, withdrawn or not.
+
+        Raises:
+            UnknownLabelError: If there is none.
+        """
+        with self.database.reading() as session:
+            row = _row(session, annotation_id)
+            return from_row(row, withdrawn=session.get(WithdrawalRow, row.id) is not None)
+
+    def latest(self, image_id: str, *, tag: str = "final", task: str | None = None) -> Annotation:
+        """The newest version of an image that was not withdrawn.
+
+        Args:
+            image_id: Id in the image store.
+            tag: Which sort.
+            task: Only versions made for this task; None takes any.
+
+        Raises:
+            UnknownLabelError: If there is none.
+        """
+        query = _in_use().where(AnnotationRow.image_id == image_id, AnnotationRow.tag == tag)
+        if task is not None:
+            query = query.where(AnnotationRow.task == task)
+        found = self._first(query)
+        if found is None:
+            raise UnknownLabelError(f"Image '{image_id[:64]}' must have a label tagged '{tag[:64]}', got none stored.")
+        return found
+
+    def versions(self, image_id: str) -> list[Annotation]:
+        """All versions of an image, oldest first, withdrawn ones included and marked."""
+        with self.database.reading() as session:
+            withdrawn = AnnotationRow.id.in_(select(WithdrawalRow.annotation_id))
+            query = select(AnnotationRow, withdrawn).where(AnnotationRow.image_id == image_id)
+            rows = session.execute(query.order_by(AnnotationRow.sequence)).all()
+            return [from_row(row, withdrawn=bool(out)) for row, out in rows]
+
+    def labelled(self, tag: str = "final") -> list[Annotation]:
+        """Every version with a tag that was not withdrawn, oldest first."""
+        query = _in_use().where(AnnotationRow.tag == tag).order_by(AnnotationRow.sequence)
+        with self.database.reading() as session:
+            return [from_row(row, withdrawn=False) for row in session.scalars(query)]
+
+    def labelled_images(self, tag: str = "final") -> list[str]:
+        """Ids of the images that have a version with a tag, in alphabetical order."""
+        query = _in_use().where(AnnotationRow.tag == tag).with_only_columns(AnnotationRow.image_id).distinct()
+        with self.database.reading() as session:
+            return sorted(session.scalars(query))
+
+    def label_path(self, annotation: Annotation) -> Path:
+        """The label file (`.nii.gz`).
+
+        Raises:
+            StorageError: If it is gone.
+        """
+        return self.files.path(annotation.file_name)
+
+    def read(self, annotation: Annotation) -> tuple[Volume, dict[str, int]]:
+        """Voxels, and label name → voxel value.
+
+        Raises:
+            StorageError: If the file is gone or was changed.
+        """
+        volume = self.files.read(annotation.file_name, sha256=annotation.sha256, grid=annotation.grid)
+        return volume, dict(annotation.names)
+
+    def withdraw(self, annotation_id: str, *, user: str | None = None, reason: str = "") -> None:
+        """Take a version out of use; row and file stay, and the one before it counts again. Twice does no harm.
+
+        A delivery that has not happened yet is called off.
+
+        Raises:
+            UnknownLabelError: If there is no such version.
+        """
+        with self.database.writing() as session:
+            row = _row(session, annotation_id)
+            if session.get(WithdrawalRow, row.id) is None:
+                session.add(WithdrawalRow(annotation_id=row.id, author=user, reason=reason, created=utc_now()))
+                self.deliveries.call_off(session, row.id)
+
+    def image_info(self, image_id: str) -> dict[str, Any]:
+        """Free notes on an image; empty when there are none."""
+        with self.database.reading() as session:
+            row = session.get(ImageInfoRow, image_id)
+            return dict(row.info) if row else {}
+
+    def update_image_info(self, image_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge notes into those on an image, atomically.
+
+        Raises:
+            UnsafeIdError: If the id is not safe.
+        """
+        return self._update_info(ImageInfoRow, safe(image_id, what="An image id"), changes)
+
+    def label_info(self, annotation_id: str) -> dict[str, Any]:
+        """Free notes on a version; empty when there are none."""
+        with self.database.reading() as session:
+            row = session.get(LabelInfoRow, annotation_id)
+            return dict(row.info) if row else {}
+
+    def update_label_info(self, annotation_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge notes into those on a version, atomically; the version itself does not change.
+
+        Raises:
+            UnknownLabelError: If there is no such version.
+        """
+        return self._update_info(LabelInfoRow, self.get(annotation_id).id, changes)
+
+    def sweep(self, *, older_than_s: float = _SWEEP_AGE_S) -> Swept:
+        """Tidy up after crashes: delete half-written files, set aside whole ones that no row names.
+
+        Nothing that was acknowledged is touched. Younger files may belong to a submit that is under way.
+        """
+        parts = list(self.files.unfinished(older_than_s=older_than_s))
+        for part in parts:
+            part.unlink(missing_ok=True)
+        complete = list(self.files.complete(older_than_s=older_than_s))
+        with self.database.reading() as session:
+            known = set(session.scalars(select(AnnotationRow.file_name)))
+        orphans = [path for path in complete if path.relative_to(self.files.folder).as_posix() not in known]
+        aside = tuple(self.files.set_aside(path) for path in orphans)
+        if parts or aside:
+            logger.warning("Swept %d half-written and set aside %d unacknowledged label files.", len(parts), len(aside))
+        return Swept(deleted=len(parts), set_aside=aside)
+
+    def close(self) -> None:
+        """Give the database connections back."""
+        self.database.close()
+
+    def _latest(self, image_id: str, task: str | None) -> Annotation | None:
+        query = _in_use().where(AnnotationRow.image_id == image_id)
+        if task is not None:
+            query = query.where(or_(AnnotationRow.task == task, AnnotationRow.task.is_(None)))
+        return self._first(query)
+
+    def _first(self, query: Select[tuple[AnnotationRow]]) -> Annotation | None:
+        with self.database.reading() as session:
+            row = session.scalars(query.order_by(AnnotationRow.sequence.desc()).limit(1)).first()
+            return None if row is None else from_row(row, withdrawn=False)
+
+    def _changes(self, parent: Annotation | None, label: Volume, names: Mapping[str, int]) -> int | None:
+        """Voxels whose label, by name, differs from the parent's; None when not counted."""
+        if parent is None or label.array.size > _COUNTED_VOXELS or not parent.grid.matches(label.grid):
+            return None
+        try:
+            before, _ = self.read(parent)
+        except (CarinaError, OSError, EOFError) as error:
+            logger.warning("Annotation %s cannot be compared with a new version: %s", parent.id, error)
+            return None
+        renumbered = recode(before.array, parent.names, names, other=LARGEST_VALUE + 1)
+        return int(np.count_nonzero(renumbered != label.array))
+
+    def _certainly_absent(self, annotation_id: str) -> bool:
+        """Whether a failed commit left no row; unsure means no, because the file may be somebody's work."""
+        try:
+            self.get(annotation_id)
+        except UnknownLabelError:
+            return True
+        except CarinaError:
+            return False
+        return False
+
+    def _update_info(
+        self, table: type[ImageInfoRow] | type[LabelInfoRow], subject: str, changes: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        with self.database.writing() as session:
+            row = session.get(table, subject, with_for_update=True)
+            if row is None:
+                row = table(subject=subject, info={}, updated=utc_now())
+                session.add(row)
+            row.info = {**row.info, **changes}
+            row.updated = utc_now()
+            return dict(row.info)
+
+
+def open_annotations(settings: Settings) -> AnnotationStore:
+    """The store of an installation, made on first use.
+
+    Raises:
+        ConfigurationError: If `<home>/patient.key` is not the one the database was written with.
+        StorageError: If `home` is not writable.
+    """
+    database = Database(settings.database_url)
+    database.create_tables()
+    patients = load_patient_keys(settings.home / "patient.key", database=database)
+    return AnnotationStore(database, files=LabelFiles(settings.annotations_dir), patients=patients)
+
+
+def _in_use() -> Select[tuple[AnnotationRow]]:
+    return select(AnnotationRow).where(~exists().where(WithdrawalRow.annotation_id == AnnotationRow.id))
+
+
+def _row(session: Session, annotation_id: str) -> AnnotationRow:
+    row = session.scalars(select(AnnotationRow).where(AnnotationRow.id == annotation_id)).first()
+    if row is None:
+        raise UnknownLabelError(f"Annotation '{annotation_id[:64]}' must be stored, got no version of that id.")
+    return row

@@ -1,0 +1,116 @@
+"""The edge where a client's label becomes an annotation: names and grids are checked, voxels brought to the image."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+from ..errors import LabelError
+from ..geometry import Grid, Volume, resample_label
+from ..labels import did_you_mean
+from ..structures import STRUCTURES
+from ..task import TaskSpec
+from .annotation import Annotation, Origin, safe
+from .store import AnnotationStore
+from .voxel_values import check_names, present_values, recode, unsigned
+
+_BACKGROUND = "background"
+
+
+def submit_label(
+    store: AnnotationStore,
+    *,
+    image_id: str,
+    image: Grid,
+    label: Volume,
+    client_names: Mapping[str, int] | None = None,
+    spec: TaskSpec | None = None,
+    tag: str = "final",
+    user: str | None = None,
+    model_version: str | None = None,
+    patient_id: str | None = None,
+    origin: Origin = "manual",
+    deliver: bool = True,
+) -> Annotation:
+    """Check a label from outside and store it on its image's grid; nothing is stored when anything is wrong.
+
+    Args:
+        store: Where it goes.
+        image_id: Id in the image store.
+        image: The image's grid; the stored label lies exactly on it.
+        label: `(X, Y, Z)` whole numbers of any type, on any grid that overlaps; voxel values are kept as sent.
+        client_names: Label name → voxel value. A name at 0 is the background. Names without voxels say
+            "looked for, not there"; unknown ones among those are left out.
+        spec: The task; its label indices count when the client sends no names.
+        tag: `original`, `final` or another safe name.
+        user: Who submits.
+        model_version: Version of the model the draft came from.
+        patient_id: Kept as a pseudonym only.
+        origin: How it was made.
+        deliver: Whether the PACS is to have it as well.
+
+    Raises:
+        UnsafeIdError: If the image id or the tag could leave its folder.
+        LabelError: If a voxel value has no name, a name is unknown, or two names share a value.
+        GeometryError: If no labelled voxel falls onto the image.
+        StorageError: If it cannot be stored.
+    """
+    safe(image_id, what="An image id")
+    safe(tag, what="A tag")
+    given = Volume(unsigned(label.array), label.grid)
+    names = _checked_names(given, client_names, spec)
+    return store.submit(
+        image_id,
+        resample_label(given, grid=image),
+        names=names,
+        tag=tag,
+        task=spec.name if spec else None,
+        user=user,
+        model_version=model_version,
+        patient_id=patient_id,
+        origin=origin,
+        deliver=deliver,
+    )
+
+
+def for_task(store: AnnotationStore, annotation: Annotation, spec: TaskSpec) -> Volume:
+    """A stored label in a task's label indices, by name; names that are not the task's become background.
+
+    Returns:
+        `(X, Y, Z)` uint8, or uint16 for more than 255 labels.
+
+    Raises:
+        StorageError: If the label file is gone or was changed.
+    """
+    stored, names = store.read(annotation)
+    array = recode(stored.array, names, spec.labels.indices)
+    return Volume(array.astype(np.uint8) if len(spec.labels) <= np.iinfo(np.uint8).max else array, stored.grid)
+
+
+def _checked_names(label: Volume, client_names: Mapping[str, int] | None, spec: TaskSpec | None) -> dict[str, int]:
+    present = present_values(label.array)
+    if client_names is None:
+        names = spec.labels.indices if spec else {}
+    else:
+        names = {name: value for name, value in client_names.items() if value != 0 and name.lower() != _BACKGROUND}
+    check_names(names)
+    _refuse_unnamed(present, names)
+    known: Collection[str] = {*STRUCTURES, *(spec.labels.names if spec else ())}
+    for name, value in names.items():
+        if name not in known and value in present:
+            raise LabelError(
+                f"Label '{name[:64]}' must be one of the task's or of the catalogue's structures, got neither."
+                f"{did_you_mean(name, known)} Rename it and submit again."
+            )
+    return {name: value for name, value in names.items() if name in known}
+
+
+def _refuse_unnamed(present: set[int], names: Mapping[str, int]) -> None:
+    unnamed = sorted(present - set(names.values()))
+    if unnamed:
+        shown = ", ".join(str(value) for value in unnamed[:12]) + (", …" if len(unnamed) > 12 else "")
+        raise LabelError(
+            f"Every voxel value of a label must have a name, got {shown} without one. "
+            f"Send the names as label_info, or choose the task the label was made for."
+        )

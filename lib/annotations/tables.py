@@ -1,0 +1,130 @@
+"""Tables of the annotation store. What an annotator made is only ever added to."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import DDL, JSON, BigInteger, Connection, ForeignKey, Index, Integer, String, Text, event
+from sqlalchemy.orm import Mapped, Mapper, mapped_column
+
+from ..errors import ConflictError
+from .database import Base, UtcDateTime
+
+# SQLite numbers rows by itself only for a column of type INTEGER.
+_Counter = BigInteger().with_variant(Integer, "sqlite")
+
+
+class AnnotationRow(Base):
+    """One immutable version of one image's labels; its voxels are in a file.
+
+    `sequence` orders the versions: clocks may stand still or go back.
+    """
+
+    __tablename__ = "annotations"
+    __table_args__ = (Index("annotations_by_image", "image_id", "tag", "sequence"), {"sqlite_autoincrement": True})
+
+    sequence: Mapped[int] = mapped_column(_Counter, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(32), unique=True)
+    image_id: Mapped[str] = mapped_column(String(128))
+    task: Mapped[str | None] = mapped_column(String(128))
+    tag: Mapped[str] = mapped_column(String(128))
+    author: Mapped[str | None] = mapped_column(String(256))
+    parent: Mapped[str | None] = mapped_column(ForeignKey("annotations.id"))
+    model_version: Mapped[str | None] = mapped_column(String(128))
+    origin: Mapped[str] = mapped_column(String(16))
+    created: Mapped[datetime] = mapped_column(UtcDateTime)
+    sha256: Mapped[str] = mapped_column(String(64))
+    file_name: Mapped[str] = mapped_column(String(300))
+    names: Mapped[dict[str, int]] = mapped_column(JSON)
+    grid: Mapped[dict[str, Any]] = mapped_column(JSON)
+    voxels_changed: Mapped[int | None] = mapped_column(BigInteger)
+    patient_key: Mapped[str] = mapped_column(String(64), index=True)
+
+
+class WithdrawalRow(Base):
+    """Takes an annotation out of use; the annotation and its file stay."""
+
+    __tablename__ = "withdrawals"
+
+    annotation_id: Mapped[str] = mapped_column(ForeignKey("annotations.id"), primary_key=True)
+    author: Mapped[str | None] = mapped_column(String(256))
+    reason: Mapped[str] = mapped_column(Text, default="")
+    created: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class DeliveryRow(Base):
+    """The way of one annotation into the PACS, with the UIDs it will have there."""
+
+    __tablename__ = "deliveries"
+
+    annotation_id: Mapped[str] = mapped_column(ForeignKey("annotations.id"), primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)
+    series_instance_uid: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    attempts: Mapped[int] = mapped_column(default=0)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    next_try: Mapped[datetime] = mapped_column(UtcDateTime)
+    delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class ImageInfoRow(Base):
+    """Free notes on an image: when a strategy handed it out, what a client wrote."""
+
+    __tablename__ = "image_info"
+
+    subject: Mapped[str] = mapped_column(String(128), primary_key=True)
+    info: Mapped[dict[str, Any]] = mapped_column(JSON)
+    updated: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class LabelInfoRow(Base):
+    """Free notes on an annotation; the annotation itself does not change."""
+
+    __tablename__ = "label_info"
+
+    subject: Mapped[str] = mapped_column(ForeignKey("annotations.id"), primary_key=True)
+    info: Mapped[dict[str, Any]] = mapped_column(JSON)
+    updated: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class SplitRow(Base):
+    """The part of a task's data that a patient belongs to, for ever."""
+
+    __tablename__ = "splits"
+
+    task: Mapped[str] = mapped_column(String(128), primary_key=True)
+    patient_key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    split: Mapped[str] = mapped_column(String(16))
+
+
+class FactRow(Base):
+    """A fact about this database, written once, such as the fingerprint of its patient key."""
+
+    __tablename__ = "facts"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
+
+
+_APPEND_ONLY = (AnnotationRow, WithdrawalRow, SplitRow, FactRow)
+
+
+def _refuse_change(_mapper: Mapper[Any], _connection: Connection, row: Base) -> None:
+    raise ConflictError(f"A row of '{row.__tablename__}' must stay as it was written. Add a new one instead.")
+
+
+for _table in _APPEND_ONLY:
+    event.listen(_table, "before_update", _refuse_change)
+    event.listen(_table, "before_delete", _refuse_change)
+    for _action in ("UPDATE", "DELETE"):
+        # Holds against hand-written SQL too; other databases use their own grants.
+        event.listen(
+            _table.__table__,
+            "after_create",
+            DDL(
+                f"CREATE TRIGGER IF NOT EXISTS {_table.__tablename__}_no_{_action.lower()} "
+                f"BEFORE {_action} ON {_table.__tablename__} "
+                f"BEGIN SELECT RAISE(ABORT, '{_table.__tablename__} is append-only'); END"
+            ).execute_if(dialect="sqlite"),
+        )

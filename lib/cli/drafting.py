@@ -1,0 +1,103 @@
+"""Drafting without a server: the network of a model version, and images from wherever they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..datastores.ids import check_id
+from ..errors import InvalidInputError, NoModelError
+from ..geometry import Volume
+from ..images import read_volume, split_suffix
+from ..models.store import ModelStore
+from ..models.version import ModelVersion
+from ..settings import Settings
+from ..task import TaskSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..dicom.series import Series
+    from .output import Report
+
+
+@dataclass(frozen=True)
+class Drafter:
+    """One version of one task, ready to draft.
+
+    Attributes:
+        spec: The task.
+        version: Whose weights the network has.
+        network: In evaluation mode.
+        device: As `infers.sliding_window.predict` takes it.
+        overlap: Of the windows; None for the task's.
+    """
+
+    spec: TaskSpec
+    version: ModelVersion
+    network: nn.Module
+    device: str = "auto"
+    overlap: float | None = None
+
+    def __call__(self, image: Volume, report: Report = lambda fraction, phrase: None) -> Volume:
+        """The label map of one image, on its grid."""
+        from ..infers.sliding_window import predict
+        from ..preprocessing import prepare
+
+        prepared = prepare(image, self.spec)
+        return predict(
+            self.network, prepared, spec=self.spec, device=self.device, overlap=self.overlap, progress=report
+        )
+
+
+def load_drafter(
+    spec: TaskSpec, *, version: str | None = None, device: str = "auto", overlap: float | None = None
+) -> Drafter:
+    """Load a version; without a name the served one, or public weights a user put into the model folder.
+
+    Raises:
+        NoModelError: If the task has no model.
+        UnknownModelError: If there is no such version.
+        InvalidInputError: If overlap or device makes no sense.
+    """
+    from ..infers.sliding_window import resolve_device
+    from ..networks.factory import build_network
+
+    if overlap is not None and not 0 <= overlap < 1:
+        raise InvalidInputError(f"Option --overlap must lie in [0, 1), got {overlap}.")
+    resolve_device(device)
+    models = ModelStore(Settings().models_dir)
+    found = models.get(spec.name, version) if version else models.served(spec.name) or models.import_public(spec)
+    if found is None:
+        raise NoModelError(
+            f"Task '{spec.name}' must have a model, got none in {models.folder(spec.name)}. "
+            f"Train one with `carina train {spec.name} --images DIR --labels DIR`."
+        )
+    network = build_network(spec)
+    models.load_into(network, found, spec=spec)
+    return Drafter(spec, found, network.eval(), device, overlap)
+
+
+def read_any(image: str, *, store_url: str | None, user: str | None) -> tuple[Volume, Series | None]:
+    """Read a file, a DICOM folder, or an image of the datastore by its id.
+
+    Raises:
+        InvalidInputError: If the text is neither a path nor an id.
+        CarinaError: As the readers and the store do.
+    """
+    path = Path(image)
+    if path.exists():
+        if path.is_file() and split_suffix(path.name)[1]:
+            return read_volume(path), None
+        from ..dicom.series import read_series
+
+        series = read_series(path)
+        return series.volume, series
+    if "/" in image or split_suffix(image)[1]:
+        raise InvalidInputError(f"'{image}' must be a file, a DICOM folder or an image id, but there is no such file.")
+    from ..datastores.port import read_image
+    from .stores import image_store
+
+    with image_store(Settings(), store_url, user=user) as store:
+        return read_image(store, check_id(image))

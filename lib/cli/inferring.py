@@ -1,0 +1,108 @@
+"""`carina infer`: one draft into a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import InvalidInputError
+from ..registry import find_tasks
+from .options import DeviceOption, JsonOption, StoreOption, TaskArgument, UserOption
+from .output import command
+
+if TYPE_CHECKING:
+    from ..dicom.series import Series
+    from ..geometry import Volume
+    from ..models.version import ModelVersion
+    from ..task import TaskSpec
+
+_PICTURE, _SEG = ".png", ".dcm"
+_LABEL_MAPS = (".nii.gz", ".nii", ".nrrd")
+
+
+def infer(
+    task: TaskArgument,
+    image: Annotated[
+        str, typer.Option("--image", metavar="IMAGE", help="Series UID, DICOM folder, NIfTI, NRRD or PNG.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="FILE", help=".nii.gz: label map; .dcm: DICOM SEG; .png: picture with overlay."),
+    ],
+    device: DeviceOption = "auto",
+    overlap: Annotated[
+        float | None, typer.Option("--overlap", metavar="0…1", help="Of the windows; default: the task's.")
+    ] = None,
+    model_version: Annotated[
+        str | None, typer.Option("--version", metavar="VERSION", help="Such as v2; default: the served one.")
+    ] = None,
+    store: StoreOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draft one image and write the result.
+
+    Examples: [bold]carina infer thorax_ct --image study/ --out draft.dcm[/],
+    [bold]carina infer thorax_ct --image 1.2.840.1 --out draft.nii.gz[/],
+    [bold]carina infer thorax_ct --image ct.nii.gz --out look.png[/]
+    """
+    with command(as_json=as_json) as output:
+        spec = find_tasks().get(task)
+        kind = _kind_of(out)
+        from .drafting import load_drafter, read_any
+
+        drafter = load_drafter(spec, version=model_version, device=device, overlap=overlap)
+        volume, series = read_any(image, store_url=store, user=user)
+        if kind == _SEG and series is None:
+            raise InvalidInputError(
+                f"A DICOM SEG must refer to a DICOM series, got '{image}'. Write {out.with_suffix('.nii.gz').name}."
+            )
+        with output.progress(f"Draft with {spec.name} {drafter.version.version}") as report:
+            label = drafter(volume, report)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if kind == _SEG and series is not None:
+            _write_seg(out, label, series, spec, drafter.version)
+        elif kind == _PICTURE:
+            from .overlay import write_overlay
+
+            write_overlay(out, volume, label, spec)
+        else:
+            from ..images import write_label
+
+            write_label(out, label)
+        volumes_ml = _volumes_ml(label, spec)
+        output.table(str(out), ["Label", "Volume (ml)"], [[name, f"{ml:.1f}"] for name, ml in volumes_ml.items()])
+        output.result(
+            {
+                "task": spec.name,
+                "model_version": drafter.version.version,
+                "out": str(out),
+                "volumes_ml": volumes_ml,
+            }
+        )
+
+
+def _kind_of(out: Path) -> str:
+    name = out.name.lower()
+    for suffix in (_PICTURE, _SEG, *_LABEL_MAPS):
+        if name.endswith(suffix):
+            return suffix
+    raise InvalidInputError(f"Option --out must end in .nii.gz, .nrrd, .dcm or .png, got '{out.name}'.")
+
+
+def _write_seg(out: Path, label: Volume, series: Series, spec: TaskSpec, version: ModelVersion) -> None:
+    from ..dicom.seg import Provenance, write_seg
+
+    provenance = Provenance(
+        algorithm_type="AUTOMATIC", task=spec.name, model_version=version.version, model_sha256=version.sha256
+    )
+    write_seg(label, series, labels=spec.labels, provenance=provenance).save_as(out, enforce_file_format=True)
+
+
+def _volumes_ml(label: Volume, spec: TaskSpec) -> dict[str, Any]:
+    import numpy as np
+
+    counts = np.bincount(label.array.ravel(), minlength=spec.out_channels)
+    return {entry.name: round(float(counts[entry.index]) * label.grid.voxel_volume_ml, 3) for entry in spec.labels}

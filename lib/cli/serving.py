@@ -1,0 +1,84 @@
+"""`carina up`: the server, and Orthanc with it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..settings import Settings
+from .options import JsonOption, UserOption
+from .output import Output, command, write_json_line
+
+if TYPE_CHECKING:
+    from ..server.run import ServerAddress
+
+
+def up(
+    host: Annotated[str, typer.Option("--host", help="Address to bind; loopback keeps other machines out.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 picks a free one.")] = 8000,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store",
+            metavar="URL",
+            help="orthanc+http://host:8042, dicomweb+https://host/dicom-web, or a folder. "
+            "Default: an Orthanc that carina starts and stops itself.",
+        ),
+    ] = None,
+    user: UserOption = None,
+    home: Annotated[Path | None, typer.Option("--home", metavar="DIR", help="Instead of CARINA_HOME.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the server for 3D Slicer and OHIF until Ctrl-C.
+
+    Examples: [bold]carina up[/], [bold]carina up --store orthanc+http://pacs:8042 --user reader[/],
+    [bold]carina up --store ./images --port 8001[/]
+    """
+    with command(as_json=as_json) as output:
+        from ..server.run import serve
+        from .stores import credentials
+
+        settings = Settings(host=host, port=port)
+        if home is not None:
+            settings = dataclasses.replace(settings, home=home.resolve())
+        output.say("Starting; the first start takes some seconds …")
+        serve(
+            settings,
+            store,
+            credentials=credentials(user),
+            on_ready=lambda address: announce(output, settings, address),
+        )
+
+
+def announce(output: Output, settings: Settings, address: ServerAddress) -> None:
+    """Say where everything is and where to click; with `--json` the object comes now, because the server goes on."""
+    output.say(f"[bold green]carina is ready[/] at [bold]{address.url}[/]  (state in {settings.home})")
+    show_where_to_click(output, settings, address)
+    output.say("Stop with Ctrl-C.")
+    if output.as_json:
+        write_json_line(
+            {
+                "url": address.url,
+                "pid": address.pid,
+                "store": address.store,
+                "pacs_url": address.pacs_url,
+                "home": str(settings.home),
+            }
+        )
+
+
+def show_where_to_click(output: Output, settings: Settings, address: ServerAddress) -> None:
+    """Addresses, and what to do with them in each viewer."""
+    output.say(f"  3D Slicer  install the extension MONAILabel; in its module enter {address.url} as server, press ⟳,")
+    output.say("             then Next Sample → Run → correct in Segment Editor → Submit Label → Train")
+    output.say(f"  OHIF       {address.url}/ohif/")
+    output.say(f"  REST       {address.url}/docs")
+    if address.pacs_url:
+        output.say(f"  Orthanc    {address.pacs_url}/app/explorer.html  (user {address.pacs_user or 'none'},")
+        own = settings.orthanc_dir / "password"
+        output.say(f"             password in {own})" if own.is_file() else "             password as configured)")

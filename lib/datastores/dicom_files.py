@@ -1,0 +1,156 @@
+"""DICOM files from outside: found in a file, folder or zip, and sorted into series before anything is stored."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+
+from ..errors import DicomError, InvalidInputError, SeriesError
+from ..settings import Settings
+from .archive import ArchiveLimits, unpack_zip
+from .ids import check_id
+from .port import NON_IMAGE_MODALITIES, ImageStore
+
+_HEADER_TAGS = [
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SeriesInstanceUID",
+    "StudyInstanceUID",
+    "PatientID",
+    "Modality",
+    "SeriesDescription",
+    "BodyPartExamined",
+]
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class DicomSeriesFiles:
+    """The files of one series, and the header of its first.
+
+    Attributes:
+        header: A few identifying attributes.
+        files: In the order of their names.
+    """
+
+    header: Dataset
+    files: tuple[Path, ...]
+
+    @property
+    def series_instance_uid(self) -> str:
+        """The series' UID, checked to be a safe id."""
+        return check_id(str(self.header.SeriesInstanceUID), what="A SeriesInstanceUID")
+
+    @property
+    def is_image(self) -> bool:
+        """Whether a task could draft on it: not a SEG, SR, presentation state or the like."""
+        return str(self.header.get("Modality", "")) not in NON_IMAGE_MODALITIES
+
+
+def read_header(path: Path) -> Dataset | None:
+    """The identifying attributes of a DICOM file, None if it is no DICOM instance of a series."""
+    try:
+        header = dcmread(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS)
+    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, NotImplementedError, AttributeError):
+        return None
+    return header if header.get("SOPInstanceUID") and header.get("SeriesInstanceUID") else None
+
+
+def group_series(path: Path) -> list[DicomSeriesFiles]:
+    """Sort a DICOM file, or all DICOM files below a folder, into series; other files are passed over.
+
+    Raises:
+        DicomError: If there is no DICOM instance at all.
+        SeriesError: If one series has two files with one SOPInstanceUID.
+    """
+    candidates = [path] if path.is_file() else sorted(child for child in path.rglob("*") if child.is_file())
+    headers: dict[str, Dataset] = {}
+    files: dict[str, dict[str, Path]] = {}
+    for candidate in candidates:
+        header = read_header(candidate)
+        if header is None:
+            continue
+        series, instance = str(header.SeriesInstanceUID), str(header.SOPInstanceUID)
+        headers.setdefault(series, header)
+        if files.setdefault(series, {}).setdefault(instance, candidate) is not candidate:
+            raise SeriesError("A series must hold each instance once, got two files of one. Remove the duplicates.")
+    if not headers:
+        raise DicomError(f"{path.name} must be or hold DICOM instances, and none was found. Check what was exported.")
+    return [DicomSeriesFiles(header, tuple(files[series].values())) for series, header in headers.items()]
+
+
+@contextmanager
+def opened(path: Path, settings: Settings) -> Iterator[Path]:
+    """`path` itself, or, for a zip archive, a temporary folder with what it holds.
+
+    Raises:
+        InvalidInputError: If the path does not exist.
+        ArchiveError: If the archive is damaged or over the limits.
+    """
+    if not path.exists():
+        raise InvalidInputError(f"{path.name} must exist, and is not there. Check the path.")
+    if not (path.is_file() and path.suffix.lower() == ".zip"):
+        yield path
+        return
+    settings.cache_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="upload-", dir=settings.cache_dir) as folder:
+        limits = ArchiveLimits(total_bytes=settings.unpacked_limit_mib * _MIB)
+        unpack_zip(path, Path(folder), limits=limits)
+        yield Path(folder)
+
+
+def one_image_series(path: Path, *, image_id: str | None = None) -> DicomSeriesFiles:
+    """The only image series in `path`; objects that are no images (a SEG beside the CT) are left out.
+
+    Args:
+        path: A DICOM file or folder.
+        image_id: If given, what the series' UID must be.
+
+    Raises:
+        DicomError: If there is no image series.
+        InvalidInputError: If there are several, or the UID is another.
+    """
+    images = [series for series in group_series(path) if series.is_image]
+    if not images:
+        raise DicomError(f"{path.name} must hold an image series, and holds other DICOM objects only.")
+    if len(images) > 1:
+        raise InvalidInputError(f"One image at a time must be added, got {len(images)} series. Import them one by one.")
+    uid = images[0].series_instance_uid
+    if image_id is not None and uid != check_id(image_id):
+        raise InvalidInputError("The id of a DICOM image must be its SeriesInstanceUID. Leave the id out.")
+    return images[0]
+
+
+def import_images(store: ImageStore, path: Path, *, settings: Settings) -> list[str]:
+    """Add every image series found in a DICOM file, folder or zip.
+
+    Args:
+        store: Where to.
+        path: What to look through.
+        settings: Limits for archives, and where temporary files go.
+
+    Returns:
+        The images' ids, in the order found.
+
+    Raises:
+        DicomError: If there is no image series.
+        ArchiveError: If an archive is damaged or over the limits.
+    """
+    with opened(path, settings) as source:
+        images = [series for series in group_series(source) if series.is_image]
+        if not images:
+            raise DicomError(f"{path.name} must hold an image series, and holds other DICOM objects only.")
+        return [_add_linked(store, series) for series in images]
+
+
+def _add_linked(store: ImageStore, series: DicomSeriesFiles) -> str:
+    with tempfile.TemporaryDirectory(prefix="import-") as folder:
+        for number, file in enumerate(series.files):
+            (Path(folder) / f"{number:06d}.dcm").symlink_to(file.resolve())
+        return store.add_image(Path(folder))

@@ -1,0 +1,45 @@
+"""Ids from outside: what may name an image, and how a file's name becomes an id."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from ..errors import UnsafeIdError
+
+MAX_ID_LENGTH = 128
+_SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
+_FOREIGN = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def check_id(value: str, *, what: str = "An image id") -> str:
+    """Let an id through that can name a file and nothing else.
+
+    Args:
+        value: As it came from a client.
+        what: For the message.
+
+    Returns:
+        `value`, unchanged.
+
+    Raises:
+        UnsafeIdError: Unless it has 1–128 letters, digits, dots, underscores and hyphens, does not start with a dot
+            and holds no `..`.
+    """
+    if not _SAFE.fullmatch(value) or ".." in value:
+        shown = ascii(value[:40]) + ("…" if len(value) > 40 else "")
+        raise UnsafeIdError(
+            f"{what} must be 1–{MAX_ID_LENGTH} letters, digits, '.', '_' or '-' without '..', got {shown}. "
+            "Take it from the datastore's list."
+        )
+    return value
+
+
+def id_from_name(name: str) -> str:
+    """Turn a relative file name (without its suffix) into an id: separators and foreign characters become `_`.
+
+    Raises:
+        UnsafeIdError: If nothing usable is left.
+    """
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode("ascii")
+    return check_id(re.sub(r"\.{2,}", ".", _FOREIGN.sub("_", plain)).lstrip("."), what="A file name")

@@ -1,0 +1,94 @@
+"""Source headers as a derived object needs them: what is missing or malformed must not cost anyone a label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+from pydicom.uid import generate_uid
+from pydicom.valuerep import DA, TM
+
+from .instances import copy_header
+from .series import Series
+
+_REQUIRED_BUT_MAY_BE_EMPTY = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+)
+_PERSON_NAMES = ("PatientName", "ReferringPhysicianName")
+
+
+def _sex(value: str) -> str:
+    if value not in {"", "M", "F", "O"}:
+        raise ValueError(value)
+    return value
+
+
+_PARSERS: Mapping[str, Callable[[str], object]] = {
+    "PatientBirthDate": DA,
+    "PatientSex": _sex,
+    "StudyDate": DA,
+    "StudyTime": TM,
+}
+
+
+def source_headers(series: Series) -> list[Dataset]:
+    """Copies of a series' headers that highdicom accepts.
+
+    Attributes of type 2 that are absent become empty, and so do dates, times and sexes that are not what the standard
+    allows. Person names are empty here, since highdicom judges their form; `restore_person_names` puts the source's
+    own back. Slices that have a place but no frame of reference get one, the same on every call.
+    """
+    first = series.datasets[0]
+    placed = series.frame_order is not None or "ImagePositionPatient" in first
+    reference = first.get("FrameOfReferenceUID") or generate_uid(entropy_srcs=[series.series_instance_uid])
+    headers = []
+    for dataset in series.datasets:
+        header = copy_header(dataset)
+        for keyword in _REQUIRED_BUT_MAY_BE_EMPTY:
+            if keyword in _PERSON_NAMES or not _is_valid(header, keyword):
+                _replace(header, keyword, "")
+        if placed:
+            _replace(header, "FrameOfReferenceUID", reference)
+        headers.append(header)
+    return headers
+
+
+def restore_person_names(derived: Dataset, series: Series) -> None:
+    """Give a derived object the person names of its source, as they are."""
+    for keyword in _PERSON_NAMES:
+        setattr(derived, keyword, series.datasets[0].get(keyword) or "")
+
+
+def whole_number(header: Dataset, keyword: str) -> int:
+    """An integer attribute; 0 when it is absent or malformed."""
+    try:
+        return int(header.get(keyword) or 0)
+    except (TypeError, ValueError):
+        return 0
+
+
+def _replace(header: Dataset, keyword: str, value: str) -> None:
+    """Put a new element where the shared one was; setting the old one's value would change the source."""
+    tag = Tag(keyword)
+    header[tag] = DataElement(tag, dictionary_VR(tag), value)
+
+
+def _is_valid(header: Dataset, keyword: str) -> bool:
+    if keyword not in header:
+        return False
+    try:
+        _PARSERS.get(keyword, str)(str(header[keyword].value or ""))
+    except (TypeError, ValueError):
+        return False
+    return True

@@ -1,0 +1,158 @@
+"""Finding the image instances of one series among files, folders or datasets in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID, ParametricMapStorage, RTDoseStorage, SegmentationStorage, SurfaceSegmentationStorage
+
+from ..errors import DicomError, SeriesError
+
+LABEL_MAP_SEGMENTATION_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
+"""PS3.4 B.5; pydicom 3.0 has no name for it yet."""
+
+_DERIVED_OBJECTS = frozenset(
+    {
+        LABEL_MAP_SEGMENTATION_STORAGE,
+        ParametricMapStorage,
+        RTDoseStorage,
+        SegmentationStorage,
+        SurfaceSegmentationStorage,
+    }
+)
+_BULK_DATA = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+"""FloatPixelData, DoubleFloatPixelData, PixelData."""
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """One SOP instance: its header in memory, its pixels where they came from.
+
+    Attributes:
+        header: All attributes but the pixel data.
+        origin: The file, or the dataset the caller passed; never changed.
+    """
+
+    header: Dataset
+    origin: Path | Dataset
+
+    def load(self) -> Dataset:
+        """The instance with its pixel data; the caller drops it after decoding.
+
+        Raises:
+            DicomError: If the file cannot be read any more.
+        """
+        if isinstance(self.origin, Dataset):
+            return self.origin
+        try:
+            return pydicom.dcmread(self.origin)
+        except (InvalidDicomError, OSError, EOFError) as error:
+            raise DicomError(f"An instance must be readable, got {type(error).__name__}. Send it again.") from error
+
+
+def find_instances(
+    source: Path | Sequence[Path] | Sequence[Dataset], *, series_instance_uid: str | None = None
+) -> tuple[Instance, ...]:
+    """The image instances of exactly one series, in no particular order.
+
+    Args:
+        source: A file; a folder, searched with its subfolders; files; or datasets.
+        series_instance_uid: Which series, when `source` holds more than one.
+
+    Returns:
+        At least one instance. Files of a folder that are not DICOM, DICOMDIR files, and objects that are not images
+        (SEG, SR, RTSTRUCT, …) are left out.
+
+    Raises:
+        DicomError: If there is no DICOM image, or a file given by itself is not DICOM.
+        SeriesError: If there are several image series and none was chosen, the chosen one is absent, or one SOP
+            Instance UID occurs twice.
+    """
+    found = tuple(_read_headers(source))
+    images = [instance for instance in found if _is_image(instance.header)]
+    if not images:
+        raise DicomError(
+            f"A series must hold at least one DICOM image, got {len(found)} DICOM objects and no image among them. "
+            "Choose a folder with a CT, MR, CR or DX series."
+        )
+    chosen = _choose_series(images, series_instance_uid)
+    repeats = len(chosen) - len({str(instance.header.get("SOPInstanceUID")) for instance in chosen})
+    if repeats:
+        raise SeriesError(
+            f"Every instance of a series must be given once, got {repeats} duplicate SOP Instance UIDs among "
+            f"{len(chosen)} files. Remove the duplicates."
+        )
+    return chosen
+
+
+def copy_header(dataset: Dataset) -> Dataset:
+    """A dataset without pixel data whose elements can be replaced without changing the original.
+
+    Elements are shared and not parsed, so that a malformed one does no harm; replace them, never set their value.
+    """
+    header = Dataset()
+    tags = dataset.keys()
+    for tag in tags:
+        if tag not in _BULK_DATA:
+            header[tag] = dataset.get_item(tag)
+    return header
+
+
+def _read_headers(source: Path | Sequence[Path] | Sequence[Dataset]) -> Iterator[Instance]:
+    if isinstance(source, Path):
+        if source.is_dir():
+            for path in sorted(path for path in source.rglob("*") if path.is_file()):
+                header = _read_header(path)
+                if header is not None:
+                    yield Instance(header, path)
+            return
+        source = [source]
+    for item in source:
+        if isinstance(item, Dataset):
+            yield Instance(copy_header(item), item)
+            continue
+        header = _read_header(item)
+        if header is None:
+            raise DicomError("A file must be DICOM (PS3.10, with 'DICM' at byte 128), got something else. Check it.")
+        yield Instance(header, item)
+
+
+def _read_header(path: Path) -> Dataset | None:
+    """The header of a DICOM file, None when the file is not DICOM."""
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True)
+    except InvalidDicomError:
+        return None
+    except FileNotFoundError as error:
+        raise DicomError("A DICOM file must exist, got a path that does not. Check it.") from error
+    except (OSError, EOFError, ValueError, KeyError, NotImplementedError) as error:
+        raise DicomError(f"A DICOM file must be complete, got a damaged one ({type(error).__name__}).") from error
+
+
+def _is_image(header: Dataset) -> bool:
+    return (
+        "Rows" in header
+        and "Columns" in header
+        and "SOPInstanceUID" in header
+        and header.get("SOPClassUID") not in _DERIVED_OBJECTS
+    )
+
+
+def _choose_series(images: list[Instance], series_instance_uid: str | None) -> tuple[Instance, ...]:
+    counts = Counter(str(instance.header.get("SeriesInstanceUID", "")) for instance in images)
+    listed = ", ".join(f"{uid} ({count} instances)" for uid, count in sorted(counts.items()))
+    if series_instance_uid is None:
+        if len(counts) > 1:
+            raise SeriesError(
+                f"One series must be chosen, got {len(counts)}: {listed}. Pass series_instance_uid or one folder each."
+            )
+        return tuple(images)
+    if series_instance_uid not in counts:
+        raise SeriesError(f"The series must be among those given, got {series_instance_uid}. Available: {listed}.")
+    return tuple(image for image in images if image.header.get("SeriesInstanceUID") == series_instance_uid)

@@ -1,0 +1,171 @@
+"""Who or what made a segmentation, from which model and on what predecessor; how a SEG object says so.
+
+| fact | where it stands in the object |
+|---|---|
+| algorithm type | SegmentAlgorithmType of every segment |
+| task | SegmentAlgorithmName `carina <task>`, and ContentDescription, which manual objects have too |
+| model version, hash | SegmentationAlgorithmIdentificationSequence: AlgorithmVersion, AlgorithmParameters |
+| software version | SoftwareVersions |
+| user | ContentCreatorName |
+| predecessor | SourceImageSequence, purpose (121322, DCM); its series is in ReferencedSeriesSequence |
+
+PredecessorDocumentsSequence belongs to SR documents alone; a SEG is an image, and the instances an image was derived
+from stand in SourceImageSequence (General Reference Module, PS3.3 C.12.4) with a purpose of reference (CID 7202).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+import highdicom as hd
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as DicomSequence
+from pydicom.sr.codedict import codes
+from pydicom.uid import SegmentationStorage
+
+from .. import __version__
+from ..errors import DicomError
+from ..labels import Code
+from .codes import concept, first_code, same_concept
+
+AlgorithmType = Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]
+
+_ALGORITHM_PREFIX = "carina "
+_HASH_PARAMETER = "model_sha256"
+_DERIVED_FROM = Code("121322", "DCM", "Source image for image processing operation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where a label map comes from.
+
+    Attributes:
+        algorithm_type: AUTOMATIC for a draft, SEMIAUTOMATIC for a corrected draft, MANUAL for one drawn by hand.
+        task: Task name.
+        model_version: Version of the model that made the draft; None for MANUAL.
+        model_sha256: Hash of its weights.
+        user: Who edited it, or asked for it; becomes ContentCreatorName.
+
+    Raises:
+        DicomError: If the algorithm type is not one of the standard's.
+    """
+
+    algorithm_type: AlgorithmType
+    task: str
+    model_version: str | None = None
+    model_sha256: str | None = None
+    user: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.algorithm_type not in get_args(AlgorithmType):
+            raise DicomError(
+                f"An algorithm type must be one of {', '.join(get_args(AlgorithmType))}, got {self.algorithm_type!r}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegReference:
+    """A SEG object that another one was derived from."""
+
+    sop_instance_uid: str
+    series_instance_uid: str
+    sop_class_uid: str = str(SegmentationStorage)
+
+
+def algorithm_identification(provenance: Provenance) -> hd.AlgorithmIdentificationSequence | None:
+    """The algorithm for every segment's description; None for MANUAL."""
+    if provenance.algorithm_type == "MANUAL":
+        return None
+    return hd.AlgorithmIdentificationSequence(
+        name=(_ALGORITHM_PREFIX + provenance.task)[:64],
+        family=codes.DCM.ArtificialIntelligence,
+        version=(provenance.model_version or __version__)[:64],
+        source="carina",
+        parameters={_HASH_PARAMETER: provenance.model_sha256} if provenance.model_sha256 else None,
+    )
+
+
+def content_description(provenance: Provenance) -> str:
+    """ContentDescription, which names the task in every kind of object."""
+    return (_ALGORITHM_PREFIX + provenance.task)[:64]
+
+
+def content_creator(provenance: Provenance) -> str | None:
+    """ContentCreatorName: the user as a family name, unless it is a person name already (PS3.5 6.2.1)."""
+    if not provenance.user:
+        return None
+    name = provenance.user.replace("\\", " ").replace("=", " ")[:62]
+    return name if "^" in name else f"{name}^"
+
+
+def read_provenance(dataset: Dataset) -> Provenance:
+    """What a SEG object, ours or another's, says about its origin.
+
+    Args:
+        dataset: With at least one segment besides the background of a LABELMAP object.
+
+    Returns:
+        Missing facts are None, a missing task is empty; segments of several algorithm types make SEMIAUTOMATIC.
+    """
+    segments = [segment for segment in dataset.SegmentSequence if segment.SegmentNumber != 0]
+    types = {str(segment.get("SegmentAlgorithmType", "MANUAL")) for segment in segments}
+    known = types <= set(get_args(AlgorithmType))
+    algorithm_type = cast(AlgorithmType, types.pop()) if len(types) == 1 and known else "SEMIAUTOMATIC"
+    task = _task(str(dataset.get("ContentDescription") or ""))
+    version = sha256 = None
+    if segments and segments[0].get("SegmentationAlgorithmIdentificationSequence"):
+        algorithm = segments[0].SegmentationAlgorithmIdentificationSequence[0]
+        task = _task(str(algorithm.get("AlgorithmName", ""))) or task
+        version = str(algorithm.get("AlgorithmVersion", "")) or None
+        sha256 = _parameter(str(algorithm.get("AlgorithmParameters") or ""), _HASH_PARAMETER)
+    user = str(dataset.get("ContentCreatorName") or "").rstrip("^") or None
+    return Provenance(algorithm_type=algorithm_type, task=task, model_version=version, model_sha256=sha256, user=user)
+
+
+def add_predecessor(dataset: Dataset, predecessor: SegReference) -> None:
+    """State in `dataset`, a SEG object, what it was derived from."""
+    source = _reference(predecessor)
+    source.PurposeOfReferenceCodeSequence = DicomSequence([concept(_DERIVED_FROM)])
+    dataset.SourceImageSequence = DicomSequence([source])
+    series = Dataset()
+    series.SeriesInstanceUID = predecessor.series_instance_uid
+    series.ReferencedInstanceSequence = DicomSequence([_reference(predecessor)])
+    dataset.ReferencedSeriesSequence.append(series)
+
+
+def read_predecessor(dataset: Dataset) -> SegReference | None:
+    """The predecessor a SEG object states, or None."""
+    for item in dataset.get("SourceImageSequence") or ():
+        if not same_concept(first_code(item, "PurposeOfReferenceCodeSequence"), _DERIVED_FROM):
+            continue
+        uid = str(item.ReferencedSOPInstanceUID)
+        for series in dataset.get("ReferencedSeriesSequence") or ():
+            referenced = {str(instance.ReferencedSOPInstanceUID) for instance in series.ReferencedInstanceSequence}
+            if uid in referenced:
+                return SegReference(
+                    sop_instance_uid=uid,
+                    series_instance_uid=str(series.SeriesInstanceUID),
+                    sop_class_uid=str(item.ReferencedSOPClassUID),
+                )
+    return None
+
+
+def _reference(predecessor: SegReference) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = predecessor.sop_class_uid
+    item.ReferencedSOPInstanceUID = predecessor.sop_instance_uid
+    return item
+
+
+def _task(text: str) -> str:
+    return text.removeprefix(_ALGORITHM_PREFIX) if text.startswith(_ALGORITHM_PREFIX) else ""
+
+
+def _parameter(text: str, name: str) -> str | None:
+    """One value of AlgorithmParameters, written `name='value'` and separated by commas."""
+    for part in text.split(","):
+        key, _, value = part.strip().partition("=")
+        if key == name:
+            return value.strip("'\"")
+    return None

@@ -1,0 +1,17 @@
+"""Segmentations as DICOM SEG objects: the one place other parts import them from."""
+
+from __future__ import annotations
+
+from .provenance import AlgorithmType, Provenance, SegReference
+from .seg_reader import SegResult, read_seg
+from .seg_writer import SegmentationType, write_seg
+
+__all__ = [
+    "AlgorithmType",
+    "Provenance",
+    "SegReference",
+    "SegResult",
+    "SegmentationType",
+    "read_seg",
+    "write_seg",
+]

@@ -1,0 +1,186 @@
+"""Reading a DICOM SEG object, ours or another's, as a label map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import SegmentationStorage
+
+from ..errors import DicomError, GeometryError, LabelError
+from ..geometry import Affine, AnyArray, Grid, Volume, lps_to_ras, resample_label
+from ..labels import LabelSet
+from ..structures import STRUCTURES
+from .codes import recognise
+from .instances import LABEL_MAP_SEGMENTATION_STORAGE
+from .pixels import look_up
+from .provenance import Provenance, SegReference, read_predecessor, read_provenance
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SegResult:
+    """A segmentation read back.
+
+    Attributes:
+        label: `(X, Y, Z)` uint8 or uint16 values.
+        names: Name → value in `label`, for every described segment that was recognised; some may have no voxels.
+        unrecognised: SegmentLabels of segments that are none of the labels asked for; their voxels are left out.
+        provenance: What the object says of its origin.
+        predecessor: What it was derived from, if it says so.
+        sop_instance_uid: Of the SEG object.
+        series_instance_uid: Of the SEG object's series.
+        source_series_instance_uid: Of the images it belongs to; empty if it does not say.
+    """
+
+    label: Volume
+    names: Mapping[str, int]
+    unrecognised: tuple[str, ...]
+    provenance: Provenance
+    predecessor: SegReference | None
+    sop_instance_uid: str
+    series_instance_uid: str
+    source_series_instance_uid: str
+
+
+def read_seg(source: Path | Dataset, *, labels: LabelSet | None = None, grid: Grid | None = None) -> SegResult:
+    """Read a SEG object as a label map.
+
+    Segments are recognised by SegmentLabel when it is a known name whose codes agree, else by code and modifier;
+    never by segment number.
+
+    Args:
+        source: A file or a dataset.
+        labels: Gives the values; without it values are segment numbers, and names come from the catalogue or are the
+            object's own segment labels.
+        grid: The source series' grid. Without it the label map spans the slices that have frames, since a SEG object
+            does not say how many slices its source has beyond them.
+
+    Returns:
+        The label map with names and provenance.
+
+    Raises:
+        DicomError: If it is not a SEG object, its frames cannot be read, or its segments overlap, which a label map
+            cannot hold.
+        GeometryError: If its frames make no even grid, or none of its voxels falls onto `grid`.
+        LabelError: If two segments are the same label.
+    """
+    dataset = _open(source)
+    values, names, unrecognised = _values(dataset, labels)
+    label = _decode(dataset, values)
+    if grid is not None:
+        label = (
+            _on_radiograph(label, grid) if "FrameOfReferenceUID" not in dataset else resample_label(label, grid=grid)
+        )
+    series = dataset.get("ReferencedSeriesSequence")
+    return SegResult(
+        label=label,
+        names=names,
+        unrecognised=unrecognised,
+        provenance=read_provenance(dataset),
+        predecessor=read_predecessor(dataset),
+        sop_instance_uid=str(dataset.SOPInstanceUID),
+        series_instance_uid=str(dataset.SeriesInstanceUID),
+        source_series_instance_uid=str(series[0].SeriesInstanceUID) if series else "",
+    )
+
+
+def _open(source: Path | Dataset) -> Dataset:
+    if isinstance(source, Dataset):
+        dataset = source
+    else:
+        try:
+            dataset = pydicom.dcmread(source)
+        except (InvalidDicomError, OSError, EOFError) as error:
+            raise DicomError("A SEG file must be readable DICOM, got something else. Check it.") from error
+    sop_class = dataset.get("SOPClassUID", "none")
+    if sop_class not in (SegmentationStorage, LABEL_MAP_SEGMENTATION_STORAGE) or not dataset.get("SegmentSequence"):
+        raise DicomError(f"A segmentation must be a SEG object with segments, got SOP class {sop_class}.")
+    return dataset
+
+
+def _values(dataset: Dataset, labels: LabelSet | None) -> tuple[dict[int, int], dict[str, int], tuple[str, ...]]:
+    """Segment number → value, name → value, and what was not recognised."""
+    values: dict[int, int] = {}
+    names: dict[str, int] = {}
+    unrecognised: list[str] = []
+    by_name = {label.name: label for label in labels} if labels is not None else {}
+    for segment in dataset.SegmentSequence:
+        number = int(segment.SegmentNumber)
+        own_name = str(segment.get("SegmentLabel", "")).strip() or f"segment_{number}"
+        if number == 0:
+            continue
+        if labels is None:
+            structure = recognise(segment, STRUCTURES)
+            name, value = (structure.name if structure else own_name), number
+        else:
+            label = recognise(segment, by_name)
+            if label is None:
+                unrecognised.append(own_name)
+                continue
+            name, value = label.name, label.index
+        if name in names:
+            if labels is not None:
+                raise LabelError(f"Each label must be one segment, got two segments that are '{name}'. Merge them.")
+            name = f"{own_name}_{number}"
+        values[number], names[name] = value, value
+    return values, names, tuple(unrecognised)
+
+
+def _decode(dataset: Dataset, values: Mapping[int, int]) -> Volume:
+    """The object's own slices as a label map, with `values` for segment numbers and 0 for all others."""
+    try:
+        segmentation = hd.seg.Segmentation.from_dataset(dataset, copy=False)
+        if "FrameOfReferenceUID" in dataset:
+            volume = segmentation.get_volume(combine_segments=True, segment_numbers=list(values) or None)
+            array, affine_lps = volume.array, np.asarray(volume.affine)[:, [2, 1, 0, 3]]
+        else:
+            array, affine_lps = _single_frame(segmentation, values)
+    except RuntimeError as error:
+        if "overlap" in str(error):
+            raise DicomError(
+                "Segments must not overlap to become a label map, got some that do. Read them one by one."
+            ) from error
+        raise GeometryError(f"Frames of a SEG object must make an even grid, got otherwise: {error}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DicomError(f"A SEG object must be complete and valid, got otherwise: {error}") from error
+    lookup = np.zeros(max((*values, int(array.max(initial=0)))) + 1, dtype=_smallest_dtype(values))
+    for number, value in values.items():
+        lookup[number] = value
+    pixels = look_up(lookup, array).transpose(2, 1, 0)
+    return Volume(pixels, Grid(pixels.shape, lps_to_ras(affine_lps)))
+
+
+def _single_frame(segmentation: hd.seg.Segmentation, values: Mapping[int, int]) -> tuple[AnyArray, Affine]:
+    """A segmented radiograph `(1, Y, X)`; its grid in the patient is not known, so the affine is the identity."""
+    sources = segmentation.get_source_image_uids()
+    if len(sources) != 1:
+        raise GeometryError(
+            f"A segmentation without a frame of reference must belong to one image, got {len(sources)} images."
+        )
+    array = segmentation.get_pixels_by_source_instance(
+        [sources[0][2]],
+        segment_numbers=list(values) or None,
+        combine_segments=True,
+        ignore_spatial_locations=True,
+        assert_missing_frames_are_empty=True,
+    )
+    return array, np.eye(4)
+
+
+def _on_radiograph(label: Volume, grid: Grid) -> Volume:
+    if label.grid.shape != grid.shape:
+        raise GeometryError(
+            f"A segmented radiograph must have its image's size {grid.shape}, got {label.grid.shape}. "
+            "Check that both belong together."
+        )
+    return Volume(label.array, grid)
+
+
+def _smallest_dtype(values: Mapping[int, int]) -> type[np.uint8] | type[np.uint16]:
+    return np.uint8 if max(values.values(), default=0) < 256 else np.uint16

@@ -1,0 +1,371 @@
+"""Image files that are not DICOM: NIfTI, NRRD (also Slicer's `.seg.nrrd`), MHA, PNG and JPEG; written whole or not.
+
+A 2D picture has no place in a patient. It becomes an `(X, Y, 1)` volume of 1 mm pixels whose column index is `i`
+and whose row index is `j`, with the identity as `affine_lps`: seen as DICOM shows it, columns run to the patient's
+left and rows to the feet's side of the page.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import secrets
+import warnings
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk
+from nibabel.filebasedimages import ImageFileError
+from numpy.typing import NDArray
+from PIL import Image
+
+from .errors import InvalidInputError, LabelError, StorageError
+from .geometry import Affine, AnyArray, Grid, Volume, lps_to_ras
+
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
+ITK_SUFFIXES = (".seg.nrrd", ".nrrd", ".mha")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = NIFTI_SUFFIXES + ITK_SUFFIXES + PICTURE_SUFFIXES
+
+LabelArray = NDArray[np.uint8] | NDArray[np.uint16]
+_PICTURE_AFFINE_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_DAMAGED = (ImageFileError, OSError, EOFError, ValueError, RuntimeError, SyntaxError, zlib.error, OverflowError)
+
+
+def split_suffix(name: str) -> tuple[str, str]:
+    """Split a file name into stem and image suffix.
+
+    Returns:
+        Stem and suffix in lower case (`.nii.gz` and `.seg.nrrd` stay whole); the suffix is empty if the name is no
+        image's.
+    """
+    lower = name.lower()
+    for suffix in IMAGE_SUFFIXES:
+        if lower.endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)], suffix
+    return name, ""
+
+
+def read_volume(path: Path) -> Volume:
+    """Read an image file.
+
+    Args:
+        path: A file with one of `IMAGE_SUFFIXES`. Colour pictures become grey (ITU-R 601 luma).
+
+    Returns:
+        `(X, Y, Z)`: uint8, uint16 or int16 where the file holds integers in that range, else float32; rescaled
+        intensities where the header asks for it.
+
+    Raises:
+        InvalidInputError: If the file is missing, damaged, of an unknown sort, or not a 2D or 3D scalar image.
+        GeometryError: If its header gives no usable grid.
+    """
+    decoded = _decode(path, as_label=False)
+    if decoded.array.ndim != 3:
+        raise InvalidInputError(f"{path.name} must hold one value per voxel, got {decoded.array.shape[0]}.")
+    return Volume(_narrow(decoded.array), decoded.grid)
+
+
+def read_label(path: Path) -> tuple[Volume, dict[str, int] | None]:
+    """Read a label map and, where the file carries them, the names of its values.
+
+    Args:
+        path: A file with one of `IMAGE_SUFFIXES`. Palette pictures give their palette indices, 1-bit ones 0 and 1.
+
+    Returns:
+        `(X, Y, Z)` uint8, or uint16 if a value is above 255; and name → value from a `.seg.nrrd`, else None. The
+        layers of a `.seg.nrrd` are merged, and its segments then numbered 1…N in the file's order.
+
+    Raises:
+        InvalidInputError: As for `read_volume`.
+        LabelError: If a value is negative, fractional or above 65535, or if segments overlap or share a name.
+    """
+    decoded = _decode(path, as_label=True)
+    segments = _segments(decoded.metadata)
+    if len({segment.name for segment in segments}) != len(segments):
+        raise LabelError(f"Segments of {path.name} must have different names. Rename the duplicates in Slicer.")
+    if decoded.array.ndim == 4:
+        return _merge_layers(decoded, segments, path.name)
+    names = {segment.name: segment.value for segment in segments}
+    return Volume(as_label_array(decoded.array), decoded.grid), names or None
+
+
+def as_label_array(array: AnyArray) -> LabelArray:
+    """The same label values in the smallest of uint8 and uint16; uint8 and uint16 arrays pass as they are.
+
+    Raises:
+        LabelError: If a value is negative, fractional or above 65535.
+    """
+    if array.dtype in (np.uint8, np.uint16):
+        return array
+    if array.dtype.kind not in "biuf":
+        raise LabelError(f"A label map must hold whole numbers, got {array.dtype}.")
+    lowest, highest = (array.min(), array.max()) if array.size else (0, 0)
+    whole = array.dtype.kind != "f" or bool((array == np.rint(array)).all())
+    if not whole or not (lowest >= 0 and highest <= np.iinfo(np.uint16).max):
+        raise LabelError(
+            f"A label map must hold whole numbers in 0…65535, got {array.dtype} values in [{lowest}, {highest}]. "
+            "Check that the file is a label map and not an image."
+        )
+    return array.astype(np.uint8 if highest <= np.iinfo(np.uint8).max else np.uint16)
+
+
+def write_label(path: Path, label: Volume) -> None:
+    """Write a label map: the whole file appears, or none.
+
+    Args:
+        path: `.nii`, `.nii.gz`, `.nrrd`, `.mha` or, for one slice, `.png` (which keeps no affine).
+        label: `(X, Y, Z)` of an integer dtype with values in 0…65535; written as uint8 or uint16.
+
+    Raises:
+        LabelError: If the map is not of an integer dtype, or a value is out of range.
+        InvalidInputError: If the suffix is unknown, or a picture has more than one slice.
+        StorageError: If the disk is full or not writable.
+    """
+    if label.array.dtype.kind not in "bui":
+        raise LabelError(f"A label map must be of an integer dtype, got {label.array.dtype}. Round it first.")
+    _write(path, Volume(as_label_array(label.array), label.grid))
+
+
+def write_image(path: Path, image: Volume) -> None:
+    """Write an image: the whole file appears, or none.
+
+    Args:
+        path: `.nii`, `.nii.gz`, `.nrrd`, `.mha` or, for one slice of uint8 or uint16, `.png`.
+        image: `(X, Y, Z)`; 64-bit and half-precision numbers are written as float32.
+
+    Raises:
+        InvalidInputError: If the suffix is unknown, or the image does not fit a picture.
+        StorageError: If the disk is full or not writable.
+    """
+    array = image.array
+    if array.dtype.kind not in "biuf":
+        raise InvalidInputError(f"An image must hold real numbers, got {array.dtype}.")
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    elif array.dtype.itemsize == 8 or array.dtype == np.float16:
+        array = array.astype(np.float32)
+    _write(path, Volume(array, image.grid))
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, make it durable, and move it into place.
+
+    Safe between threads and processes: the last writer wins, readers see an old or a new file, never a part.
+
+    Args:
+        path: The final place; its folder is made.
+        write: Called once with the temporary path, which has the same suffix.
+
+    Raises:
+        StorageError: If the disk is full or not writable.
+    """
+    stem, suffix = split_suffix(path.name)
+    temporary = path.with_name(f".{stem[:80]}.{secrets.token_hex(6)}.part{suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        _sync(temporary)
+        temporary.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "the disk is full" if full else (error.strerror or "it is not writable")
+        raise StorageError(f"{path.name} must be written whole, but {reason}. Free or change the folder.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class _Decoded(NamedTuple):
+    """A file's voxels `(X, Y, Z)`, or `(layers, X, Y, Z)` of a `.seg.nrrd`, its affine and its text header."""
+
+    array: AnyArray
+    affine_ras: Affine
+    metadata: Mapping[str, str] = {}
+
+    @property
+    def grid(self) -> Grid:
+        x, y, z = self.array.shape[-3:]
+        return Grid((x, y, z), self.affine_ras)
+
+
+class _Segment(NamedTuple):
+    name: str
+    value: int
+    layer: int
+
+
+def _decode(path: Path, *, as_label: bool) -> _Decoded:
+    if not path.is_file():
+        raise InvalidInputError(f"Image file {path.name} must exist, and is not there. Check the path.")
+    suffix = split_suffix(path.name)[1]
+    try:
+        if suffix in NIFTI_SUFFIXES:
+            return _decode_nifti(path)
+        if suffix in ITK_SUFFIXES:
+            return _decode_itk(path)
+        if suffix in PICTURE_SUFFIXES:
+            return _decode_picture(path, as_label=as_label)
+    except _DAMAGED as error:
+        raise InvalidInputError(
+            f"{path.name} must be a readable {suffix} image; it is damaged or something else. Export it again."
+        ) from error
+    raise InvalidInputError(f"An image file must end in one of {', '.join(IMAGE_SUFFIXES)}, got {path.name}.")
+
+
+def _decode_nifti(path: Path) -> _Decoded:
+    image = nib.load(path)
+    array = np.asanyarray(image.dataobj)
+    if array.dtype.kind not in "biuf":
+        raise InvalidInputError(f"{path.name} must hold one real number per voxel, got {array.dtype}.")
+    return _Decoded(_three_axes(array, path.name), np.asarray(image.affine, dtype=np.float64))
+
+
+def _decode_itk(path: Path) -> _Decoded:
+    image = sitk.ReadImage(str(path))
+    array = sitk.GetArrayFromImage(image)
+    if image.GetDimension() not in (2, 3):
+        raise InvalidInputError(f"{path.name} must be 2D or 3D, got {image.GetDimension()} dimensions.")
+    layers = image.GetNumberOfComponentsPerPixel()
+    if layers > 1 and not path.name.lower().endswith(".seg.nrrd"):
+        raise InvalidInputError(f"{path.name} must hold one value per voxel, got {layers}.")
+    array = np.moveaxis(array, -1, 0).transpose(0, 3, 2, 1) if layers > 1 else _three_axes(array.T, path.name)
+    size = image.GetDimension()
+    affine_lps = np.eye(4)
+    directions = np.asarray(image.GetDirection()).reshape(size, size)
+    affine_lps[:size, :size] = directions * np.asarray(image.GetSpacing())
+    affine_lps[:size, 3] = image.GetOrigin()
+    metadata = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
+    return _Decoded(array, lps_to_ras(affine_lps), metadata)
+
+
+def _decode_picture(path: Path, *, as_label: bool) -> _Decoded:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(path) as picture:
+                array = _pixels(picture, as_label=as_label)
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise InvalidInputError(
+                f"{path.name} must have at most {Image.MAX_IMAGE_PIXELS:,} pixels. Scale it down first."
+            ) from error
+    return _Decoded(array.T[..., np.newaxis], _PICTURE_AFFINE_RAS)
+
+
+def _pixels(picture: Image.Image, *, as_label: bool) -> AnyArray:
+    """`(rows, columns)` grey values, or the palette indices of a label map."""
+    if picture.mode == "1":
+        return np.asarray(picture).astype(np.uint8)
+    if picture.mode == "L" or picture.mode.startswith(("I", "F")) or (as_label and picture.mode == "P"):
+        return np.asarray(picture)
+    if as_label:
+        raise InvalidInputError(f"A label picture must be grey or palette, got mode {picture.mode}.")
+    return np.asarray(picture.convert("L"))
+
+
+def _three_axes(array: AnyArray, name: str) -> AnyArray:
+    """Drop trailing axes of size one, and give a 2D image its third."""
+    shape = array.shape
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) not in (2, 3):
+        raise InvalidInputError(f"{name} must be a 2D or 3D image, got shape {array.shape}. Split it first.")
+    return array.reshape(shape if len(shape) == 3 else (*shape, 1))
+
+
+def _narrow(array: AnyArray) -> AnyArray:
+    """uint8, uint16 and int16 as they are, other integers as int16 if they fit, all else float32."""
+    if array.dtype in (np.uint8, np.uint16, np.int16):
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+    if array.dtype.kind in "bui":
+        limits = np.iinfo(np.int16)
+        if array.dtype.kind == "b" or (array.min() >= limits.min and array.max() <= limits.max):
+            return array.astype(np.int16)
+    return array.astype(np.float32, copy=False)
+
+
+def _segments(metadata: Mapping[str, str]) -> list[_Segment]:
+    """The segments that Slicer lists in a `.seg.nrrd` header (`Segment0_Name`, `Segment0_LabelValue`, …)."""
+    segments = []
+    for number in itertools.count():
+        prefix = f"Segment{number}_"
+        if f"{prefix}LabelValue" not in metadata:
+            return segments
+        name = metadata.get(f"{prefix}Name") or metadata.get(f"{prefix}ID") or f"Segment_{number + 1}"
+        try:
+            value, layer = int(metadata[f"{prefix}LabelValue"]), int(metadata.get(f"{prefix}Layer", "0"))
+        except ValueError as error:
+            raise LabelError(f"Segment '{name}' must have a whole label value and layer. Save it again.") from error
+        segments.append(_Segment(name, value, layer))
+    raise AssertionError
+
+
+def _merge_layers(decoded: _Decoded, segments: Sequence[_Segment], name: str) -> tuple[Volume, dict[str, int]]:
+    merged = np.zeros(decoded.grid.shape, dtype=np.uint8 if len(segments) <= 255 else np.uint16)
+    for number, segment in enumerate(segments, start=1):
+        if not 0 <= segment.layer < len(decoded.array):
+            raise LabelError(f"Segment '{segment.name}' of {name} must lie in one of its layers, got {segment.layer}.")
+        inside = decoded.array[segment.layer] == segment.value
+        taken = np.unique(merged[inside])
+        if taken.any():
+            other = segments[int(taken.max()) - 1].name
+            raise LabelError(
+                f"Segments of {name} must not overlap, but '{segment.name}' and '{other}' do. "
+                "Choose 'Overwrite other segments' in Slicer and correct them."
+            )
+        merged[inside] = number
+    return Volume(merged, decoded.grid), {segment.name: number for number, segment in enumerate(segments, start=1)}
+
+
+def _write(path: Path, volume: Volume) -> None:
+    suffix = split_suffix(path.name)[1]
+    if suffix in NIFTI_SUFFIXES:
+        write_atomically(path, lambda temporary: _encode_nifti(temporary, volume))
+    elif suffix in ITK_SUFFIXES:
+        write_atomically(path, lambda temporary: _encode_itk(temporary, volume))
+    elif suffix == ".png":
+        write_atomically(path, lambda temporary: _encode_png(temporary, volume))
+    else:
+        raise InvalidInputError(f"A written image must end in .nii, .nii.gz, .nrrd, .mha or .png, got {path.name}.")
+
+
+def _encode_nifti(path: Path, volume: Volume) -> None:
+    image = nib.Nifti1Image(volume.array, volume.grid.affine_ras)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(volume.grid.affine_ras, code="scanner")
+    image.set_qform(volume.grid.affine_ras, code="scanner")
+    nib.save(image, path)
+
+
+def _encode_itk(path: Path, volume: Volume) -> None:
+    image = sitk.GetImageFromArray(np.ascontiguousarray(volume.array.transpose()))
+    affine_lps = volume.grid.affine_lps
+    try:
+        image.SetSpacing(volume.grid.spacing_mm)
+        image.SetDirection((affine_lps[:3, :3] / volume.grid.spacing_mm).ravel().tolist())
+        image.SetOrigin(affine_lps[:3, 3].tolist())
+        sitk.WriteImage(image, str(path), useCompression=True)
+    except RuntimeError as error:
+        raise StorageError(f"{path.name} must be writable by ITK, and was refused. Check disk space.") from error
+
+
+def _encode_png(path: Path, volume: Volume) -> None:
+    array = volume.array
+    if array.shape[2] != 1 or array.dtype not in (np.uint8, np.uint16):
+        raise InvalidInputError(
+            f"A picture must be one slice of uint8 or uint16, got {array.shape} {array.dtype}. Write .nii.gz instead."
+        )
+    Image.fromarray(np.ascontiguousarray(array[:, :, 0].T)).save(path)

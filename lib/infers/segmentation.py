@@ -1,0 +1,292 @@
+"""Drafts a segmentation: as a pure function, and as the task that MONAI Label clients know."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+from torch import nn
+
+from ..datastores.port import ImageStore
+from ..errors import InvalidInputError, NoModelError
+from ..geometry import Volume
+from ..images import read_volume, split_suffix, write_label
+from ..models.store import ModelStore
+from ..models.version import ModelVersion
+from ..networks.factory import build_network
+from ..preprocessing import prepare
+from ..task import TaskSpec
+from .sliding_window import Cancelled, Progress, predict, resolve_device
+
+if TYPE_CHECKING:
+    from ..dicom.series import Series
+
+_NETWORK_FROM, _NETWORK_TO = 0.1, 0.95
+
+
+def segment(
+    image: Volume,
+    *,
+    spec: TaskSpec,
+    network: nn.Module,
+    device: str = "auto",
+    overlap: float | None = None,
+    progress: Progress | None = None,
+    cancelled: Cancelled | None = None,
+    timings: MutableMapping[str, float] | None = None,
+) -> Volume:
+    """Segment one image.
+
+    Args:
+        image: `(X, Y, Z)` intensities, any orientation and spacing.
+        spec: The task.
+        network: Its network with weights; moved to `device`.
+        device: As in `predict`.
+        overlap: Overrides the task's.
+        progress: Told the share of windows done.
+        cancelled: Asked between windows.
+        timings: Filled with the seconds of `prepare`, `network` and `finalise`.
+
+    Returns:
+        Label map on the image's grid exactly.
+
+    Raises:
+        CarinaError: As `preprocessing.prepare` and `predict` do.
+    """
+    timings = {} if timings is None else timings
+    with _timed(timings, "prepare"):
+        prepared = prepare(image, spec)
+    return predict(
+        network,
+        prepared,
+        spec=spec,
+        device=device,
+        overlap=overlap,
+        progress=progress,
+        cancelled=cancelled,
+        timings=timings,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """What one inference gives.
+
+    Attributes:
+        label: On the image's grid; uint8 or uint16 indices of the task's labels.
+        series: The DICOM series it belongs to, None for other files.
+        params: JSON for the client: `task`, `label_names`, `model_version`, `model_sha256`, `device`, `timings`.
+    """
+
+    label: Volume
+    series: Series | None
+    params: dict[str, Any]
+
+
+class SegmentationInfer(InferTask):
+    """One task's face to MONAI Label: answers `/info` and `/infer/<task>`.
+
+    Thread-safe: one lock per task lets one inference run at a time and guards the loaded network. A newly promoted
+    version is noticed at the next request: a fresh network is built and filled, then takes the old one's place.
+
+    Args:
+        spec: The task.
+        models: Where its versions are.
+        store: Where image ids are looked up; None if requests always name a local path.
+        device: Default of requests that name none.
+    """
+
+    def __init__(
+        self, spec: TaskSpec, models: ModelStore, store: ImageStore | None = None, *, device: str = "auto"
+    ) -> None:
+        super().__init__(
+            type=InferType.SEGMENTATION.value,
+            labels=spec.labels.indices,
+            dimension=spec.dimension,
+            description=spec.description,
+            config=dict(spec.config),
+        )
+        self.spec = spec
+        self._models = models
+        self._store = store
+        self._device = device
+        self._loaded: tuple[ModelVersion, nn.Module] | None = None
+        self._lock = threading.Lock()
+
+    def info(self) -> dict[str, Any]:
+        """What `/info` says of the task; with the version that is served, None before the first."""
+        served = self._models.served(self.spec.name)
+        state = f"model {served.version}" if served else "no model yet"
+        return {
+            **super().info(),
+            "description": f"{self.spec.description} ({state})",
+            "version": served.version if served else None,
+        }
+
+    def is_valid(self) -> bool:
+        """Always: a task without a model is listed too, because labels may be drawn for it and it may be trained."""
+        return True
+
+    def __call__(
+        self,
+        request: Mapping[str, Any],
+        *,
+        progress: Progress | None = None,
+        cancelled: Cancelled | None = None,
+    ) -> tuple[str, dict[str, Any]]:
+        """Draft, and write the result.
+
+        Args:
+            request: As in `draft`; also `output`, a `Path` of the server's whose suffix decides the format. Without
+                it a temporary `.nii.gz` is made, which the caller removes.
+            progress: Told a fraction and a phrase.
+            cancelled: Asked between windows.
+
+        Returns:
+            The file and `Draft.params`.
+
+        Raises:
+            CarinaError: As `draft` does.
+        """
+        draft = self.draft(request, progress=progress, cancelled=cancelled)
+        output = request.get("output")
+        if not isinstance(output, Path):
+            with tempfile.NamedTemporaryFile(prefix=f"{self.spec.name}-", suffix=".nii.gz", delete=False) as file:
+                output = Path(file.name)
+        with _timed(draft.params["timings"], "write"):
+            write_label(output, draft.label)
+        return str(output), draft.params
+
+    def draft(
+        self,
+        request: Mapping[str, Any],
+        *,
+        progress: Progress | None = None,
+        cancelled: Cancelled | None = None,
+    ) -> Draft:
+        """Run the task on one image.
+
+        Args:
+            request: `image`: an image id, or a `Path` that the server itself made (text is never taken for a path).
+                Options: `model_version`, `device`, `overlap`, `labels` (names, or one text with commas).
+            progress: Told a fraction and a phrase.
+            cancelled: Asked between windows.
+
+        Raises:
+            NoModelError: If the task has no model.
+            LabelError: If `labels` names one that the task does not have.
+            InvalidInputError: If an option makes no sense.
+            CarinaError: As reading the image, `preprocessing.prepare` and `predict` do.
+        """
+        tell = progress or (lambda fraction, phrase: None)
+        names = _names(request.get("labels"), self.spec)
+        device = resolve_device(str(request.get("device") or self._device))
+        timings: dict[str, float] = {}
+        tell(0.0, "fetching the image")
+        with _timed(timings, "fetch"):
+            image, series = self._read(request.get("image"))
+        tell(_NETWORK_FROM, "preparing")
+        with self._lock:
+            version, network = self._network(request.get("model_version"))
+            label = segment(
+                image,
+                spec=self.spec,
+                network=network,
+                device=str(device),
+                overlap=_overlap(request.get("overlap")),
+                progress=lambda done, phrase: tell(_NETWORK_FROM + (_NETWORK_TO - _NETWORK_FROM) * done, phrase),
+                cancelled=cancelled,
+                timings=timings,
+            )
+        tell(_NETWORK_TO, "writing the result")
+        wanted = {name: index for name, index in self.spec.labels.indices.items() if name in names}
+        return Draft(
+            _only(label, wanted.values()) if len(wanted) < len(self.spec.labels) else label,
+            series,
+            {
+                "task": self.spec.name,
+                "label_names": wanted,
+                "model_version": version.version,
+                "model_sha256": version.sha256,
+                "device": str(device),
+                "timings": timings,
+            },
+        )
+
+    def _read(self, image: object) -> tuple[Volume, Series | None]:
+        if isinstance(image, str) and image and self._store is not None:
+            path = self._store.fetch(image)
+        elif isinstance(image, Path):
+            path = image
+        else:
+            raise InvalidInputError("An inference must name an image of the datastore, got none.")
+        if path.is_file() and split_suffix(path.name)[1]:
+            return read_volume(path), None
+        from ..dicom.series import read_series
+
+        series = read_series(path)
+        return series.volume, series
+
+    def _network(self, version_name: object) -> tuple[ModelVersion, nn.Module]:
+        """The version asked for, or served, and its network; call with the lock held."""
+        version = self._version(version_name)
+        if self._loaded is None or (self._loaded[0].version, self._loaded[0].sha256) != (
+            version.version,
+            version.sha256,
+        ):
+            network = build_network(self.spec)
+            self._models.load_into(network, version, spec=self.spec)
+            self._loaded = (version, network.eval())
+        return self._loaded
+
+    def _version(self, name: object) -> ModelVersion:
+        if name:
+            return self._models.get(self.spec.name, str(name))
+        version = self._models.served(self.spec.name) or self._models.import_public(self.spec)
+        if version is None:
+            files = " or ".join(f"'{weights.file_name}' ({weights.source})" for weights in self.spec.weights)
+            put = f", or put {files} into {self._models.folder(self.spec.name)}" if files else ""
+            raise NoModelError(f"Task '{self.spec.name}' must have a model, got none. Submit labels and train{put}.")
+        return version
+
+
+@contextmanager
+def _timed(timings: MutableMapping[str, float], name: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    timings[name] = round(time.perf_counter() - started, 3)
+
+
+def _names(wanted: object, spec: TaskSpec) -> frozenset[str]:
+    """The labels a request asks for; all without a wish."""
+    if not wanted:
+        return frozenset(spec.labels.names)
+    names = wanted.split(",") if isinstance(wanted, str) else wanted
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise InvalidInputError("Option 'labels' must be a list of names, or one text with commas.")
+    return frozenset(spec.labels.named(name.strip()).name for name in names)
+
+
+def _overlap(value: object) -> float | None:
+    if value is None or value == "":
+        return None
+    try:
+        return float(str(value))
+    except ValueError as error:
+        raise InvalidInputError(f"Option 'overlap' must be a number in [0, 1), got {value!r}.") from error
+
+
+def _only(label: Volume, indices: Any) -> Volume:
+    """The label map with every other label erased."""
+    kept = np.zeros(np.iinfo(label.array.dtype).max + 1, dtype=label.array.dtype)
+    for index in indices:
+        kept[index] = index
+    return Volume(kept[label.array], label.grid)

@@ -1,0 +1,58 @@
+"""The labelled images of an installation as training cases of a task."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from ..annotations.annotation import Annotation
+from ..annotations.store import AnnotationStore
+from ..annotations.submit import for_task
+from ..datastores.port import ImageStore, read_image
+from ..geometry import Volume, resample_label
+from ..task import TaskSpec
+from ..trainers.cases import Case
+
+logger = logging.getLogger(__name__)
+
+
+def labelled_cases(annotations: AnnotationStore, images: ImageStore, spec: TaskSpec) -> list[Case]:
+    """One case per image with a final label that says something about the task.
+
+    The newest such version of an image counts. An image the store does not list at the moment is left out, and its
+    annotation kept.
+
+    Args:
+        annotations: Labels.
+        images: Images.
+        spec: The task.
+    """
+    newest: dict[str, Annotation] = {}
+    for annotation in annotations.labelled("final"):  # oldest first
+        if annotation.task == spec.name or any(name in spec.labels for name in annotation.names):
+            newest[annotation.image_id] = annotation
+    listed = {record.image_id for record in images.list_images()}
+    missing = newest.keys() - listed
+    if missing:
+        logger.warning("%d labelled image(s) are not in the image store at the moment and are left out.", len(missing))
+    return [
+        Case(
+            image_id=annotation.image_id,
+            patient_id=annotation.patient_key,
+            load=_loader(annotations, images, annotation, spec),
+            revision=annotation.id,
+            annotated=frozenset(name for name in annotation.names if name in spec.labels) or None,
+        )
+        for annotation in newest.values()
+        if annotation.image_id in listed
+    ]
+
+
+def _loader(
+    annotations: AnnotationStore, images: ImageStore, annotation: Annotation, spec: TaskSpec
+) -> Callable[[], tuple[Volume, Volume]]:
+    def load() -> tuple[Volume, Volume]:
+        image, _ = read_image(images, annotation.image_id)
+        return image, resample_label(for_task(annotations, annotation, spec), grid=image.grid)
+
+    return load

@@ -1,0 +1,91 @@
+"""What a client may set for a training: carina's options by name, MONAI Label's by theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from ..errors import InvalidInputError
+from ..labels import did_you_mean
+from ..task import TaskSpec, TrainerOptions
+from ..trainers.options import override
+
+_OPTIONS = frozenset(field.name for field in fields(TrainerOptions))
+
+# MONAI Label's name -> ours (monailabel 0.8.5, tasks/train/basic_train.py).
+_MAPPED = {
+    "train_batch_size": "batch_size",
+    "val_split": "validation_fraction",
+    "early_stop_patience": "patience_epochs",
+}
+# MONAI Label clients send these with every training. They choose how stock trainers work inside, or name the request;
+# nothing here depends on them.
+_IGNORED = frozenset(
+    {
+        "bundle_path",
+        "client_id",
+        "dataloader",
+        "dataset",
+        "enqueue",
+        "gpus",
+        "local_rank",
+        "model",
+        "multi_gpu",
+        "name",
+        "pretrained",
+        "run_sync",
+        "tracking",
+        "tracking_experiment_name",
+        "tracking_uri",
+        "user",
+        "val_batch_size",
+        "world_size",
+    }
+)
+_DEVICE = "device"
+
+
+def parse_options(spec: TaskSpec, request: Mapping[str, Any]) -> TrainerOptions:
+    """A task's trainer options with what a request changes in them.
+
+    Args:
+        spec: The task; keys of its `config` may come back from clients and are passed over.
+        request: Option → value. Where both of a pair are given, carina's own name wins over MONAI Label's.
+
+    Raises:
+        InvalidInputError: If a key is unknown or a value does not fit.
+    """
+    changes: dict[str, Any] = {}
+    for name, value in request.items():
+        if name in _OPTIONS or name in _IGNORED or name in spec.config or name == _DEVICE:
+            continue
+        if name not in _MAPPED:
+            known = {*_OPTIONS, *_MAPPED, _DEVICE}
+            raise InvalidInputError(f"Training option '{name[:64]}' is not known.{did_you_mean(name, known, shown=20)}")
+        if (name, value) != ("early_stop_patience", -1):  # MONAI Label's "never stop early"
+            changes[_MAPPED[name]] = value
+    if request.get("early_stop_patience") == -1:
+        changes["patience_epochs"] = request.get("max_epochs", spec.trainer.max_epochs)
+    changes |= {name: value for name, value in request.items() if name in _OPTIONS}
+    options = override(spec.trainer, changes)
+    kept = options.validation_fraction + options.holdout_fraction
+    if kept >= 1:
+        raise InvalidInputError(
+            f"Validation and holdout must leave patients to train on, got shares of {kept:g} in all. Lower them."
+        )
+    return options
+
+
+def parse_device(request: Mapping[str, Any]) -> str:
+    """`auto`, `cpu`, `cuda` or `cuda:<n>`; `auto` when the request does not say.
+
+    Raises:
+        InvalidInputError: If it is anything else.
+    """
+    value = request.get(_DEVICE) or "auto"
+    if isinstance(value, str) and (
+        value in ("auto", "cpu", "cuda") or (value.startswith("cuda:") and value[5:].isdecimal() and value.isascii())
+    ):
+        return value
+    raise InvalidInputError(f"A device must be auto, cpu, cuda or cuda:<n>, got {str(value)[:32]!r}.")

@@ -1,0 +1,161 @@
+"""What a training did, kept for people: parameters, curves, the gate's decision, pictures and the data manifest.
+
+MLflow 3.17 refuses its plain file store ("maintenance mode"), so runs go to SQLite in the tracking folder and
+artifacts into folders beside it; `mlflow ui --backend-store-uri sqlite:///<folder>/mlflow.sqlite` shows them. MLflow's
+usage pings are switched off before it is imported. Nothing here can fail a training: errors are logged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+_log = logging.getLogger(__name__)
+
+DATABASE_NAME = "mlflow.sqlite"
+_SILENCED = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_AGENT_SKILLS_PROMPT": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
+
+
+class TrainingRun(Protocol):
+    """One training being recorded."""
+
+    def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Values by name, such as `loss` or `dice/liver`; those that are not finite are left out."""
+        ...
+
+    def log_json(self, name: str, content: Any) -> None:
+        """Keep a JSON document, such as the data manifest."""
+        ...
+
+    def log_picture(self, path: Path) -> None:
+        """Keep a picture file."""
+        ...
+
+    def finish(self, *, status: str, tags: Mapping[str, str]) -> None:
+        """End the run as `FINISHED`, `FAILED` or `KILLED`."""
+        ...
+
+
+class Tracking(Protocol):
+    """Where trainings are recorded."""
+
+    def start(self, task: str, *, name: str, parameters: Mapping[str, Any]) -> TrainingRun:
+        """Begin a run of a task."""
+        ...
+
+
+class NoTracking:
+    """Records nothing."""
+
+    def start(self, task: str, *, name: str, parameters: Mapping[str, Any]) -> TrainingRun:
+        """A run that forgets."""
+        return _ForgottenRun()
+
+
+class MlflowTracking:
+    """Records into MLflow, in one local folder.
+
+    Args:
+        folder: `Settings.tracking_dir`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def uri(self) -> str:
+        """For `mlflow ui --backend-store-uri`."""
+        return f"sqlite:///{(self.folder / DATABASE_NAME).resolve()}"
+
+    def start(self, task: str, *, name: str, parameters: Mapping[str, Any]) -> TrainingRun:
+        """Begin a run in the experiment named after the task; one that forgets if MLflow fails."""
+        recorded: _MlflowRun | None = None
+        with _logged("start a run"):
+            client = self._client()
+            run = client.create_run(self._experiment(client, task), run_name=name, tags={"task": task})
+            recorded = _MlflowRun(client, run.info.run_id)
+            recorded.log_parameters(parameters)
+        return recorded or _ForgottenRun()
+
+    def _client(self) -> Any:
+        for variable, value in _SILENCED.items():
+            os.environ.setdefault(variable, value)
+        from mlflow.tracking import MlflowClient
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return MlflowClient(tracking_uri=self.uri)
+
+    def _experiment(self, client: Any, task: str) -> str:
+        found = client.get_experiment_by_name(task)
+        if found is not None:
+            return str(found.experiment_id)
+        artifacts = (self.folder / "artifacts" / task).resolve()
+        return str(client.create_experiment(task, artifact_location=artifacts.as_uri()))
+
+
+class _ForgottenRun:
+    def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
+        pass
+
+    def log_json(self, name: str, content: Any) -> None:
+        pass
+
+    def log_picture(self, path: Path) -> None:
+        pass
+
+    def finish(self, *, status: str, tags: Mapping[str, str]) -> None:
+        pass
+
+
+class _MlflowRun:
+    def __init__(self, client: Any, run_id: str) -> None:
+        self._client = client
+        self._run_id = run_id
+
+    def log_parameters(self, parameters: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        self._client.log_batch(self._run_id, params=[Param(key, str(value)) for key, value in parameters.items()])
+
+    def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
+        with _logged("record an epoch"):
+            from mlflow.entities import Metric
+
+            now = int(time.time() * 1000)
+            finite = {key: value for key, value in values.items() if math.isfinite(value)}
+            metrics = [Metric(key, value, now, epoch) for key, value in finite.items()]
+            self._client.log_batch(self._run_id, metrics=metrics)
+
+    def log_json(self, name: str, content: Any) -> None:
+        with _logged(f"keep {name}"):
+            self._client.log_dict(self._run_id, content, name)
+
+    def log_picture(self, path: Path) -> None:
+        with _logged("keep a picture"):
+            self._client.log_artifact(self._run_id, str(path))
+
+    def finish(self, *, status: str, tags: Mapping[str, str]) -> None:
+        with _logged("end a run"):
+            for key, value in tags.items():
+                self._client.set_tag(self._run_id, key, value)
+            self._client.set_terminated(self._run_id, status=status)
+
+
+@contextlib.contextmanager
+def _logged(what: str) -> Iterator[None]:
+    """Log whatever goes wrong inside, and go on: a curve is never worth a model."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 — MLflow, SQLAlchemy, SQLite and the disk each raise their own
+        _log.warning("Tracking could not %s: %s: %s", what, type(error).__name__, error)

@@ -1,0 +1,58 @@
+"""Which model drew the drafts of an image, so that a correction of one is marked SEMIAUTOMATIC and names its model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..annotations.store import AnnotationStore
+
+_PREFIX = "draft:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """The newest draft of an image by one task.
+
+    Attributes:
+        task: Whose.
+        model_version: Version that drew it.
+        model_sha256: Hash of its weights.
+        at: Unix time.
+    """
+
+    task: str
+    model_version: str
+    model_sha256: str | None
+    at: float
+
+
+def remember_draft(annotations: AnnotationStore, image_id: str, *, task: str, params: Mapping[str, Any]) -> None:
+    """Note a draft among the image's notes; each task has its own key, so two at once do not overwrite each other.
+
+    Args:
+        annotations: Where notes are kept.
+        image_id: Of the datastore.
+        task: Which task drew it.
+        params: The inference's answer; without a `model_version` nothing is noted.
+    """
+    if params.get("model_version"):
+        note = {"version": params["model_version"], "sha256": params.get("model_sha256"), "at": time.time()}
+        annotations.update_image_info(image_id, {_PREFIX + task: note})
+
+
+def drafts_of(annotations: AnnotationStore, image_id: str) -> list[Draft]:
+    """The newest draft of each task, the latest last."""
+    found = [
+        Draft(task=key.removeprefix(_PREFIX), model_version=note["version"], model_sha256=note["sha256"], at=note["at"])
+        for key, note in annotations.image_info(image_id).items()
+        if key.startswith(_PREFIX)
+    ]
+    return sorted(found, key=lambda draft: draft.at)
+
+
+def without_drafts(info: Mapping[str, Any]) -> dict[str, Any]:
+    """An image's notes as clients see them."""
+    return {key: value for key, value in info.items() if not key.startswith(_PREFIX)}

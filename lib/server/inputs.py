@@ -1,0 +1,74 @@
+"""What clients may send as JSON parameters, checked at the edge before anything acts on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import InvalidInputError, UnsafeIdError
+
+# Keys of MONAI Label's internal request dictionary. A client that could set them would choose files on the server.
+RESERVED_KEYS = frozenset(
+    {
+        "image", "image_path", "label", "path", "file", "filename", "model_filename", "model_path", "model_file",
+        "bundle_path", "session", "datastore", "output_dir", "result_path", "label_path", "dataset_path", "save_label",
+    }
+)  # fmt: skip
+
+
+def json_object(text: str | None, what: str = "params") -> dict[str, Any]:
+    """Parse a form field that holds a JSON object; an empty field is an empty object.
+
+    Raises:
+        InvalidInputError: If it is not JSON, or not an object.
+    """
+    try:
+        value = json.loads(text) if text and text.strip() else {}
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(f"Field '{what}' must be a JSON object, got invalid JSON. Check its quotes.") from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidInputError(f"Field '{what}' must be a JSON object, got {type(value).__name__}.")
+    return value
+
+
+def refuse_reserved(params: Mapping[str, Any]) -> None:
+    """Make sure no request key that names a file is set by a client.
+
+    Raises:
+        UnsafeIdError: If one is.
+    """
+    taken = sorted(RESERVED_KEYS & params.keys())
+    if taken:
+        raise UnsafeIdError(
+            f"Parameters must not set {', '.join(taken)}: images and labels are named by their ids in the address. "
+            "Leave them out."
+        )
+
+
+def chosen(params: Mapping[str, Any], allowed: frozenset[str] | set[str]) -> dict[str, Any]:
+    """The allowed parameters only; reserved ones are refused, unknown ones left out.
+
+    MONAI Label's clients send what they know of other servers' options too, so an unknown key is no error.
+
+    Raises:
+        UnsafeIdError: If a reserved key is set.
+    """
+    refuse_reserved(params)
+    return {key: value for key, value in params.items() if key in allowed}
+
+
+def text_of(params: Mapping[str, Any], key: str, *, limit: int = 128) -> str | None:
+    """An optional text parameter without control characters.
+
+    Raises:
+        InvalidInputError: If it is not text, or too long.
+    """
+    value = params.get(key)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) > limit or not value.isprintable():
+        raise InvalidInputError(f"Parameter '{key}' must be at most {limit} printable characters.")
+    return value

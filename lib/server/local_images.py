@@ -1,0 +1,60 @@
+"""Images as local files: those clients send, and those a datastore fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.datastructures import UploadFile
+
+from ..datastores.archive import ArchiveLimits, unpack_zip
+from ..dicom.series import Series, read_series
+from ..geometry import Volume
+from ..images import read_volume, split_suffix
+from ..settings import Settings
+from .uploads import save, suffix_of
+
+
+def read_local(path: Path) -> tuple[Volume, Series | None]:
+    """Read an image file, a DICOM file or a folder of one DICOM series.
+
+    Returns:
+        `(X, Y, Z)` and its DICOM series, or None for a file that is not DICOM.
+
+    Raises:
+        InvalidInputError: If it cannot be read, or would give a wrong grid.
+    """
+    if path.is_file() and split_suffix(path.name)[1]:
+        return read_volume(path), None
+    series = read_series(path)
+    return series.volume, series
+
+
+def receive_image(settings: Settings, files: list[UploadFile], folder: Path) -> Path:
+    """Save an image sent by a client as one file or one folder, and make sure that it can be read. Blocks.
+
+    Args:
+        settings: For the limits.
+        files: An image file, a zip of a DICOM series, or the series' files.
+        folder: Where it goes; on an error the caller removes it.
+
+    Returns:
+        `<folder>/image<suffix>`, or the folder `<folder>/image` of a DICOM series.
+
+    Raises:
+        InvalidInputError: If a suffix is unknown, a file is empty, or they are not one readable image.
+        ArchiveError: If an archive is broken, leaves its folder or unpacks to too much.
+    """
+    target = folder / "image"
+    suffix = suffix_of(files[0].filename) if len(files) == 1 else ""
+    if suffix == ".zip":
+        packed = save(files[0].file, folder / "upload.zip")
+        unpack_zip(packed, target, limits=ArchiveLimits(total_bytes=settings.unpacked_limit_mib << 20))
+        packed.unlink()
+    elif suffix and suffix != ".dcm":
+        target = save(files[0].file, folder / f"image{suffix}")
+    else:
+        target.mkdir()
+        for number, file in enumerate(files):
+            save(file.file, target / f"{number:06d}.dcm")
+    read_local(target)
+    return target

@@ -1,0 +1,30 @@
+"""Where the server's log goes: a file and standard error, never standard output."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from ..settings import Settings
+
+_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
+
+
+def log_path(settings: Settings) -> Path:
+    """The server's log file."""
+    return settings.logs_dir / "app.log"
+
+
+def configure_logging(settings: Settings, *, level: int = logging.INFO) -> None:
+    """Send all logging of this process to the log file and to standard error.
+
+    Several processes append to one file; each record is one short write. Called again, it replaces the handlers.
+    """
+    settings.logs_dir.mkdir(parents=True, exist_ok=True)
+    handlers: list[logging.Handler] = [logging.FileHandler(log_path(settings), encoding="utf-8", delay=True)]
+    if sys.stderr is not None:
+        handlers.append(logging.StreamHandler(sys.stderr))
+    logging.basicConfig(level=level, format=_FORMAT, handlers=handlers, force=True)
+    for noisy in ("httpx", "httpcore", "urllib3", "pydicom", "highdicom", "matplotlib", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,201 @@
+"""Images and labels: `/datastore`, as MONAI Label's clients call it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Form, Query, UploadFile
+from fastapi.responses import FileResponse, Response
+
+from ..datastores.ids import check_id
+from ..errors import InvalidInputError, NotFoundError
+from .catalogue import dataset_archive, find_annotation, image_as_file, image_details, label_details, listing
+from .info import datastore_status
+from .inputs import json_object, refuse_reserved
+from .local_images import receive_image
+from .responses import file_response, media_type
+from .services import Services
+from .submissions import submit
+from .uploads import base_name, holding_folder, save, suffix_of, temporary_folder
+from .wiring import ServicesOf
+
+router = APIRouter(prefix="/datastore", tags=["Datastore"])
+_FINAL = "final"
+_INFO_LIMIT = 64 * 1024
+
+
+@router.get("")
+def datastore(services: ServicesOf, output: str = "stats") -> Any:
+    """Counts (`stats`), everything (`all`), or the pairs a training would use (`train`), by their ids."""
+    if output == "all":
+        return listing(services)
+    if output == "train":
+        labelled = services.annotations.labelled_images(_FINAL)
+        return [{"image": image, "label": services.annotations.latest(image, tag=_FINAL).id} for image in labelled]
+    if output == "stats":
+        return datastore_status(services)
+    raise InvalidInputError(f"Output must be stats, all or train, got '{output[:32]}'.")
+
+
+@router.put("", include_in_schema=False)
+@router.put("/image")
+def add_image(
+    services: ServicesOf,
+    file: Annotated[UploadFile, File()],
+    image: str | None = None,
+    params: Annotated[str, Form()] = "{}",
+) -> dict[str, str]:
+    """Add an image: a file, or a zip of one DICOM series."""
+    refuse_reserved(json_object(params))
+    wanted = check_id(image) if image else None
+    with temporary_folder(services.settings) as folder:
+        received = receive_image(services.settings, [file], folder)
+        if wanted is None and received.is_file():
+            wanted = check_id(base_name(file.filename).removesuffix(suffix_of(file.filename)), what="A file name")
+        return {"image": services.store.add_image(received, wanted)}
+
+
+@router.delete("", include_in_schema=False)
+@router.delete("/image")
+def remove_image(services: ServicesOf, image_id: Annotated[str, Query(alias="id")]) -> dict[str, Any]:
+    """Remove an image, where the store allows it; its labels are kept."""
+    services.store.remove_image(check_id(image_id))
+    return {}
+
+
+@router.head("/image")
+def check_image(services: ServicesOf, image: str, check_sum: str | None = None) -> Response:
+    """Whether an image is there, and is the file a client has."""
+    services.store.record(check_id(image))
+    if check_sum:
+        with temporary_folder(services.settings) as folder:
+            _compare(image_as_file(services, image, folder), check_sum)
+    return Response()
+
+
+@router.get("/image")
+def download_image(services: ServicesOf, image: str) -> FileResponse:
+    """An image as one file; a DICOM series comes as NIfTI."""
+    check_id(image)
+    folder, removal = holding_folder(services.settings)
+    try:
+        path = image_as_file(services, image, folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return FileResponse(path, media_type=media_type(path.name), filename=path.name, background=removal)
+
+
+@router.get("/image/info")
+def image_info(services: ServicesOf, image: str) -> dict[str, Any]:
+    """What is known of an image."""
+    return image_details(services, image)
+
+
+@router.put("/image/info")
+def update_image_info(
+    services: ServicesOf, image: str, info: Annotated[str, Form(max_length=_INFO_LIMIT)] = "{}"
+) -> dict[str, Any]:
+    """Add notes to an image."""
+    services.store.record(check_id(image))
+    changes = json_object(info, "info")
+    if any(key.startswith("draft:") for key in changes):
+        raise InvalidInputError("Notes of the name 'draft:…' must be the server's own. Choose another name.")
+    services.annotations.update_image_info(image, changes)
+    return image_details(services, image)
+
+
+@router.put("/label")
+def save_label(
+    services: ServicesOf,
+    image: str,
+    label: Annotated[UploadFile, File()],
+    tag: str = _FINAL,
+    params: Annotated[str, Form()] = "{}",
+) -> dict[str, Any]:
+    """Store a label as a new version of its image's and bring it to the PACS."""
+    options = json_object(params)
+    refuse_reserved(options)
+    check_id(image)
+    check_id(tag or _FINAL, what="A tag")
+    with temporary_folder(services.settings) as folder:
+        file = save(label.file, folder / f"label{suffix_of(label.filename)}")
+        annotation = submit(services, image=image, label_file=file, params=options, tag=tag or _FINAL)
+    return {"image": image, "label": annotation.id}
+
+
+@router.delete("/label")
+def remove_label(services: ServicesOf, label: Annotated[str, Query(alias="id")], tag: str) -> dict[str, Any]:
+    """Withdraw a label: the version before it counts again; nothing is deleted."""
+    services.annotations.withdraw(find_annotation(services, label, tag).id, reason="removed by a client")
+    return {}
+
+
+@router.head("/label")
+def check_label(services: ServicesOf, image: str, tag: str) -> Response:
+    """Whether an image has a label with a tag."""
+    find_annotation(services, image, tag)
+    return Response()
+
+
+@router.get("/label")
+def download_label(services: ServicesOf, label: str, tag: str) -> Response:
+    """A label map, by its own id or its image's."""
+    annotation = find_annotation(services, label, tag)
+    path = services.annotations.label_path(annotation)
+    return file_response(f"{annotation.id}.nii.gz", path.read_bytes())
+
+
+@router.get("/label/info")
+def label_info(services: ServicesOf, label: str, tag: str) -> dict[str, Any]:
+    """What is known of a label, its delivery included."""
+    return label_details(services, find_annotation(services, label, tag))
+
+
+@router.put("/label/info")
+def update_label_info(
+    services: ServicesOf, label: str, tag: str, info: Annotated[str, Form(max_length=_INFO_LIMIT)] = "{}"
+) -> dict[str, Any]:
+    """Add notes to a label."""
+    return _note_on_label(services, label, tag, json_object(info, "info"))
+
+
+@router.put("/updatelabelinfo", include_in_schema=False)
+def update_label_info_old(
+    services: ServicesOf, label: str, tag: str, params: Annotated[str, Form(max_length=_INFO_LIMIT)] = "{}"
+) -> dict[str, Any]:
+    """The older address of the same."""
+    return _note_on_label(services, label, tag, json_object(params))
+
+
+@router.get("/dataset")
+def dataset(services: ServicesOf, limit_cases: Annotated[int | None, Query(ge=1)] = None) -> FileResponse:
+    """A zip of all labelled images with their final labels."""
+    folder, removal = holding_folder(services.settings)
+    try:
+        path = dataset_archive(services, folder, limit_cases=limit_cases)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return FileResponse(path, media_type="application/zip", filename="dataset.zip", background=removal)
+
+
+def _note_on_label(services: Services, label: str, tag: str, changes: dict[str, Any]) -> dict[str, Any]:
+    annotation = find_annotation(services, label, tag)
+    services.annotations.update_label_info(annotation.id, changes)
+    return label_details(services, annotation)
+
+
+def _compare(path: Path, check_sum: str) -> None:
+    algorithm, _, digest = check_sum.rpartition(":")
+    algorithm = (algorithm or "sha256").lower()
+    if algorithm not in ("sha256", "sha512", "md5"):
+        raise InvalidInputError("A check sum must be SHA256, SHA512 or MD5. Send it as 'SHA256:<hex>'.")
+    with path.open("rb") as file:
+        actual = hashlib.file_digest(file, algorithm).hexdigest()
+    if not hmac.compare_digest(actual, digest.lower()):
+        raise NotFoundError("An image must have the check sum asked for, got another. Download it again.")

@@ -1,0 +1,85 @@
+"""Drafts: `/infer/{task}` as MONAI Label's clients call it, and what is not done yet of batch inference."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi.responses import JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
+
+from ..errors import InvalidInputError, MissingDependencyError, NotFoundError
+from .drafts import remember_draft
+from .inference import OUTPUTS, finished, inference_options, locate_image, result_suffix
+from .inputs import json_object
+from .responses import file_response, multipart_response
+from .tickets import InferenceRequest, InferenceResult
+from .uploads import temporary_folder
+from .wiring import ServicesOf
+
+router = APIRouter(tags=["Inference"])
+
+
+@router.post("/infer/{model}")
+async def infer(
+    request: Request,
+    services: ServicesOf,
+    model: str,
+    image: str = "",
+    session_id: str = "",
+    output: str = "all",
+    params: Annotated[str, Form()] = "{}",
+    file: Annotated[UploadFile | None, File()] = None,
+    label: Annotated[UploadFile | None, File()] = None,
+) -> Response:
+    """Segment an image of the datastore, of a session or sent along.
+
+    The answer is a form of JSON and label map (`output=all`), or one of the two, or a DICOM SEG.
+    """
+    spec = services.tasks.get(model)
+    if output not in OUTPUTS:
+        raise InvalidInputError(f"Output must be one of {', '.join(OUTPUTS)}, got '{output[:32]}'.")
+    if label is not None:
+        raise InvalidInputError(f"Task '{model}' must be given an image only, got a label as well. Leave it out.")
+    options = inference_options(json_object(params), spec)
+    with temporary_folder(services.settings) as folder:
+        source = await run_in_threadpool(locate_image, services, folder, image=image, session_id=session_id, file=file)
+        target = folder / f"{options['request_id']}{result_suffix(options, output)}"
+        ticket = services.pool.submit(
+            InferenceRequest(request_id=options["request_id"], task=model, image=source, output=target, options=options)
+        )
+        result = await finished(request, services, ticket)
+        content = await run_in_threadpool(result.path.read_bytes)
+    if image and file is None and not session_id:
+        await run_in_threadpool(remember_draft, services.annotations, image, task=model, params=result.params)
+    answer = {**result.params, "request_id": options["request_id"], "label_names": spec.labels.indices}
+    return _response(output, answer, result, content)
+
+
+def _response(output: str, answer: dict[str, Any], result: InferenceResult, content: bytes) -> Response:
+    if output == "json":
+        return JSONResponse(answer)
+    if output == "all":
+        return multipart_response(answer, result.path.name, content)
+    return file_response(result.path.name, content)
+
+
+@router.get("/batch/infer")
+async def batch_status(all: bool = False, check_if_running: bool = False) -> list[Any]:  # noqa: A002
+    """Batch inferences: there are none."""
+    if all and not check_if_running:
+        return []
+    raise NotFoundError("A batch inference must have been started, got none.")
+
+
+@router.post("/batch/infer/{model}")
+async def batch_start(services: ServicesOf, model: str) -> None:
+    """Refused: not offered yet."""
+    services.tasks.get(model)
+    raise MissingDependencyError("Batch inference is not offered by this version. Call /infer for each image.")
+
+
+@router.delete("/batch/infer")
+async def batch_stop() -> dict[str, Any]:
+    """Nothing to stop."""
+    return {}

@@ -1,0 +1,85 @@
+"""Training: `/train`, as MONAI Label's clients call it, and the scoring it also asks for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body
+
+from ..errors import CarinaError, MissingDependencyError, NotFoundError
+from .inputs import refuse_reserved
+from .training import TRAIN, start_training, task_dictionary
+from .wiring import ServicesOf
+
+router = APIRouter(tags=["Training"])
+Params = Annotated[dict[str, Any] | None, Body()]
+
+
+@router.get("/train")
+def status(services: ServicesOf, all: bool = False, check_if_running: bool = False) -> Any:  # noqa: A002  MONAI's name
+    """The newest training, all of them, or 404 when none runs (or ever ran)."""
+    jobs = services.jobs.jobs(kind=TRAIN)
+    if check_if_running:
+        running = [job for job in jobs if job.active]
+        if not running:
+            raise NotFoundError("A training must be running, got none.")
+        return task_dictionary(services, running[0], details=False)
+    if not jobs:
+        raise NotFoundError("A training must have been started, got none.")
+    return [task_dictionary(services, job) for job in jobs] if all else task_dictionary(services, jobs[-1])
+
+
+@router.post("/train")
+def train_all(services: ServicesOf, params: Params = None) -> dict[str, Any]:
+    """Queue a training of every task; the parameters of each are under its name."""
+    answer: dict[str, Any] = {}
+    for spec in services.tasks:
+        own = (params or {}).get(spec.name)
+        try:
+            job = start_training(services, spec, own if isinstance(own, dict) else {}, enqueue=True)
+        except CarinaError as error:
+            answer[spec.name] = {"result": None, "detail": str(error)}
+        else:
+            answer[spec.name] = {"result": task_dictionary(services, job, details=False), "detail": None}
+    return answer
+
+
+@router.post("/train/{model}")
+def train(services: ServicesOf, model: str, params: Params = None, enqueue: bool = False) -> dict[str, Any]:
+    """Start training a task from the labels submitted so far."""
+    job = start_training(services, services.tasks.get(model), params or {}, enqueue=enqueue)
+    return task_dictionary(services, job)
+
+
+@router.delete("/train")
+def stop(services: ServicesOf) -> dict[str, Any]:
+    """Stop the training that runs, and those that wait."""
+    active = [job for job in services.jobs.jobs(kind=TRAIN) if job.active]
+    for job in active:
+        services.jobs.cancel(job.id)
+    return task_dictionary(services, services.jobs.status(active[0].id)) if active else {}
+
+
+@router.get("/scoring")
+def scoring_status() -> None:
+    """Scorings: there are none."""
+    raise NotFoundError("A scoring must have been started, got none.")
+
+
+@router.post("/scoring")
+def score_all(params: Params = None) -> dict[str, Any]:
+    """Run every scoring method there is: none."""
+    refuse_reserved(params or {})
+    return {}
+
+
+@router.post("/scoring/{method}")
+def score(method: str) -> None:
+    """Refused: not offered yet."""
+    raise MissingDependencyError("Scoring is not offered by this version. Use 'carina evaluate'.")
+
+
+@router.delete("/scoring")
+def scoring_stop() -> dict[str, Any]:
+    """Nothing to stop."""
+    return {}

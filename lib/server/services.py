@@ -1,0 +1,111 @@
+"""Everything the routes act on, built once from settings and a store's address, closed once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..annotations.outbox import Outbox
+from ..annotations.store import AnnotationStore, open_annotations
+from ..datastores.port import ImageStore, open_store
+from ..jobs.runner import JobRunner
+from ..models.store import ModelStore
+from ..registry import Registry, find_tasks
+from ..settings import Settings
+from ..strategies import Strategy, find_strategies
+from ..task import TaskSpec
+from .delivery import SegDelivery
+from .runner import SegmentationRunners
+from .sessions import Sessions
+from .uploads import clear_temporary
+from .workers import InferencePool
+
+_LOG = logging.getLogger(__name__)
+TAGS = ("final", "original")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """One server's parts. Every part is safe to use from any thread.
+
+    Attributes:
+        settings: Of this installation.
+        tasks: What can be drafted and trained.
+        strategies: What can choose the next image.
+        store: Images.
+        annotations: Labels.
+        models: Model versions.
+        jobs: Trainings.
+        pool: Inference workers.
+        outbox: Brings labels to the PACS.
+        sessions: Images in no PACS.
+    """
+
+    settings: Settings
+    tasks: Registry[TaskSpec]
+    strategies: Registry[Strategy]
+    store: ImageStore
+    annotations: AnnotationStore
+    models: ModelStore
+    jobs: JobRunner
+    pool: InferencePool
+    outbox: Outbox
+    sessions: Sessions
+
+    def start(self) -> None:
+        """Start what works in the background."""
+        clear_temporary(self.settings)
+        self.annotations.sweep()
+        self.pool.start()
+        self.outbox.start()
+        self.jobs.supervise()
+
+    def close(self) -> None:
+        """Stop everything; what is pending stays on disk. Safe to call twice."""
+        for part in (self.pool.close, self.outbox.stop, self.jobs.close, self.store.close, self.annotations.close):
+            try:
+                part()
+            except Exception:  # noqa: BLE001  the others must be closed all the same
+                _LOG.exception("a part of the server did not stop well")
+
+    def known_tags(self) -> Sequence[str]:
+        """Label tags clients are told about."""
+        return TAGS
+
+
+def build_services(
+    settings: Settings,
+    store_url: str,
+    *,
+    credentials: tuple[str, str] | None = None,
+    devices: Sequence[str] = ("auto",),
+) -> Services:
+    """Open everything a server needs.
+
+    Args:
+        settings: Of this installation.
+        store_url: As `datastores.open_store` takes it.
+        credentials: User and password of the PACS.
+        devices: One inference worker is started for each.
+
+    Raises:
+        PacsError: If the PACS does not answer.
+        ConfigurationError: If the database or the address does not fit.
+    """
+    user, password = credentials or (None, None)
+    store = open_store(store_url, settings=settings, user=user, password=password)
+    tasks = find_tasks()
+    annotations = open_annotations(settings)
+    return Services(
+        settings=settings,
+        tasks=tasks,
+        strategies=find_strategies(),
+        store=store,
+        annotations=annotations,
+        models=ModelStore(settings.models_dir),
+        jobs=JobRunner(settings, store_url=store_url, credentials=credentials),
+        pool=InferencePool(SegmentationRunners(settings), devices=devices, limit=settings.inference_queue),
+        outbox=Outbox(annotations, SegDelivery(store=store, annotations=annotations, tasks=tasks)),
+        sessions=Sessions(settings.sessions_dir),
+    )

@@ -1,0 +1,111 @@
+"""Random but anatomically possible changes of patches, on the device that trains.
+
+Nothing here mirrors an image: a mirrored patient has left and right exchanged, along whichever axis it is mirrored, so
+flips are drawn only for tasks without a lateral label.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..labels import Label
+from ..task import Spacing, TaskSpec
+
+_SPATIAL_SHARE = 0.5
+_LARGEST_ANGLE = math.radians(10.0)
+_LARGEST_SCALING = 0.1
+_LARGEST_GAIN = 0.1
+_LARGEST_SHIFT = 0.1
+_LARGEST_NOISE = 0.05
+_SIDES = frozenset({"left", "right"})
+
+
+def augment(image: Tensor, label: Tensor, *, spec: TaskSpec, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Rotate, scale, shade and blur the patient a little; every sample on its own.
+
+    Args:
+        image: `(B, 1, X, Y, Z)` float32 in about [-1, 1].
+        label: `(B, 1, X, Y, Z)` label indices.
+        spec: For spacing, dimension and whether labels have a side.
+        random: A generator on the CPU; it decides everything.
+
+    Returns:
+        Both, same shapes and types; the label's values are a subset of the given ones.
+    """
+    if not has_sides(spec):
+        image, label = _flip(image, label, random=random, axes=spec.dimension)
+    image, label = _turn(image, label, spec=spec, random=random)
+    return _shade(image, random), label
+
+
+def has_sides(spec: TaskSpec) -> bool:
+    """Whether any label is a left or right one, by its name or its coded modifier."""
+    return any(_is_lateral(label) for label in spec.labels)
+
+
+def _is_lateral(label: Label) -> bool:
+    coded = label.modifier is not None and label.modifier.meaning.lower() in _SIDES
+    return coded or not _SIDES.isdisjoint(label.name.lower().split("_"))
+
+
+def _uniform(count: int, limit: float, random: torch.Generator) -> Tensor:
+    return (torch.rand(count, generator=random) * 2 - 1) * limit
+
+
+def _flip(image: Tensor, label: Tensor, *, random: torch.Generator, axes: int) -> tuple[Tensor, Tensor]:
+    chosen = [2 + axis for axis in range(axes) if torch.rand((), generator=random) < 0.5]
+    return (image.flip(chosen), label.flip(chosen)) if chosen else (image, label)
+
+
+def _turn(image: Tensor, label: Tensor, *, spec: TaskSpec, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Rotate about the patch's centre and scale, in millimetres; what comes into view repeats the edge."""
+    batch, size = image.shape[0], image.shape[2:]
+    matrices = _matrices(batch, size, spacing_mm=spec.spacing_mm or (1.0, 1.0, 1.0), spec=spec, random=random)
+    chosen = torch.rand(batch, generator=random) < _SPATIAL_SHARE
+    if not chosen.any():
+        return image, label
+    theta = torch.cat([matrices[chosen], torch.zeros(int(chosen.sum()), 3, 1)], dim=2).to(image.device)
+    where = chosen.to(image.device)
+    points = functional.affine_grid(theta, [len(theta), 1, *size], align_corners=False)
+    turned = functional.grid_sample(image[where], points, mode="bilinear", padding_mode="border", align_corners=False)
+    moved = functional.grid_sample(
+        label[where].float(), points, mode="nearest", padding_mode="border", align_corners=False
+    )
+    image, label = image.clone(), label.clone()
+    image[where], label[where] = turned, moved.to(label.dtype)
+    return image, label
+
+
+def _matrices(batch: int, size: torch.Size, *, spacing_mm: Spacing, spec: TaskSpec, random: torch.Generator) -> Tensor:
+    """`(B, 3, 3)` in `affine_grid`'s coordinates: each axis from -1 to 1 over the patch, the last axis first."""
+    angles = torch.stack([_uniform(batch, _LARGEST_ANGLE, random) for _ in range(3)])
+    if spec.dimension == 2:
+        angles[:2] = 0.0
+    scales = 1.0 + _uniform(batch, _LARGEST_SCALING, random)
+    rotation = _about(0, angles[0]) @ _about(1, angles[1]) @ _about(2, angles[2])
+    extent = torch.tensor([count * step for count, step in zip(size, spacing_mm, strict=True)])
+    matrix = rotation * scales[:, None, None] * extent[None, None, :] / extent[None, :, None]
+    return matrix.flip(1, 2)
+
+
+def _about(axis: int, angles: Tensor) -> Tensor:
+    """`(B, 3, 3)` rotations about one array axis."""
+    first, second = [other for other in range(3) if other != axis]
+    matrix = torch.eye(3).repeat(len(angles), 1, 1)
+    matrix[:, first, first] = matrix[:, second, second] = angles.cos()
+    matrix[:, first, second], matrix[:, second, first] = -angles.sin(), angles.sin()
+    return matrix
+
+
+def _shade(image: Tensor, random: torch.Generator) -> Tensor:
+    batch, shape = image.shape[0], (-1, 1, 1, 1, 1)
+    gain = 1.0 + _uniform(batch, _LARGEST_GAIN, random)
+    shift = _uniform(batch, _LARGEST_SHIFT, random)
+    level = torch.rand(batch, generator=random) * _LARGEST_NOISE
+    noise = torch.randn(image.shape, generator=random)
+    gain, shift, level = (value.view(shape).to(image.device) for value in (gain, shift, level))
+    return image * gain + shift + level * noise.to(image.device)

@@ -1,0 +1,159 @@
+"""Prepared volumes on disk: each image is resampled once, and training then reads only the patches it needs.
+
+One folder per image, named by a hash over the image's id, its revision and what the task does to images:
+
+    image.npy     (X', Y', Z') float16, memory-mapped
+    label.npy     (X', Y', Z') uint8 or uint16, memory-mapped
+    grid.npz      affine_ras of the working grid, and per label `voxels_<index>`: a sample of its voxels
+
+A folder is written under another name and renamed, so it is complete or absent. Two processes may fill one cache: the
+first to rename wins and the other uses its result.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..geometry import Grid, Volume
+from ..preprocessing import AxisMap, Prepared, prepare, prepare_label
+from ..task import TaskSpec
+from .cases import Case
+
+_FORMAT = 1
+_SAMPLED_VOXELS = 4096
+
+VoxelIndices = NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class CachedVolume:
+    """One prepared image and its label.
+
+    Attributes:
+        image_id: Of the image.
+        image: `(X', Y', Z')` float16 in the network's range, memory-mapped.
+        label: `(X', Y', Z')` label indices, memory-mapped.
+        grid: The working grid.
+        voxels: Label index (0: background) → `(n, 3)` indices of at most a few thousand of its voxels.
+        annotated: Names of the labels the annotator cared for; None: all of the task's.
+    """
+
+    image_id: str
+    image: NDArray[np.float16]
+    label: NDArray[Any]
+    grid: Grid
+    voxels: Mapping[int, VoxelIndices]
+    annotated: frozenset[str] | None
+
+    def prepared(self) -> Prepared:
+        """As inference gets it, but with the working grid as the image's own."""
+        tensor = torch.from_numpy(np.asarray(self.image, dtype=np.float32))[None]
+        x, y, z = (AxisMap(first=0.0, step=1.0, size=size, source_size=size) for size in self.grid.shape)
+        return Prepared(
+            tensor=tensor,
+            grid=self.grid,
+            source=self.grid,
+            order=(0, 1, 2),
+            flips=(False, False, False),
+            axes=(x, y, z),
+        )
+
+    def truth(self) -> Volume:
+        """The label map on the working grid."""
+        return Volume(self.label, self.grid)
+
+
+class VolumeCache:
+    """Prepared volumes of one task.
+
+    Args:
+        folder: Any folder; it may be deleted while no training runs.
+        spec: Decides what is done to the images.
+    """
+
+    def __init__(self, folder: Path, spec: TaskSpec) -> None:
+        self.folder = folder
+        self.spec = spec
+
+    def get(self, case: Case) -> CachedVolume:
+        """The prepared volume of a case, made now if it is not there."""
+        folder = self.folder / self._key(case)
+        if not folder.is_dir():
+            self._fill(folder, case)
+        with np.load(folder / "grid.npz") as stored:
+            voxels = {int(name.split("_")[1]): stored[name] for name in stored.files if name.startswith("voxels_")}
+            affine = stored["affine_ras"]
+        image = np.load(folder / "image.npy", mmap_mode="r")
+        label = np.load(folder / "label.npy", mmap_mode="r")
+        return CachedVolume(
+            image_id=case.image_id,
+            image=image,
+            label=label,
+            grid=Grid(image.shape, affine),
+            voxels=voxels,
+            annotated=case.annotated,
+        )
+
+    def _key(self, case: Case) -> str:
+        spec = self.spec
+        decisive = {
+            "format": _FORMAT,
+            "image_id": case.image_id,
+            "revision": case.revision,
+            "labels": spec.labels.indices,
+            "spacing_mm": spec.spacing_mm,
+            "intensity": [type(spec.intensity).__name__, dataclasses.asdict(spec.intensity)],
+            "body_threshold": spec.body_threshold,
+            "dimension": spec.dimension,
+        }
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
+
+    def _fill(self, folder: Path, case: Case) -> None:
+        image, label = case.load()
+        prepared = prepare(image, self.spec)
+        truth = np.ascontiguousarray(prepare_label(label, prepared))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        incoming = Path(tempfile.mkdtemp(dir=self.folder, prefix=".incoming-"))
+        try:
+            np.save(incoming / "image.npy", prepared.tensor[0].numpy().astype(np.float16))
+            np.save(incoming / "label.npy", truth)
+            samples = {f"voxels_{index}": voxels for index, voxels in sample_voxels(truth).items()}
+            np.savez(incoming / "grid.npz", affine_ras=prepared.grid.affine_ras, **samples)
+            incoming.rename(folder)
+        except OSError:
+            shutil.rmtree(incoming, ignore_errors=True)
+            if not folder.is_dir():
+                raise
+
+
+def sample_voxels(label: NDArray[Any], *, most: int = _SAMPLED_VOXELS) -> dict[int, VoxelIndices]:
+    """For each value of a label map, some of its voxels, evenly spread over them in memory order.
+
+    Args:
+        label: `(X, Y, Z)` label indices.
+        most: Voxels kept per value.
+
+    Returns:
+        Value → `(n, 3)` indices; 0 included.
+    """
+    flat = label.reshape(-1)
+    order = np.argsort(flat, kind="stable")
+    values, starts = np.unique(flat[order], return_index=True)
+    ends = np.append(starts[1:], flat.size)
+    samples = {}
+    for value, start, end in zip(values.tolist(), starts.tolist(), ends.tolist(), strict=True):
+        picked = order[np.linspace(start, end - 1, num=min(most, end - start), dtype=np.int64)]
+        samples[value] = np.stack(np.unravel_index(picked, label.shape), axis=1).astype(np.int32)
+    return samples

@@ -1,0 +1,266 @@
+"""Labelled images in folders, as cases.
+
+Images: files `<images>/<id>.nii.gz` (or another suffix of `images.IMAGE_SUFFIXES`), folders `<images>/<id>/` with an
+`image.*` file or DICOM files, or one case whose folder is `<images>` itself. Labels, found by the image's id:
+
+    <labels>/<id>.nii.gz         <labels>/<id>/labels.nii.gz         <labels>/labels.nii.gz (one image)
+    <labels>/masks/<id>/<structure>.png                              <labels>/<id>/<structure>.nii.gz
+
+with `labels.json` (name → value) beside a label map or in `<labels>`; a `.seg.nrrd` names its own values. A
+`cases.csv` with the columns `image,patient` in `<images>`, `<labels>` or the folder above says who is who; without it
+every image counts as a patient of its own.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ..dicom.series import read_series
+from ..errors import InvalidInputError, LabelError
+from ..geometry import Volume, resample_label
+from ..images import IMAGE_SUFFIXES, read_label, read_volume, split_suffix
+from ..labels import LabelSet, did_you_mean
+from ..task import TaskSpec
+from .cases import Case
+
+_log = logging.getLogger(__name__)
+
+_LABELS_STEM = "labels"
+_IMAGE_STEM = "image"
+_CASES_NAME = "cases.csv"
+
+
+def read_case_folder(images: Path, labels: Path, spec: TaskSpec) -> list[Case]:
+    """Find the labelled images of two folders (which may be one).
+
+    Args:
+        images: Folder of images.
+        labels: Folder of labels.
+        spec: The task; labels of other names are left out with a warning.
+
+    Returns:
+        Cases in the order of their ids. Nothing but names and `labels.json` is read yet.
+
+    Raises:
+        InvalidInputError: If a folder is missing, no image has a label, or `cases.csv` lacks an image.
+        LabelError: If no label has a name of the task.
+    """
+    for folder in (images, labels):
+        if not folder.is_dir():
+            raise InvalidInputError(f"'{folder}' must be a folder. Give the folders of images and labels.")
+    found = _find_images(images)
+    patients = _read_patients(images, labels)
+    sources = {
+        image_id: source for image_id in found if (source := _find_label(labels, image_id, alone=len(found) == 1))
+    }
+    if not sources:
+        raise InvalidInputError(
+            f"At least one image must have a label, got {len(found)} image(s) in '{images}' and none with a label in "
+            f"'{labels}'. Name each label like its image, or put masks into masks/<id>/."
+        )
+    names = {name for source in sources.values() for name in _names_in(source)}
+    known = _known_names(names, spec.labels)
+    cases = []
+    for image_id, source in sorted(sources.items()):
+        own = known if source.is_dir() else known & set(_names_in(source))
+        cases.append(
+            Case(
+                image_id=image_id,
+                patient_id=_patient_of(image_id, patients),
+                load=partial(_load, found[image_id], source, spec.labels),
+                revision=_revision(found[image_id], source),
+                annotated=frozenset(own),
+            )
+        )
+    return cases
+
+
+def _find_images(folder: Path) -> dict[str, Path]:
+    """Image id → image file or DICOM folder."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        stem, suffix = split_suffix(path.name)
+        if path.is_file() and suffix and stem != _LABELS_STEM:
+            found[folder.resolve().name if stem == _IMAGE_STEM else stem] = path
+        elif path.is_dir() and (inner := _image_in(path)) is not None:
+            found[path.name] = inner
+    if not found and _holds_dicom(folder):
+        found[folder.resolve().name] = folder
+    if not found:
+        kinds = ", ".join(IMAGE_SUFFIXES)
+        raise InvalidInputError(f"'{folder}' must hold images, got none. Expected {kinds}, or folders of DICOM files.")
+    return found
+
+
+def _image_in(folder: Path) -> Path | None:
+    named = _with_stem(folder, _IMAGE_STEM)
+    if named is not None:
+        return named
+    return folder if _holds_dicom(folder) else None
+
+
+def _holds_dicom(folder: Path) -> bool:
+    return any(path.suffix.lower() == ".dcm" for path in folder.iterdir() if path.is_file())
+
+
+def _with_stem(folder: Path, stem: str) -> Path | None:
+    """The image file of that stem in a folder, whatever its suffix."""
+    for suffix in IMAGE_SUFFIXES:
+        path = folder / f"{stem}{suffix}"
+        if path.is_file():
+            return path
+    return None
+
+
+def _find_label(labels: Path, image_id: str, *, alone: bool) -> Path | None:
+    """A label file, or a folder of masks."""
+    own = labels / image_id
+    candidates: list[Callable[[], Path | None]] = [
+        lambda: _masks_in(labels / "masks" / image_id),
+        lambda: _with_stem(own, _LABELS_STEM) if own.is_dir() else None,
+        lambda: _with_stem(labels, _LABELS_STEM) if alone else None,
+        lambda: _label_beside(labels, image_id),
+        lambda: _masks_in(own),
+    ]
+    return next((path for candidate in candidates if (path := candidate()) is not None), None)
+
+
+def _label_beside(labels: Path, image_id: str) -> Path | None:
+    """`<labels>/<id>.*`, unless that folder names no label values and so holds the images themselves."""
+    path = _with_stem(labels, image_id)
+    if path is None or (labels / "labels.json").is_file() or path.name.endswith(".seg.nrrd"):
+        return path
+    return None
+
+
+def _masks_in(folder: Path) -> Path | None:
+    if not folder.is_dir() or _with_stem(folder, _IMAGE_STEM) is not None:
+        return None
+    return folder if any(split_suffix(path.name)[1] for path in folder.iterdir()) else None
+
+
+def _names_in(source: Path) -> dict[str, int]:
+    """Label name → voxel value; masks have none of their own and count as 1."""
+    if source.is_dir():
+        return {split_suffix(path.name)[0]: 1 for path in source.iterdir() if split_suffix(path.name)[1]}
+    for folder in (source.parent, source.parent.parent):
+        path = folder / "labels.json"
+        if path.is_file():
+            return _read_values(path)
+    embedded = read_label(source)[1]
+    if embedded is None:
+        raise InvalidInputError(
+            f"'{source.name}' must have its values named, got no labels.json beside it. "
+            f'Write one, such as {{"liver": 5}}.'
+        )
+    return embedded
+
+
+def _read_values(path: Path) -> dict[str, int]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"'{path.name}' must be JSON, got something else at {error}.") from error
+    if not isinstance(content, dict) or not all(type(value) is int and value > 0 for value in content.values()):
+        raise InvalidInputError(f"'{path.name}' must map label names to whole numbers above 0. Correct it.")
+    return content
+
+
+def _known_names(names: Iterable[str], labels: LabelSet) -> set[str]:
+    known = {name for name in names if name in labels}
+    unknown = sorted(set(names) - known)
+    if not known:
+        hint = did_you_mean(unknown[0], labels.names) if unknown else ""
+        raise LabelError(f"Labels must have names of the task, got {', '.join(unknown[:8]) or 'none'}.{hint}")
+    if unknown:
+        _log.warning(
+            "%d label(s) are not part of the task and are left out: %s.%s",
+            len(unknown), ", ".join(unknown), did_you_mean(unknown[0], labels.names),
+        )  # fmt: skip
+    return known
+
+
+def _read_patients(images: Path, labels: Path) -> dict[str, str] | None:
+    for folder in dict.fromkeys((images, labels, images.resolve().parent)):
+        path = folder / _CASES_NAME
+        if path.is_file():
+            with path.open(encoding="utf-8-sig", newline="") as stream:
+                rows = csv.DictReader(stream)
+                if not {"image", "patient"} <= set(rows.fieldnames or ()):
+                    raise InvalidInputError(
+                        f"'{_CASES_NAME}' must have the columns image and patient, got {rows.fieldnames}."
+                    )
+                return {split_suffix(row["image"].strip())[0]: row["patient"].strip() for row in rows}
+    return None
+
+
+def _patient_of(image_id: str, patients: Mapping[str, str] | None) -> str:
+    if patients is None:
+        return image_id
+    if not patients.get(image_id):
+        raise InvalidInputError(
+            f"'{_CASES_NAME}' must name the patient of every image, got none for '{image_id}'. Add the row: without "
+            f"it one patient could be in training and holdout at once."
+        )
+    return patients[image_id]
+
+
+def _revision(image: Path, source: Path) -> str:
+    """Hash over the files' names, sizes and times, so that nothing large is read."""
+    digest = hashlib.sha256()
+    for root in (image, source):
+        for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
+            status = path.stat()
+            digest.update(f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+    if source.is_file():
+        digest.update(json.dumps(_names_in(source), sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _load(image_path: Path, source: Path, labels: LabelSet) -> tuple[Volume, Volume]:
+    image = read_series(image_path).volume if image_path.is_dir() else read_volume(image_path)
+    if source.is_dir():
+        return image, _load_masks(source, labels, image)
+    label, embedded = read_label(source)
+    return image, resample_label(_renumber(label, embedded or _names_in(source), labels, source.name), grid=image.grid)
+
+
+def _renumber(label: Volume, values: Mapping[str, int], labels: LabelSet, name: str) -> Volume:
+    """Bring a foreign numbering to the task's, by name; labels that are not the task's become background."""
+    present = [int(value) for value in np.unique(label.array) if value]
+    unnamed = sorted(set(present) - set(values.values()))
+    if unnamed:
+        raise LabelError(f"'{name}' must hold only values named in labels.json, got {unnamed[:8]}. Name them there.")
+    mapping = labels.remap(values)
+    table = np.zeros(max(present, default=0) + 1, dtype=_index_type(labels))
+    for value in present:
+        table[value] = mapping.get(value, 0)
+    return Volume(table[label.array], label.grid)
+
+
+def _load_masks(folder: Path, labels: LabelSet, image: Volume) -> Volume:
+    """One mask file per structure; where two overlap, the one with the higher label index wins."""
+    array = np.zeros(image.grid.shape, dtype=_index_type(labels))
+    overlapping = 0
+    for label in labels:
+        path = _with_stem(folder, label.name)
+        if path is None:
+            continue
+        mask = resample_label(read_label(path)[0], grid=image.grid).array > 0
+        overlapping += int(np.count_nonzero(array[mask]))
+        array[mask] = label.index
+    if overlapping:
+        _log.warning("Masks of '%s' overlap in %d voxels: the later label wins.", folder.name, overlapping)
+    return Volume(array, image.grid)
+
+
+def _index_type(labels: LabelSet) -> type[np.uint8] | type[np.uint16]:
+    return np.uint8 if len(labels) < 256 else np.uint16

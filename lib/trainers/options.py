@@ -1,0 +1,54 @@
+"""Trainer options from a request: every field of `TrainerOptions` by its name, checked at the edge."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import InvalidInputError
+from ..labels import did_you_mean
+from ..task import TrainerOptions
+
+_MAY_BE_ZERO = frozenset({"weight_decay", "validation_fraction", "holdout_fraction", "gate_margin", "seed"})
+
+
+def override(options: TrainerOptions, values: Mapping[str, object]) -> TrainerOptions:
+    """Replace some of a task's trainer options.
+
+    Args:
+        options: The task's.
+        values: Field name → number, number as text, or for `patch_voxels` three whole numbers (also `96,96,96`).
+
+    Raises:
+        InvalidInputError: If a name is unknown, or a value is not a number or out of range.
+    """
+    names = [field.name for field in dataclasses.fields(TrainerOptions)]
+    changes: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in names:
+            raise InvalidInputError(f"Trainer option '{name}' is not known.{did_you_mean(name, names, shown=20)}")
+        changes[name] = _parse(name, value, like=getattr(options, name))
+    return dataclasses.replace(options, **changes)
+
+
+def _parse(name: str, value: object, *, like: object) -> object:
+    if isinstance(like, tuple):
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, Sequence) or len(parts) != len(like):
+            raise InvalidInputError(f"Trainer option '{name}' must have {len(like)} sizes, got {value!r}.")
+        return tuple(_number(name, part, whole=True) for part in parts)
+    return _number(name, value, whole=isinstance(like, int))
+
+
+def _number(name: str, value: object, *, whole: bool) -> float | int:
+    kind = "a whole number" if whole else "a number"
+    try:
+        number = float(str(value))
+    except ValueError as error:
+        raise InvalidInputError(f"Trainer option '{name}' must be {kind}, got {value!r}.") from error
+    lowest_allowed = number > 0 or (number == 0 and name in _MAY_BE_ZERO)
+    if not lowest_allowed or number == float("inf") or (whole and number != int(number)):
+        limit = "at least 0" if name in _MAY_BE_ZERO else "above 0"
+        raise InvalidInputError(f"Trainer option '{name}' must be {kind} {limit}, got {value!r}.")
+    return int(number) if whole else number

@@ -1,0 +1,107 @@
+"""Class-balanced patches: every label is met equally often, however small it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..task import TaskSpec, Voxels
+from .cache import CachedVolume
+
+_BACKGROUND_SHARE = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Patches for one step.
+
+    Attributes:
+        image: `(B, 1, x, y, z)` float32.
+        label: `(B, 1, x, y, z)` uint8 or int32 label indices.
+        annotated: `(B, channels)` whether the annotator of that patch cared for the label; the background always.
+    """
+
+    image: Tensor
+    label: Tensor
+    annotated: Tensor
+
+
+class PatchSampler:
+    """Draws patches from memory-mapped volumes, reading nothing else of them.
+
+    A label is drawn first (one in ten times the background), then a volume that has it, then one of its voxels, then
+    where in the patch that voxel lies: in the middle half along each axis.
+
+    Args:
+        volumes: To draw from; at least one.
+        spec: For its labels.
+        patch_voxels: Size of a patch; smaller volumes are filled up with their lowest intensity and background.
+    """
+
+    def __init__(self, volumes: Sequence[CachedVolume], *, spec: TaskSpec, patch_voxels: Voxels) -> None:
+        self._volumes = volumes
+        self._patch = np.array(patch_voxels)
+        self._having: dict[int, list[int]] = {}
+        for position, volume in enumerate(volumes):
+            for index in volume.voxels:
+                self._having.setdefault(index, []).append(position)
+        self._foreground = sorted(index for index in self._having if index)
+        self._annotated = [annotated_channels(volume, spec) for volume in volumes]
+
+    def draw(self, batch_size: int, *, random: np.random.Generator) -> Batch:
+        """The next batch.
+
+        Args:
+            batch_size: Patches in it.
+            random: Decides everything; one seed gives one sequence of batches.
+        """
+        drawn = [self._draw_one(random) for _ in range(batch_size)]
+        images, labels, annotated = zip(*drawn, strict=True)
+        return Batch(image=torch.stack(images), label=torch.stack(labels), annotated=torch.stack(annotated))
+
+    def _draw_one(self, random: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        background = not self._foreground or (0 in self._having and random.random() < _BACKGROUND_SHARE)
+        index = 0 if background else int(random.choice(self._foreground))
+        position = int(random.choice(self._having[index]))
+        volume = self._volumes[position]
+        voxel = random.choice(volume.voxels[index])
+        inside = random.integers(self._patch // 4, np.maximum(self._patch - self._patch // 4, self._patch // 4 + 1))
+        start = np.clip(voxel - inside, 0, np.maximum(np.array(volume.label.shape) - self._patch, 0))
+        box = tuple(slice(int(low), int(low + size)) for low, size in zip(start, self._patch, strict=True))
+        image = np.asarray(volume.image[box], dtype=np.float32)
+        label = np.asarray(volume.label[box])
+        label = label.astype(np.int32) if label.dtype == np.uint16 else label
+        missing = [(0, int(size - there)) for size, there in zip(self._patch, image.shape, strict=True)]
+        if any(after for _, after in missing):
+            image = np.pad(image, missing, constant_values=float(image.min()))
+            label = np.pad(label, missing)
+        return torch.tensor(image)[None], torch.tensor(label)[None], self._annotated[position]
+
+
+def annotated_channels(volume: CachedVolume, spec: TaskSpec) -> Tensor:
+    """`(channels,)` which output channels the volume's label map speaks about; the background always."""
+    names = volume.annotated
+    flags = [True, *(names is None or label.name in names or label.index in volume.voxels for label in spec.labels)]
+    return torch.tensor(flags)
+
+
+def fitting_patch(volumes: Sequence[CachedVolume], *, wanted: Voxels, multiple: int, dimension: int) -> Voxels:
+    """The patch size for these volumes: as wanted, but no larger than the largest of them needs.
+
+    Args:
+        volumes: To draw from.
+        wanted: `TrainerOptions.patch_voxels`.
+        multiple: What the network's input sizes must be divisible by.
+        dimension: 2 or 3; in 2 the last size is 1.
+    """
+    largest = np.max([volume.label.shape for volume in volumes], axis=0).tolist()
+    sizes = [_up(min(size, _up(there, multiple)), multiple) for size, there in zip(wanted, largest, strict=True)]
+    return sizes[0], sizes[1], (1 if dimension == 2 else sizes[2])
+
+
+def _up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple

@@ -1,0 +1,419 @@
+"""Trains a segmentation task from labelled cases and lets the promotion gate decide what is served.
+
+Split by patient → prepare into the cache → fit, starting from the served version where it fits → measure candidate and
+served version on the same frozen holdout, on each image's own grid → store the candidate → promote it if the gate says
+so. Whatever goes wrong before the last step leaves the served version as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from ..errors import CancelledError, ConfigurationError, InvalidInputError
+from ..geometry import Volume
+from ..models.gate import Decision, decide
+from ..models.metrics import compare, mean_of_defined
+from ..models.store import ModelStore
+from ..models.tracking import NoTracking, Tracking, TrainingRun
+from ..models.version import ModelVersion
+from ..networks.factory import build_network, size_multiple
+from ..preprocessing import Prepared, prepare
+from ..task import TaskSpec, TrainerOptions
+from .cache import CachedVolume, VolumeCache
+from .cases import Case
+from .evaluation import CaseResult, Evaluation, compare_case
+from .fitting import Epoch, Fitted, Fitting
+from .loss import PartialDiceCELoss
+from .overlays import write_overlay
+from .patches import PatchSampler, annotated_channels, fitting_patch
+from .splits import Fractions, Part, SplitStore, parts_of
+
+_log = logging.getLogger(__name__)
+
+Progress = Callable[[float, str], None]
+Cancelled = Callable[[], bool]
+
+_PREPARED_AT = 0.1
+_FITTED_AT = 0.9
+_MEASURED_FIRST: tuple[Part, ...] = ("holdout", "validation", "train")
+
+
+class Predict(Protocol):
+    """The sliding window of inference, handed in by the caller: `infers.sliding_window.predict`."""
+
+    def __call__(
+        self,
+        network: nn.Module,
+        prepared: Prepared,
+        *,
+        spec: TaskSpec,
+        device: torch.device,
+        progress: Progress,
+        cancelled: Cancelled,
+    ) -> Volume:
+        """The label map on `prepared.source`."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """The outcome of a training.
+
+    Attributes:
+        version: Stored in any case.
+        promoted: Whether it is served now.
+        decision: The gate's table and reason.
+        best_epoch: Number of the epoch whose weights were kept.
+        history: Every epoch.
+        evaluation: Of the candidate; on the holdout, else on validation or training cases, see `measured_on`.
+        measured_on: Which cases those were.
+        overlay: Picture of the first of them: served, candidate, reference.
+        seconds: In all.
+    """
+
+    version: ModelVersion
+    promoted: bool
+    decision: Decision
+    best_epoch: int
+    history: tuple[Epoch, ...]
+    evaluation: Evaluation
+    measured_on: Part
+    overlay: Path
+    seconds: float
+
+
+def train(
+    cases: Sequence[Case],
+    *,
+    spec: TaskSpec,
+    models: ModelStore,
+    splits: SplitStore,
+    predict: Predict,
+    work_dir: Path,
+    options: TrainerOptions | None = None,
+    device: str = "auto",
+    progress: Progress = lambda fraction, text: None,
+    cancelled: Cancelled = lambda: False,
+    tracking: Tracking | None = None,
+) -> TrainResult:
+    """Train a candidate and promote it if it is not worse.
+
+    Args:
+        cases: All labelled images, of every part of the split.
+        spec: The task.
+        models: Where versions go.
+        splits: Which patient is in which part; new patients are added.
+        predict: `infers.sliding_window.predict`.
+        work_dir: For prepared volumes, checkpoint and picture; a training started again in the same folder with the
+            same cases and options goes on after its last epoch.
+        options: Instead of `spec.trainer`.
+        device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
+        progress: Told a fraction and a phrase.
+        cancelled: Asked between steps.
+        tracking: Where curves go; nowhere by default.
+
+    Raises:
+        InvalidInputError: If no case may be trained on, or the loss stops being finite.
+        CancelledError: If `cancelled` answers true; nothing is stored.
+        OutOfMemoryError: If half a batch does not fit the device.
+    """
+    options = options or spec.trainer
+    run = (tracking or NoTracking()).start(
+        spec.name, name=time.strftime("%Y-%m-%d %H:%M:%S"), parameters={**asdict(options), "cases": len(cases)}
+    )
+    training = _Training(cases, spec, models, splits, predict, work_dir, options, device, progress, cancelled, run)
+    try:
+        result = training.run()
+    except CancelledError:
+        run.finish(status="KILLED", tags={})
+        raise
+    except Exception as error:
+        run.finish(status="FAILED", tags={"error": type(error).__name__})
+        raise
+    run.log_json("decision.json", result.decision.to_json())
+    run.log_json("data.json", dict(result.version.data))
+    run.log_picture(result.overlay)
+    run.finish(
+        status="FINISHED",
+        tags={
+            "version": result.version.version,
+            "promoted": str(result.promoted).lower(),
+            "reason": result.decision.reason,
+        },
+    )
+    return result
+
+
+@dataclass
+class _Training:
+    """One call of `train`, step by step."""
+
+    cases: Sequence[Case]
+    spec: TaskSpec
+    models: ModelStore
+    splits: SplitStore
+    predict: Predict
+    work_dir: Path
+    options: TrainerOptions
+    device_name: str
+    progress: Progress
+    cancelled: Cancelled
+    tracked: TrainingRun
+
+    def run(self) -> TrainResult:
+        started = time.monotonic()
+        self.device = choose_device(self.device_name)
+        self.work_dir.mkdir(parents=True, exist_ok=True)
+        self.parts = self._split()
+        served = self.models.served(self.spec.name)
+        parent = served if served is not None and served.fingerprint == self.spec.fingerprint() else None
+        fitted = self._fit(parent)
+        measured_on: Part = next(part for part in _MEASURED_FIRST if self.parts[part])
+        measured = self.parts[measured_on]
+        candidate = self._network()
+        candidate.load_state_dict(fitted.best_state)
+        evaluation, drawn = self._measure(candidate, measured, start=_FITTED_AT, share=0.05)
+        decision, before = self._decide(evaluation, served, parent, measured)
+        overlay = self._overlay(measured[0], before, drawn)
+        self._stop_if_cancelled()
+        version = self.models.add(
+            self.spec.name,
+            fitted.best_state,
+            fingerprint=self.spec.fingerprint(),
+            labels=self.spec.labels.indices,
+            metrics=evaluation.means(),
+            data=self._manifest(measured_on, fitted, parent),
+            parent=parent.version if parent else None,
+        )
+        if decision.promoted:
+            self.models.promote(self.spec.name, version.version, reason=decision.reason, by="gate")
+        (self.work_dir / "checkpoint.safetensors").unlink(missing_ok=True)
+        self.progress(1.0, f"{version.version} {'promoted' if decision.promoted else 'kept back'}: {decision.reason}")
+        return TrainResult(
+            version=version,
+            promoted=decision.promoted,
+            decision=decision,
+            best_epoch=fitted.best_epoch,
+            history=fitted.history,
+            evaluation=evaluation,
+            measured_on=measured_on,
+            overlay=overlay,
+            seconds=time.monotonic() - started,
+        )
+
+    def _split(self) -> dict[Part, list[Case]]:
+        fractions = Fractions(validation=self.options.validation_fraction, holdout=self.options.holdout_fraction)
+        known = parts_of(
+            (case.patient_id for case in self.cases),
+            task=self.spec.name,
+            store=self.splits,
+            fractions=fractions,
+            seed=self.options.seed,
+        )
+        parts: dict[Part, list[Case]] = {"train": [], "validation": [], "holdout": []}
+        for case in sorted(self.cases, key=lambda case: case.image_id):
+            parts[known[case.patient_id]].append(case)
+        if not parts["train"]:
+            raise InvalidInputError(
+                f"At least one labelled image must belong to a training patient, got {len(self.cases)} image(s), all "
+                f"of validation or holdout patients. Label an image of another patient."
+            )
+        return parts
+
+    def _prepared(self) -> tuple[list[CachedVolume], list[CachedVolume]]:
+        """Training and validation volumes; a single part serves as both."""
+        cache = VolumeCache(self.work_dir / "volumes", self.spec)
+        wanted = self.parts["train"] + self.parts["validation"]
+        volumes = []
+        for position, case in enumerate(wanted):
+            self._stop_if_cancelled()
+            volumes.append(cache.get(case))
+            self.progress(
+                _PREPARED_AT * (position + 1) / len(wanted), f"prepared {position + 1} of {len(wanted)} images"
+            )
+        training = volumes[: len(self.parts["train"])]
+        return training, volumes[len(training) :] or training
+
+    def _fit(self, parent: ModelVersion | None) -> Fitted:
+        training, validation = self._prepared()
+        network = self._network()
+        if parent is not None:
+            self.models.load_into(network, parent, spec=self.spec)
+        patch = fitting_patch(
+            training,
+            wanted=self.options.patch_voxels,
+            multiple=size_multiple(self.spec),
+            dimension=self.spec.dimension,
+        )
+        return Fitting(
+            network=network,
+            spec=self.spec,
+            options=self.options,
+            sampler=PatchSampler(training, spec=self.spec, patch_voxels=patch),
+            loss=self._loss(training, parent).to(self.device),
+            validate=lambda trained: self._validate(trained, validation),
+            device=self.device,
+            checkpoint=self.work_dir / "checkpoint.safetensors",
+            identity=self._identity(parent),
+            on_epoch=self._track_epoch,
+            progress=lambda share, text: self.progress(_PREPARED_AT + (_FITTED_AT - _PREPARED_AT) * share, text),
+            cancelled=self.cancelled,
+        ).run()
+
+    def _network(self) -> nn.Module:
+        """The task's network on the training's device; its first weights depend on the seed alone."""
+        with torch.random.fork_rng():
+            torch.manual_seed(self.options.seed)
+            return build_network(self.spec).to(self.device)
+
+    def _loss(self, training: Sequence[CachedVolume], parent: ModelVersion | None) -> PartialDiceCELoss:
+        learned = set() if parent is None else set(trained_labels(parent))
+        present = [True, *(any(label.index in volume.voxels for volume in training) for label in self.spec.labels)]
+        known = torch.stack([annotated_channels(volume, self.spec) for volume in training]).any(dim=0)
+        known |= torch.tensor([True, *(label.name in learned for label in self.spec.labels)])
+        return PartialDiceCELoss(present=torch.tensor(present), known=known)
+
+    def _validate(self, network: nn.Module, volumes: Sequence[CachedVolume]) -> dict[str, float]:
+        """Label → mean Dice on the working grid, through inference's own sliding window."""
+        rows: dict[str, list[float]] = {}
+        for volume in volumes:
+            self._stop_if_cancelled()
+            prediction = self._draw(network, volume.prepared())
+            compared = compare(prediction, volume.truth(), labels=self.spec.labels, surface=False)
+            for name, row in compared.items():
+                if volume.annotated is None or name in volume.annotated:
+                    rows.setdefault(name, []).append(row["dice"])
+        return {name: mean_of_defined(values) for name, values in rows.items()}
+
+    def _draw(self, network: nn.Module, prepared: Prepared) -> Volume:
+        network.eval()
+        return self.predict(
+            network,
+            prepared,
+            spec=self.spec,
+            device=self.device,
+            progress=lambda fraction, text: None,
+            cancelled=self.cancelled,
+        )
+
+    def _measure(
+        self, network: nn.Module, cases: Sequence[Case], *, start: float, share: float
+    ) -> tuple[Evaluation, Volume]:
+        """Metrics on the images' own grids, and what was drawn on the first."""
+        results: list[CaseResult] = []
+        first: Volume | None = None
+        for case in cases:
+            self._stop_if_cancelled()
+            image, truth = case.load()
+            drawn = self._draw(network, prepare(image, self.spec))
+            first = first or drawn
+            results.append(compare_case(case, drawn, truth, labels=self.spec.labels))
+            self.progress(start + share * len(results) / len(cases), f"measured {len(results)} of {len(cases)} cases")
+        assert first is not None, "there is always a case to measure"  # noqa: S101
+        return Evaluation(task=self.spec.name, cases=tuple(results)), first
+
+    def _decide(
+        self,
+        candidate: Evaluation,
+        served: ModelVersion | None,
+        comparable: ModelVersion | None,
+        measured: Sequence[Case],
+    ) -> tuple[Decision, Volume | None]:
+        """The gate's decision, and what the served version drew on the first measured case."""
+        margin = self.options.gate_margin
+        if served is None:
+            return decide(candidate.dice_per_case(), None, margin=margin), None
+        if comparable is None:
+            decision = decide(candidate.dice_per_case(), None, margin=margin)
+            reason = f"the served {served.version} was made for another version of the task and cannot be used any more"
+            return replace(decision, reason=reason), None
+        network = self._network()
+        try:
+            self.models.load_into(network, comparable, spec=self.spec)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"The served version cannot be compared with. {error}") from error
+        held_out = bool(self.parts["holdout"])
+        before, drawn = self._measure(network, measured if held_out else measured[:1], start=0.95, share=0.04)
+        if not held_out:
+            return decide({}, {}, margin=margin), drawn
+        return decide(candidate.dice_per_case(), before.dice_per_case(), margin=margin), drawn
+
+    def _overlay(self, case: Case, before: Volume | None, after: Volume) -> Path:
+        image, truth = case.load()
+        panels = [("served before", before)] if before is not None else []
+        panels += [("candidate", after), ("reference", truth)]
+        path = self.work_dir / "overlay.png"
+        write_overlay(path, image, panels, labels=self.spec.labels)
+        return path
+
+    def _manifest(self, measured_on: Part, fitted: Fitted, parent: ModelVersion | None) -> dict[str, Any]:
+        """What the version was made from; image ids and revisions, never patients."""
+        annotated: set[str] = set() if parent is None else set(trained_labels(parent))
+        for case in self.parts["train"]:
+            annotated |= set(self.spec.labels.names) if case.annotated is None else case.annotated
+        return {
+            "cases": [
+                {"image_id": case.image_id, "revision": case.revision, "part": part}
+                for part, cases in self.parts.items()
+                for case in cases
+            ],
+            "measured_on": measured_on,
+            "trained_labels": [name for name in self.spec.labels.names if name in annotated],
+            "options": asdict(self.options),
+            "epochs": len(fitted.history),
+            "best_epoch": fitted.best_epoch,
+        }
+
+    def _identity(self, parent: ModelVersion | None) -> str:
+        decisive: Mapping[str, Any] = {
+            "fingerprint": self.spec.fingerprint(),
+            "options": asdict(self.options),
+            "parent": parent.sha256 if parent else None,
+            "cases": [[part, case.image_id, case.revision] for part, cases in self.parts.items() for case in cases],
+        }
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+    def _track_epoch(self, epoch: Epoch) -> None:
+        values = {"loss": epoch.loss, "seconds": epoch.seconds}
+        if epoch.dice is not None:
+            values["validation_dice"] = epoch.dice
+        values |= {f"validation_dice/{name}": dice for name, dice in epoch.per_label.items() if dice is not None}
+        self.tracked.log_epoch(epoch.number, values)
+
+    def _stop_if_cancelled(self) -> None:
+        if self.cancelled():
+            raise CancelledError("The training was cancelled.")
+
+
+def trained_labels(version: ModelVersion) -> tuple[str, ...]:
+    """Labels a version was ever trained on; all of them for a version from elsewhere."""
+    return tuple(version.data.get("trained_labels", version.labels))
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is CUDA where there is one.
+
+    Raises:
+        InvalidInputError: If the device is not on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InvalidInputError(f"A device must be auto, cpu, cuda or cuda:<n>, got {name!r}.") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InvalidInputError(
+            f"Device '{name}' must exist, got {torch.cuda.device_count()} CUDA device(s). Use auto or cpu."
+        )
+    return device

@@ -1,0 +1,77 @@
+"""One database, safe by default."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from carina.annotations.database import Database
+from carina.annotations.tables import FactRow
+from carina.errors import ConfigurationError, StorageError
+
+
+@pytest.fixture
+def database(tmp_path: Path):
+    opened = Database(f"sqlite:///{tmp_path / 'db' / 'carina.sqlite'}")
+    opened.create_tables()
+    yield opened
+    opened.close()
+
+
+def test_sqlite_keeps_a_write_ahead_log_and_waits_for_its_turn(database, tmp_path):
+    with database.reading() as session:
+        settings = {
+            name: session.connection().exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
+        }
+    assert settings == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 30_000, "foreign_keys": 1}
+
+
+def test_readers_that_then_write_do_not_fail_each_other(database):
+    with database.writing() as session:
+        session.add(FactRow(name="0", value=""))
+
+    def add(number: int) -> None:
+        with database.writing() as session:
+            last = max(int(row.name) for row in session.query(FactRow))
+            session.add(FactRow(name=str(last + 1), value=str(number)))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(40)))
+    with database.reading() as session:
+        assert session.query(FactRow).count() == 41
+
+
+def test_an_error_in_a_block_undoes_all_of_it(database):
+    def write_half() -> None:
+        with database.writing() as session:
+            session.add(FactRow(name="half", value=""))
+            session.flush()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_half()
+    with database.reading() as session:
+        assert session.get(FactRow, "half") is None
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "nonsense", "nodialect://host/db"])
+def test_refuses_a_url_that_cannot_keep_anything(url):
+    with pytest.raises(ConfigurationError):
+        Database(url)
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError):
+        Database(f"sqlite:///{tmp_path / 'file' / 'carina.sqlite'}")
+
+
+def test_a_damaged_database_is_a_storage_error(tmp_path):
+    path = tmp_path / "carina.sqlite"
+    path.write_bytes(b"no database" * 100)
+    database = Database(f"sqlite:///{path}")
+    with pytest.raises(StorageError):
+        database.create_tables()
+    database.close()

@@ -1,0 +1,26 @@
+"""Fixtures every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of small real images, or a skip with the reason."""
+    override = os.environ.get("CARINA_TEST_DATA")
+    folder = Path(override) if override else Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real test data: neither CARINA_TEST_DATA nor {folder} is there")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def carina_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every test has its own CARINA_HOME."""
+    home = tmp_path / "carina-home"
+    monkeypatch.setenv("CARINA_HOME", str(home))
+    return home

@@ -1,0 +1,108 @@
+"""Trainings see the newest final label of every image that says something about their task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from carina.annotations.store import open_annotations
+from carina.annotations.submit import submit_label
+from carina.datastores.port import ImageRecord
+from carina.geometry import Grid, Volume
+from carina.images import write_image
+from carina.jobs.cases import labelled_cases
+from carina.registry import find_tasks
+
+GRID = Grid((6, 5, 4), np.array([[0.0, -2.0, 0.1, 9.0], [1.5, 0.0, 0.0, 8.0], [0.0, 0.1, 4.0, 7.0], [0, 0, 0, 1.0]]))
+
+
+class FakeImages:
+    """A store of NIfTI files."""
+
+    name = "fake"
+
+    def __init__(self, folder: Path, *ids: str) -> None:
+        self.folder = folder
+        self.ids = ids
+        for image_id in ids:
+            write_image(folder / f"{image_id}.nii.gz", Volume(np.full(GRID.shape, 7, np.int16), GRID))
+
+    def list_images(self) -> list[ImageRecord]:
+        return [ImageRecord(image_id=image_id, patient_id="p") for image_id in self.ids]
+
+    def fetch(self, image_id: str) -> Path:
+        return self.folder / f"{image_id}.nii.gz"
+
+
+@pytest.fixture
+def annotations(settings):
+    opened = open_annotations(settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def spec():
+    return find_tasks().get("thorax_ct")
+
+
+def label_with(*values: int) -> Volume:
+    array = np.zeros(GRID.shape, np.uint8)
+    for position, value in enumerate(values):
+        array[position] = value
+    return Volume(array, GRID)
+
+
+def send(annotations, image_id, names, **more):
+    label = label_with(*names.values())
+    return submit_label(
+        annotations, image_id=image_id, image=GRID, label=more.pop("label", label), client_names=names, **more
+    )
+
+
+def test_a_case_has_the_image_and_the_label_in_the_indices_of_the_task(annotations, tmp_path, spec):
+    annotation = send(annotations, "a", {"heart": 41, "liver": 3}, patient_id="P1")
+    (case,) = labelled_cases(annotations, FakeImages(tmp_path, "a"), spec)
+
+    image, label = case.load()
+
+    assert (image.array == 7).all()
+    heart = spec.labels.named("heart").index
+    np.testing.assert_array_equal(label.array, np.where(label_with(41).array == 41, heart, 0))
+    assert case.annotated == {"heart"}
+    assert (case.revision, case.patient_id) == (annotation.id, annotations.patients.key("P1", image_id="a"))
+
+
+def test_the_newest_final_label_counts_and_drafts_do_not(annotations, tmp_path, spec):
+    send(annotations, "a", {"heart": 1})
+    newest = send(annotations, "a", {"heart": 1, "spine": 2})
+    send(annotations, "a", {"trachea": 1}, tag="original")
+    (case,) = labelled_cases(annotations, FakeImages(tmp_path, "a"), spec)
+    assert case.revision == newest.id
+
+
+def test_a_label_for_something_else_does_not_hide_an_earlier_one(annotations, tmp_path, spec):
+    ours = send(annotations, "a", {"heart": 1})
+    send(annotations, "a", {"liver": 1})
+    (case,) = labelled_cases(annotations, FakeImages(tmp_path, "a"), spec)
+    assert case.revision == ours.id
+
+
+def test_a_withdrawn_label_does_not_train(annotations, tmp_path, spec):
+    annotations.withdraw(send(annotations, "a", {"heart": 1}).id)
+    assert labelled_cases(annotations, FakeImages(tmp_path, "a"), spec) == []
+
+
+def test_a_structure_that_was_looked_for_and_is_absent_is_annotated(annotations, tmp_path, spec):
+    send(annotations, "a", {"heart": 1, "nodule": 2}, label=label_with(1))
+    (case,) = labelled_cases(annotations, FakeImages(tmp_path, "a"), spec)
+    assert case.annotated == {"heart", "nodule"}
+
+
+def test_an_image_that_is_not_listed_now_is_left_out_with_a_word_in_the_log(annotations, tmp_path, spec, caplog):
+    send(annotations, "a", {"heart": 1})
+    send(annotations, "gone", {"heart": 1})
+    cases = labelled_cases(annotations, FakeImages(tmp_path, "a"), spec)
+    assert [case.image_id for case in cases] == ["a"]
+    assert "1 labelled image(s)" in caplog.text

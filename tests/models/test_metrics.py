@@ -1,0 +1,104 @@
+"""Metrics agree with MONAI and SimpleITK on random shapes, and say what empty structures mean."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from carina.errors import GeometryError
+from carina.geometry import Grid, Volume
+from carina.models.metrics import compare, dice, hd95_mm, mean_of_defined, volume_error_ml
+from carina.structures import label_set
+from monai.metrics import compute_dice, compute_hausdorff_distance
+from scipy import ndimage
+
+SPACING = (0.8, 1.7, 3.1)
+EMPTY = np.zeros((6, 5, 4), dtype=bool)
+
+
+def blobs(seed: int, shape=(19, 16, 13)) -> np.ndarray:
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=shape), 2)
+    return noise > np.quantile(noise, 0.8)
+
+
+def as_batch(mask: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(mask)[None, None].float()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_dice_is_monais(seed):
+    a, b = blobs(seed), blobs(seed + 100)
+    assert dice(a, b) == pytest.approx(float(compute_dice(as_batch(a), as_batch(b))), abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_hd95_is_monais(seed):
+    a, b = blobs(seed), blobs(seed + 100)
+    expected = float(compute_hausdorff_distance(as_batch(a), as_batch(b), percentile=95, spacing=SPACING))
+    assert hd95_mm(a, b, spacing_mm=SPACING) == pytest.approx(expected, rel=1e-5)
+
+
+def test_dice_and_volume_are_simpleitks():
+    a, b = blobs(1), blobs(2)
+    image_a, image_b = (sitk.GetImageFromArray(mask.astype(np.uint8).T) for mask in (a, b))
+    overlap = sitk.LabelOverlapMeasuresImageFilter()
+    overlap.Execute(image_a, image_b)
+    assert dice(a, b) == pytest.approx(overlap.GetDiceCoefficient())
+    shape = sitk.LabelShapeStatisticsImageFilter()
+    volumes = []
+    for image in (image_a, image_b):
+        image.SetSpacing(SPACING)
+        shape.Execute(image)
+        volumes.append(shape.GetPhysicalSize(1) / 1000)
+    error = volume_error_ml(a, b, voxel_volume_ml=math.prod(SPACING) / 1000)
+    assert error == pytest.approx(volumes[0] - volumes[1])
+
+
+def test_hd95_of_shifted_planes_is_the_shift_in_millimetres():
+    a, b = np.zeros((9, 9, 9), dtype=bool), np.zeros((9, 9, 9), dtype=bool)
+    a[:, :, 2], b[:, :, 5] = True, True
+    assert hd95_mm(a, b, spacing_mm=SPACING) == pytest.approx(3 * SPACING[2])
+
+
+def test_empty_structures_have_their_documented_values():
+    full = ~EMPTY
+    assert math.isnan(dice(EMPTY, EMPTY))
+    assert dice(full, EMPTY) == dice(EMPTY, full) == 0
+    for a, b in ((EMPTY, EMPTY), (full, EMPTY), (EMPTY, full)):
+        assert math.isnan(hd95_mm(a, b, spacing_mm=SPACING))
+    assert volume_error_ml(EMPTY, EMPTY, voxel_volume_ml=0.001) == 0
+    assert volume_error_ml(EMPTY, full, voxel_volume_ml=0.001) == pytest.approx(-0.12)
+
+
+def test_compare_crops_without_changing_any_metric():
+    labels = label_set("liver", "spleen", "heart")
+    affine = np.diag([*SPACING, 1.0])
+    random = np.random.default_rng(3)
+    truth = np.zeros((20, 18, 12), dtype=np.uint8)
+    truth[3:9, 4:12, 2:8], truth[11:17, 2:9, 3:11] = 1, 2
+    prediction = np.where(random.random(truth.shape) < 0.1, random.integers(0, 3, truth.shape), truth).astype(np.uint8)
+    grid = Grid(truth.shape, affine)
+    rows = compare(Volume(prediction, grid), Volume(truth, grid), labels=labels)
+    for label in labels:
+        a, b = prediction == label.index, truth == label.index
+        row = rows[label.name]
+        assert row["dice"] == pytest.approx(dice(a, b), nan_ok=True)
+        assert row["hd95_mm"] == pytest.approx(hd95_mm(a, b, spacing_mm=SPACING), nan_ok=True)
+        assert row["volume_error_ml"] == pytest.approx(volume_error_ml(a, b, voxel_volume_ml=grid.voxel_volume_ml))
+    assert math.isnan(rows["heart"]["dice"])
+    assert "hd95_mm" not in compare(Volume(truth, grid), Volume(truth, grid), labels=labels, surface=False)["liver"]
+
+
+def test_compare_refuses_another_grid():
+    label = np.zeros((4, 4, 4), dtype=np.uint8)
+    there, elsewhere = Grid(label.shape, np.eye(4)), Grid(label.shape, np.diag([2.0, 1, 1, 1]))
+    with pytest.raises(GeometryError, match="reference's grid"):
+        compare(Volume(label, there), Volume(label, elsewhere), labels=label_set("liver"))
+
+
+def test_mean_leaves_out_what_is_undefined():
+    assert mean_of_defined([1.0, math.nan, 0.0]) == 0.5
+    assert math.isnan(mean_of_defined([math.nan]))

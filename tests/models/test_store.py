@@ -1,0 +1,275 @@
+"""Versions are immutable and hashed, the pointer moves atomically, and foreign files run no code."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+from carina.errors import (
+    ConfigurationError,
+    InvalidInputError,
+    NoModelError,
+    UnknownModelError,
+    UnsafeIdError,
+)
+from carina.models.store import ModelStore
+from carina.networks.factory import build_network
+from carina.structures import label_set
+
+
+def add(store: ModelStore, value: float = 0.0, **extra):
+    state = {"weight": torch.full((2, 3), value)}
+    return store.add("toy_ct", state, fingerprint="f", labels={"liver": 1}, **extra)
+
+
+def test_keeps_every_field_and_tensor_of_a_version(store):
+    state = {"a": torch.randn(2, 3), "b": torch.arange(4), "c": torch.randn(5).bfloat16()}
+    stored = store.add(
+        "toy_ct",
+        state,
+        fingerprint="f1",
+        labels={"liver": 1, "spleen": 2},
+        metrics={"liver": {"dice": 0.5, "hd95_mm": None}},
+        data={"cases": [{"image_id": "1.2.3"}]},
+        parent="v7",
+        source="imported",
+    )
+    read = store.get("toy_ct", "v1")
+    assert read == stored
+    assert (read.fingerprint, read.parent, read.source) == ("f1", "v7", "imported")
+    assert read.metrics == {"liver": {"dice": 0.5, "hd95_mm": None}}
+    assert read.created.endswith("+00:00")
+    loaded = store.load_state(read)
+    assert loaded.keys() == state.keys()
+    assert all(
+        torch.equal(loaded[name], tensor) and loaded[name].dtype == tensor.dtype for name, tensor in state.items()
+    )
+
+
+def test_numbers_versions_in_order_beyond_nine(store):
+    assert [add(store, number).version for number in range(11)] == [f"v{number}" for number in range(1, 12)]
+    assert [version.version for version in store.list("toy_ct")] == [f"v{number}" for number in range(1, 12)]
+    assert store.tasks() == ("toy_ct",)
+
+
+def test_adding_never_touches_an_earlier_version(store):
+    first = add(store, 1.0)
+    before = {path.name: path.read_bytes() for path in first.folder.iterdir()}
+    add(store, 2.0)
+    assert {path.name: path.read_bytes() for path in first.folder.iterdir()} == before
+
+
+def test_threads_that_add_at_once_get_different_versions(store):
+    with ThreadPoolExecutor(8) as pool:
+        versions = list(pool.map(lambda value: add(store, value), range(8)))
+    assert sorted(version.version for version in versions) == sorted(f"v{number}" for number in range(1, 9))
+    values = {float(store.load_state(version)["weight"][0, 0]) for version in store.list("toy_ct")}
+    assert values == set(range(8))
+
+
+def _add_in_process(root: str, value: int) -> None:
+    add(ModelStore(Path(root)), value)
+
+
+def test_processes_that_add_at_once_get_different_versions(store):
+    spawn = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    workers = [spawn.Process(target=_add_in_process, args=(str(store.root), value)) for value in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [version.version for version in store.list("toy_ct")] == ["v1", "v2", "v3"]
+
+
+def test_a_failed_write_leaves_nothing_behind(store):
+    with pytest.raises(ValueError, match="nan"):
+        add(store, metrics={"liver": {"dice": float("nan")}})
+    assert store.list("toy_ct") == ()
+    assert not list(store.folder("toy_ct").glob(".incoming-*"))
+
+
+def test_serves_nothing_before_a_promotion(store):
+    add(store)
+    assert store.served("toy_ct") is None
+    assert store.history("toy_ct") == ()
+
+
+def test_rolls_back_step_by_step_to_what_was_served_before(store):
+    for number in range(1, 4):
+        add(store, number)
+        store.promote("toy_ct", f"v{number}", reason=f"better {number}", by="gate")
+    assert store.rollback("toy_ct", reason="worse in practice").version == "v2"
+    assert store.served("toy_ct").version == "v2"
+    assert store.rollback("toy_ct").version == "v1"
+    store.promote("toy_ct", "v3", reason="after all")
+    assert store.rollback("toy_ct").version == "v1"
+    with pytest.raises(NoModelError, match="two versions"):
+        store.rollback("toy_ct")
+    changes = [(entry["action"], entry["from"], entry["to"]) for entry in store.history("toy_ct")]
+    assert changes == [
+        ("promote", None, "v1"),
+        ("promote", "v1", "v2"),
+        ("promote", "v2", "v3"),
+        ("rollback", "v3", "v2"),
+        ("rollback", "v2", "v1"),
+        ("promote", "v1", "v3"),
+        ("rollback", "v3", "v1"),
+    ]
+    assert store.history("toy_ct")[0]["reason"] == "better 1"
+    assert store.history("toy_ct")[0]["by"] == "gate"
+
+
+def test_promoting_what_is_served_changes_nothing(store):
+    add(store)
+    store.promote("toy_ct", "v1", reason="first")
+    store.promote("toy_ct", "v1", reason="again")
+    assert len(store.history("toy_ct")) == 1
+
+
+def test_a_line_torn_by_a_power_cut_costs_only_itself(store):
+    add(store)
+    add(store)
+    store.promote("toy_ct", "v1", reason="first")
+    with (store.folder("toy_ct") / "promotions.jsonl").open("a") as stream:
+        stream.write('{"when": "20')
+    store.promote("toy_ct", "v2", reason="second")
+    assert [entry["to"] for entry in store.history("toy_ct")] == ["v1", "v2"]
+
+
+@pytest.mark.parametrize("version", ["v9", "latest", "../v1", "v01", ""])
+def test_an_unknown_version_is_named_with_those_there_are(store, version):
+    add(store)
+    with pytest.raises(UnknownModelError, match="Available: v1"):
+        store.get("toy_ct", version)
+    with pytest.raises(UnknownModelError):
+        store.promote("toy_ct", version, reason="")
+
+
+@pytest.mark.parametrize("task", ["../toy", "a/b", "", "a b"])
+def test_a_task_name_cannot_leave_the_root(store, task):
+    with pytest.raises(UnsafeIdError):
+        store.served(task)
+
+
+def test_changed_weights_are_not_loaded(store):
+    version = add(store, 1.0)
+    content = bytearray(version.weights_path.read_bytes())
+    content[-1] ^= 1
+    version.weights_path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match="SHA-256"):
+        store.load_state(version)
+    version.weights_path.unlink()
+    with pytest.raises(UnknownModelError, match="missing"):
+        store.load_state(version)
+
+
+def test_damaged_metadata_is_a_clear_error(store):
+    version = add(store)
+    (version.folder / "model.json").write_text("{")
+    with pytest.raises(ConfigurationError, match=r"toy_ct/v1/model\.json"):
+        store.list("toy_ct")
+
+
+def test_loads_only_into_the_task_it_was_made_for(store, spec):
+    network = build_network(spec)
+    version = store.add(spec.name, network.state_dict(), fingerprint=spec.fingerprint(), labels=spec.labels.indices)
+    other = build_network(spec)
+    store.load_into(other, version, spec=spec)
+    assert all(torch.equal(other.state_dict()[name], value) for name, value in network.state_dict().items())
+    changed = dataclasses.replace(spec, labels=label_set("liver", "heart"))
+    with pytest.raises(ConfigurationError, match="without heart; with spleen"):
+        store.load_into(build_network(changed), version, spec=changed)
+
+
+def test_listing_needs_no_torch(store):
+    add(store)
+    store.promote("toy_ct", "v1", reason="first")
+    code = (
+        "import sys; from pathlib import Path; from carina.models.store import ModelStore; "
+        f"s = ModelStore(Path({str(store.root)!r})); assert s.served('toy_ct') == s.list('toy_ct')[0]; "
+        "assert 'torch' not in sys.modules, 'torch was imported'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class TestPublicWeights:
+    def put(self, store, spec, content, name="model.pt"):
+        store.folder(spec.name).mkdir(parents=True, exist_ok=True)
+        path = store.folder(spec.name) / name
+        torch.save(content, path)
+        return path
+
+    def test_are_taken_up_once_and_served(self, store, spec):
+        assert store.import_public(spec) is None
+        state = build_network(spec).state_dict()
+        self.put(store, spec, {"model": {f"module.{name}": value for name, value in state.items()}, "epoch": 3})
+        version = store.import_public(spec)
+        assert (version.version, version.source) == ("v1", "public")
+        assert version.data["licence"] == "CC0-1.0"
+        assert store.served(spec.name) == version
+        loaded = store.load_state(version)
+        assert all(torch.equal(loaded[name], value) for name, value in state.items())
+        assert store.import_public(spec) == version
+        assert len(store.list(spec.name)) == 1
+
+    def test_may_be_the_bare_state_dict(self, store, spec):
+        self.put(store, spec, build_network(spec).state_dict())
+        assert store.import_public(spec).version == "v1"
+
+    def test_do_not_replace_what_is_served(self, store, spec):
+        add(store)
+        store.promote(spec.name, "v1", reason="first")
+        self.put(store, spec, build_network(spec).state_dict())
+        assert store.import_public(spec).version == "v2"
+        assert store.served(spec.name).version == "v1"
+
+    def test_that_do_not_fit_are_refused_with_the_first_differences(self, store, spec):
+        larger = dataclasses.replace(spec, labels=label_set("liver", "spleen", "heart"))
+        self.put(store, spec, build_network(larger).state_dict())
+        with pytest.raises(ConfigurationError, match=r"conv_final\.2\.conv\.bias: \(4,\) instead of \(3,\)"):
+            store.import_public(spec)
+        assert store.list(spec.name) == ()
+
+    def test_that_are_a_malicious_pickle_run_no_code(self, store, spec, tmp_path):
+        trace = tmp_path / "executed"
+
+        class Malicious:
+            def __reduce__(self):
+                return Path.touch, (trace,)
+
+        path = self.put(store, spec, {"model": Malicious()})
+        with pytest.raises(InvalidInputError, match="nothing but tensors"):
+            store.import_public(spec)
+        path.write_bytes(pickle.dumps(Malicious()))
+        with pytest.raises(InvalidInputError):
+            store.import_public(spec)
+        assert not trace.exists()
+        assert store.list(spec.name) == ()
+
+    @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 broken"])
+    def test_that_are_damaged_are_refused(self, store, spec, content):
+        store.folder(spec.name).mkdir(parents=True)
+        (store.folder(spec.name) / "model.pt").write_bytes(content)
+        with pytest.raises(InvalidInputError, match=r"model\.pt"):
+            store.import_public(spec)
+
+    def test_of_another_hash_than_announced_are_refused(self, store, spec):
+        self.put(store, spec, build_network(spec).state_dict())
+        announced = dataclasses.replace(spec, weights=(dataclasses.replace(spec.weights[0], sha256="0" * 64),))
+        with pytest.raises(InvalidInputError, match="must have the SHA-256 0000"):
+            store.import_public(announced)
+
+
+def test_served_file_is_one_json_object(store):
+    add(store)
+    store.promote("toy_ct", "v1", reason="first")
+    content = json.loads((store.folder("toy_ct") / "served.json").read_text())
+    assert content["version"] == "v1"

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+from carina.errors import InvalidInputError, UnsafeIdError
+from carina.server.inputs import RESERVED_KEYS, chosen, json_object, text_of
+
+
+@pytest.mark.parametrize("text", [None, "", "  ", "{}", "null"])
+def test_an_empty_field_is_an_empty_object(text):
+    assert json_object(text) == {}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '"x"', "1", "[" * 100_000])
+def test_what_is_no_object_is_refused(text):
+    with pytest.raises(InvalidInputError, match="JSON"):
+        json_object(text)
+
+
+@pytest.mark.parametrize("key", sorted(RESERVED_KEYS))
+def test_keys_that_name_files_are_refused(key):
+    with pytest.raises(UnsafeIdError, match=key):
+        chosen({key: "x"}, {key})
+
+
+def test_unknown_keys_are_left_out():
+    assert chosen({"a": 1, "b": 2}, {"a"}) == {"a": 1}
+
+
+@pytest.mark.parametrize("value", [1, ["x"], "x" * 129, "line\nbreak", "bell\a"])
+def test_a_text_parameter_is_short_printable_text(value):
+    with pytest.raises(InvalidInputError):
+        text_of({"user": value}, "user")
+
+
+def test_an_empty_text_counts_as_none():
+    assert text_of({"user": ""}, "user") is None
+    assert text_of({"user": "Ärztin 1"}, "user") == "Ärztin 1"

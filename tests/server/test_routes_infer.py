@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import cgi
+import io
+import json
+from http.client import HTTPMessage
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+
+def expected(images: Path) -> np.ndarray:
+    return np.asarray(nib.load(images / "case-a.nii.gz").dataobj) > 0
+
+
+def saved(content: bytes, path: Path) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def test_the_default_answer_is_a_form_that_the_stock_client_can_parse(http, images, tmp_path):
+    answer = http.post("/infer/thorax_ct", params={"image": "case-a"})
+    assert answer.status_code == 200, answer.text
+    headers = HTTPMessage()
+    headers["content-type"] = answer.headers["content-type"]
+    headers["content-length"] = answer.headers["content-length"]
+    form = cgi.FieldStorage(fp=io.BytesIO(answer.content), environ={"REQUEST_METHOD": "POST"}, headers=headers)
+    assert form["params"].filename is None
+    params = json.loads(form["params"].value)
+    assert params["model_version"] == "v7"
+    assert params["label_names"]["lung_left"] == 1
+    assert form["image"].filename == f"{params['request_id']}.nii.gz"
+    label = nib.load(saved(form["image"].value, tmp_path / "x.nii.gz"))
+    assert np.array_equal(np.asarray(label.dataobj) == 1, expected(images))
+    assert np.allclose(label.affine, nib.load(images / "case-a.nii.gz").affine, atol=1e-5)
+
+
+def test_ohif_gets_nrrd_in_the_type_it_asks_for(http, images, tmp_path):
+    params = {"result_extension": ".nrrd", "result_dtype": "uint16", "result_compress": False, "largest_cc": True}
+    answer = http.post(
+        "/infer/thorax_ct", params={"image": "case-a", "output": "image"}, data={"params": json.dumps(params)}
+    )
+    assert answer.status_code == 200
+    image = sitk.ReadImage(str(saved(answer.content, tmp_path / "x.nrrd")))
+    array = sitk.GetArrayFromImage(image).transpose(2, 1, 0)
+    assert np.array_equal(array == 1, expected(images))
+
+
+def test_json_only_gives_json(http):
+    answer = http.post("/infer/thorax_ct/", params={"image": "case-a", "output": "json"})
+    assert answer.json()["model_version"] == "v7"
+
+
+def test_an_image_sent_along_is_used(http, images):
+    with (images / "case-b.nii.gz").open("rb") as file:
+        answer = http.post("/infer/thorax_ct", params={"output": "json"}, files={"file": ("x.nii.gz", file)})
+    assert answer.status_code == 200
+
+
+def test_a_session_s_image_is_used(http, images):
+    with (images / "case-b.nii.gz").open("rb") as file:
+        session = http.put("/session/", files=[("files", ("x.nii.gz", file))]).json()["session_id"]
+    answer = http.post("/infer/thorax_ct", params={"image": session, "session_id": session, "output": "json"})
+    assert answer.status_code == 200
+
+
+def test_no_files_are_left_after_good_and_bad_requests(http, settings):
+    http.post("/infer/thorax_ct", params={"image": "case-a"})
+    http.post("/infer/thorax_ct", params={"image": "nobody"})
+    http.post("/infer/thorax_ct", files={"file": ("x.nii.gz", b"no image")})
+    assert list((settings.home / "tmp").iterdir()) == []
+
+
+def test_progress_is_asked_for_under_the_request_s_own_id(http):
+    http.post("/infer/thorax_ct", params={"image": "case-a"}, data={"params": '{"request_id": "mine"}'})
+    assert http.get("/carina/infer/mine").json()["state"] == "done"
+    assert [entry["request_id"] for entry in http.get("/carina/infer").json()] == ["mine"]
+    assert http.get("/carina/infer/other").status_code == 404
+
+
+def test_a_task_without_a_model_is_a_conflict(http):
+    answer = http.post("/infer/thorax_ct", params={"image": "case-a"}, data={"params": '{"labels": ["refuse"]}'})
+    assert answer.status_code == 409
+    assert answer.json()["error"] == "NoModelError"
+
+
+@pytest.mark.parametrize(
+    ("address", "params", "status", "words"),
+    [
+        ("/infer/thorax_cd?image=case-a", "{}", 404, "Did you mean 'thorax_ct'"),
+        ("/infer/thorax_ct?image=case-c", "{}", 404, "not in this folder"),
+        ("/infer/thorax_ct?image=../etc/passwd", "{}", 400, "'..'"),
+        ("/infer/thorax_ct?session_id=..", "{}", 400, "session id"),
+        ("/infer/thorax_ct?session_id=0123", "{}", 404, "session"),
+        ("/infer/thorax_ct", "{}", 422, "name an image"),
+        ("/infer/thorax_ct?image=case-a&output=gif", "{}", 422, "Output"),
+        ("/infer/thorax_ct?image=case-a", "{broken", 422, "JSON"),
+        ("/infer/thorax_ct?image=case-a", "[1]", 422, "JSON object"),
+        ("/infer/thorax_ct?image=case-a", '{"image": "/etc/passwd"}', 400, "image"),
+        ("/infer/thorax_ct?image=case-a", '{"model_filename": "/x.pt"}', 400, "model_filename"),
+        ("/infer/thorax_ct?image=case-a", '{"request_id": "../x"}', 400, "request id"),
+        ("/infer/thorax_ct?image=case-a", '{"result_extension": ".exe"}', 422, "result_extension"),
+        ("/infer/thorax_ct?image=case-a", '{"result_dtype": "object"}', 422, "result_dtype"),
+    ],
+)
+def test_bad_requests_are_refused_in_words(http, address, params, status, words):
+    answer = http.post(address, data={"params": params})
+    assert answer.status_code == status, answer.text
+    assert words in answer.json()["detail"]
+
+
+def test_a_label_as_input_is_refused(http):
+    answer = http.post("/infer/thorax_ct?image=case-a", files={"label": ("x.nii.gz", b"1")})
+    assert answer.status_code == 422
+
+
+def test_batch_inference_says_that_it_is_not_there(http):
+    assert http.post("/batch/infer/thorax_ct").status_code == 501
+    assert http.post("/batch/infer/nothing").status_code == 404
+    assert http.get("/batch/infer").status_code == 404

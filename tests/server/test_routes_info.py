@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from carina import __version__
+from carina.registry import find_tasks
+
+
+@pytest.mark.parametrize("address", ["/info", "/info/"])
+def test_info_answers_with_and_without_a_slash_and_never_redirects(http, address):
+    answer = http.get(address)
+    assert answer.status_code == 200
+    assert answer.json()["version"] == __version__
+
+
+def test_info_has_what_slicer_reads(http):
+    info = http.get("/info/").json()
+    assert set(info) >= {
+        "name", "description", "version", "labels", "models", "trainers", "strategies", "scoring", "train_stats",
+        "datastore",
+    }  # fmt: skip
+    assert set(info["models"]) == set(info["trainers"]) == set(find_tasks().names)
+    model = info["models"]["thorax_ct"]
+    assert model["type"] == "segmentation"
+    assert model["dimension"] == 3
+    assert model["labels"]["lung_left"] == 1
+    assert set(info["strategies"]) >= {"first", "random"}
+    assert info["datastore"] == {"total": 2, "completed": 0, "label_tags": {"final": 0, "original": 0}}
+
+
+def test_trainer_options_survive_the_way_through_slicers_text_fields(http):
+    from carina.jobs.options import parse_options
+
+    spec = find_tasks().get("thorax_ct")
+    config = http.get("/info/").json()["trainers"]["thorax_ct"]["config"]
+    edited = {name: str(value) for name, value in config.items()}
+    assert parse_options(spec, edited) == spec.trainer
+
+
+def test_health_and_auth_answer(http):
+    assert http.get("/health").json()["status"] == "ok"
+    assert http.get("/auth/").json() == {"enabled": False}
+
+
+def test_the_landing_page_lists_every_task(http):
+    page = http.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert all(name in page.text for name in find_tasks().names)
+
+
+def test_the_openapi_description_is_valid_json_and_names_the_routes(http):
+    paths = json.loads(http.get("/openapi.json").text)["paths"]
+    assert {"/info", "/infer/{model}", "/datastore/label", "/activelearning/{strategy}", "/train/{model}"} <= set(paths)

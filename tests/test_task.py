@@ -1,0 +1,65 @@
+"""Tasks are data."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+from carina.errors import ConfigurationError
+from carina.labels import Code, Label, LabelSet
+from carina.task import NetworkSpec, TaskSpec, TrainerOptions, Window, ZScoreThenRange
+
+
+def make_spec(**changes) -> TaskSpec:
+    code = Code("1", "99TEST", "thing")
+    spec = TaskSpec(
+        name="toy",
+        kind="segmentation",
+        description="A toy.",
+        modality=("CT",),
+        dimension=3,
+        labels=LabelSet([Label(name="thing", index=1, category=code, type=code)]),
+        spacing_mm=(3.0, 3.0, 3.0),
+        intensity=Window(lower=-1000, upper=500),
+        network=NetworkSpec(name="unet"),
+    )
+    return dataclasses.replace(spec, **changes)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"name": "no good"}, {"overlap": 1.0}, {"overlap": -0.1}, {"spacing_mm": (1.0, 0.0, 1.0)}]
+)
+def test_refuses_a_declaration_that_contradicts_itself(changes):
+    with pytest.raises(ConfigurationError, match="got"):
+        make_spec(**changes)
+
+
+def test_the_background_is_one_more_channel():
+    assert make_spec().out_channels == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"spacing_mm": (1.5, 1.5, 1.5)},
+        {"intensity": ZScoreThenRange()},
+        {"intensity": Window(lower=-1000, upper=400)},
+        {"network": NetworkSpec(name="unet", arguments={"channels": [8]})},
+    ],
+)
+def test_weights_of_another_meaning_have_another_fingerprint(changes):
+    assert make_spec(**changes).fingerprint() != make_spec().fingerprint()
+
+
+def test_texts_and_trainer_options_do_not_change_the_fingerprint():
+    changed = make_spec(description="Another.", trainer=TrainerOptions(max_epochs=1), overlap=0.5)
+    assert changed.fingerprint() == make_spec().fingerprint()
+
+
+def test_listing_tasks_does_not_import_torch():
+    code = "import sys; from carina.registry import find_tasks; print(len(find_tasks()), 'torch' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert int(answer[0]) >= 2
+    assert answer[1] == "False"
