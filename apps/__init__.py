@@ -1,0 +1,1 @@
+"""MONAI Label apps: wiring only."""

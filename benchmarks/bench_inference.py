@@ -4,14 +4,15 @@
 
 Speed: the 20-slice abdominal CT with the network of `wholebody_ct`, end to end from the file to the written label map.
 The stock path is that of `monailabel/sample-apps/radiology`: its pre-transforms, MONAI's `SlidingWindowInferer` (ROI
-96³, overlap 0.4, Gaussian, replicate padding), scores inverted to the image's grid, softmax, argmax. Without `--weights`
-a few minutes of training make some that draw the larger organs (kept in `--work` for the next run).
+96³, overlap 0.4, Gaussian, replicate padding), scores inverted to the image's grid, softmax, argmax. Without
+`--weights` a few minutes of training make some that draw the larger organs (kept in `--work` for the next run).
 Memory: a 512×512×400 CT with 105 classes and a small network, in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import platform
@@ -26,16 +27,6 @@ import monai
 import nibabel as nib
 import numpy as np
 import torch
-from carina.dicom.series import read_series
-from carina.geometry import Grid, Volume, resample_label
-from carina.images import write_image, write_label
-from carina.infers.segmentation import segment
-from carina.infers.sliding_window import predict
-from carina.models.weights import load_foreign_state
-from carina.networks.factory import build_network
-from carina.preprocessing import prepare, prepare_label
-from carina.registry import find_tasks
-from carina.task import NetworkSpec, TaskSpec
 from monai.inferers import SlidingWindowInferer
 from monai.losses import DiceCELoss
 from monai.transforms import (
@@ -52,6 +43,17 @@ from monai.transforms import (
     Spacingd,
 )
 from torch import nn
+
+from carina.dicom.series import read_series
+from carina.geometry import Grid, Volume, resample_label
+from carina.images import read_volume, write_image, write_label
+from carina.infers.segmentation import segment
+from carina.infers.sliding_window import predict
+from carina.models.weights import load_foreign_state
+from carina.networks.factory import build_network
+from carina.preprocessing import prepare, prepare_label
+from carina.registry import find_tasks
+from carina.task import NetworkSpec, TaskSpec
 
 SEED = 0
 LARGE_ORGANS = ("spleen", "liver", "stomach", "vertebrae_T12", "aorta", "autochthon_left", "autochthon_right", "colon")
@@ -77,9 +79,8 @@ def main() -> None:
         print(json.dumps(run_large_volume(quick=arguments.quick)))
         return
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
-    print(
-        f"device {device}, {torch.get_num_threads()} threads; torch {torch.__version__}, MONAI {monai.__version__}; seed {SEED}"
-    )
+    versions = f"torch {torch.__version__}, MONAI {monai.__version__}, numpy {np.__version__}"
+    print(f"device {device}, {torch.get_num_threads()} threads; {versions}; seed {SEED}", flush=True)
     report: dict[str, object] = {}
     if arguments.only != "memory":
         report["speed"] = measure_speed(arguments)
@@ -110,11 +111,9 @@ def measure_speed(arguments: argparse.Namespace) -> dict[str, object]:
         rows[name] = {"seconds": time.perf_counter() - started, "voxels": counter.voxels, "label": label}
     ours, stock = rows["ours"], rows["stock"]
     names = [label.name for label in spec.labels if (truth.array == label.index).any()]
+    indices = spec.labels.indices
     per_label = {
-        name: [
-            dice(row["label"] == spec.labels.named(name).index, truth.array == spec.labels.named(name).index)
-            for row in (ours, stock)
-        ]
+        name: [dice(row["label"] == indices[name], truth.array == indices[name]) for row in (ours, stock)]
         for name in names
     }
     drawn = [index for index in np.union1d(np.unique(ours["label"]), np.unique(stock["label"])) if index]
@@ -149,8 +148,6 @@ def measure_speed(arguments: argparse.Namespace) -> dict[str, object]:
 
 def our_path(source: Path, spec: TaskSpec, network: nn.Module, target: Path) -> np.ndarray:
     """carina, from the file to the written label map."""
-    from carina.images import read_volume
-
     label = segment(read_volume(source), spec=spec, network=network)
     write_label(target, label)
     return label.array
@@ -296,8 +293,6 @@ def measure_memory(*, quick: bool) -> dict[str, object]:
 
 def run_large_volume(*, quick: bool) -> dict[str, object]:
     """A CT-like volume of 512×512×400 voxels, 0.8×0.8×1 mm, the body filling most of it."""
-    import dataclasses
-
     shape = (128, 128, 100) if quick else (512, 512, 400)
     spec = dataclasses.replace(
         find_tasks().get("wholebody_ct"),

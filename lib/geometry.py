@@ -114,6 +114,17 @@ def ras_to_lps(affine: Affine) -> Affine:
 lps_to_ras = ras_to_lps
 
 
+def three_sizes(array: AnyArray) -> tuple[int, int, int]:
+    """The shape of an `(X, Y, Z)` array, as the three numbers it is.
+
+    Raises:
+        GeometryError: If the array has another number of axes.
+    """
+    if array.ndim != 3:
+        raise GeometryError(f"A volume must have three axes, got {array.ndim} with shape {array.shape}.")
+    return int(array.shape[0]), int(array.shape[1]), int(array.shape[2])
+
+
 def closest_canonical(grid: Grid) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
     """Axis order and flips that bring a grid closest to RAS, without interpolation.
 
@@ -146,7 +157,7 @@ def reorient(volume: Volume, order: tuple[int, int, int], flips: tuple[bool, boo
         if flips[axis]:
             matrix[source, 3] = array.shape[axis] - 1
             array = np.flip(array, axis)
-    return Volume(array, Grid(array.shape, volume.grid.affine_ras @ matrix))
+    return Volume(array, Grid(three_sizes(array), volume.grid.affine_ras @ matrix))
 
 
 def restore_orientation(array: AnyArray, order: tuple[int, int, int], flips: tuple[bool, bool, bool]) -> AnyArray:

@@ -101,7 +101,7 @@ def as_label_array(array: AnyArray) -> LabelArray:
     Raises:
         LabelError: If a value is negative, fractional or above 65535.
     """
-    if array.dtype in (np.uint8, np.uint16):
+    if array.dtype == np.uint8 or array.dtype == np.uint16:
         return array
     if array.dtype.kind not in "biuf":
         raise LabelError(f"A label map must hold whole numbers, got {array.dtype}.")
@@ -112,7 +112,7 @@ def as_label_array(array: AnyArray) -> LabelArray:
             f"A label map must hold whole numbers in 0…65535, got {array.dtype} values in [{lowest}, {highest}]. "
             "Check that the file is a label map and not an image."
         )
-    return array.astype(np.uint8 if highest <= np.iinfo(np.uint8).max else np.uint16)
+    return array.astype(np.uint8) if highest <= np.iinfo(np.uint8).max else array.astype(np.uint16)
 
 
 def write_label(path: Path, label: Volume) -> None:
@@ -299,7 +299,7 @@ def _narrow(array: AnyArray) -> AnyArray:
 
 def _segments(metadata: Mapping[str, str]) -> list[_Segment]:
     """The segments that Slicer lists in a `.seg.nrrd` header (`Segment0_Name`, `Segment0_LabelValue`, …)."""
-    segments = []
+    segments: list[_Segment] = []
     for number in itertools.count():
         prefix = f"Segment{number}_"
         if f"{prefix}LabelValue" not in metadata:

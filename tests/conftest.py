@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from .orthanc_fixture import orthanc, orthanc_installed  # noqa: F401
+
 
 @pytest.fixture(scope="session")
 def test_data() -> Path:

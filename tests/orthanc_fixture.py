@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from carina.datastores.orthanc_server import OrthancServer, find_dicomweb_plugin, find_orthanc
 from carina.errors import MissingDependencyError
 from carina.settings import Settings

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-import carina.errors as errors
 import pytest
+
+import carina.errors as errors
 
 CLASSES = [item for item in vars(errors).values() if isinstance(item, type) and issubclass(item, errors.CarinaError)]
 

@@ -7,6 +7,10 @@ import itertools
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
 from carina.errors import GeometryError
 from carina.geometry import (
     Grid,
@@ -17,9 +21,6 @@ from carina.geometry import (
     resample_label,
     restore_orientation,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.spatial.transform import Rotation
 
 SHAPE = (7, 9, 5)
 SPACING = (0.7, 1.3, 4.0)

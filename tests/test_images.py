@@ -12,6 +12,9 @@ import nrrd
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from PIL import Image
+from scipy.spatial.transform import Rotation
+
 from carina.errors import CarinaError, GeometryError, InvalidInputError, LabelError, StorageError
 from carina.geometry import Grid, Volume
 from carina.images import (
@@ -23,8 +26,6 @@ from carina.images import (
     write_image,
     write_label,
 )
-from PIL import Image
-from scipy.spatial.transform import Rotation
 
 VOLUME_SUFFIXES = [".nii", ".nii.gz", ".nrrd", ".seg.nrrd", ".mha"]
 

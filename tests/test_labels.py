@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from carina.errors import ConfigurationError, LabelError
 from carina.labels import Code, Label, LabelSet
 

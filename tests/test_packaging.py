@@ -9,8 +9,9 @@ import tomllib
 import zipfile
 from pathlib import Path
 
-import carina
 import pytest
+
+import carina
 
 ROOT = Path(__file__).resolve().parents[1]
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "tests", "benchmarks")

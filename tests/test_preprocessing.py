@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from monai.transforms import NormalizeIntensity, ScaleIntensity
+from scipy import ndimage
+
 from carina.errors import GeometryError, InvalidInputError
 from carina.geometry import Grid, Volume, reorient
 from carina.preprocessing import AxisMap, normalise, prepare, prepare_label
 from carina.structures import label_set
 from carina.task import NetworkSpec, TaskSpec, Window, ZScoreThenRange
-from monai.transforms import NormalizeIntensity, ScaleIntensity
-from scipy import ndimage
 
 ORDERS = list(itertools.permutations(range(3)))
 FLIPS = [(False, False, False), (True, False, True), (False, True, True)]

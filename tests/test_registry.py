@@ -8,8 +8,9 @@ import sys
 import textwrap
 from dataclasses import dataclass
 
-import carina.configs
 import pytest
+
+import carina.configs
 from carina.errors import DuplicateNameError, UnknownNameError
 from carina.registry import Registry, find_tasks
 

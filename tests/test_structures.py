@@ -4,10 +4,11 @@ import subprocess
 import sys
 
 import pytest
-from carina.errors import ConfigurationError, LabelError
-from carina.structures import STRUCTURES, TOTALSEGMENTATOR_V1, label_set
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code as DicomCode
+
+from carina.errors import ConfigurationError, LabelError
+from carina.structures import STRUCTURES, TOTALSEGMENTATOR_V1, label_set
 
 THORAX = ("lung_left", "lung_right", "heart", "trachea", "spine", "nodule")
 

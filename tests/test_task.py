@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+
 from carina.errors import ConfigurationError
 from carina.labels import Code, Label, LabelSet
 from carina.task import NetworkSpec, TaskSpec, TrainerOptions, Window, ZScoreThenRange

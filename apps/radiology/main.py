@@ -16,6 +16,12 @@ from carina.server import compat
 
 compat.install()
 
+from monailabel.interfaces.app import MONAILabelApp  # noqa: E402
+from monailabel.interfaces.datastore import Datastore  # noqa: E402
+from monailabel.interfaces.tasks.infer_v2 import InferTask  # noqa: E402
+from monailabel.interfaces.tasks.strategy import Strategy  # noqa: E402
+from monailabel.interfaces.tasks.train import TrainTask  # noqa: E402
+
 from carina import __version__  # noqa: E402  monailabel below needs compat first
 from carina.infers.segmentation import SegmentationInfer  # noqa: E402
 from carina.server.activelearning import choose_next  # noqa: E402
@@ -28,11 +34,6 @@ from carina.server.uploads import temporary_root  # noqa: E402
 from carina.settings import Settings  # noqa: E402
 from carina.strategies import Strategy as CarinaStrategy  # noqa: E402
 from carina.task import TaskSpec  # noqa: E402
-from monailabel.interfaces.app import MONAILabelApp  # noqa: E402
-from monailabel.interfaces.datastore import Datastore  # noqa: E402
-from monailabel.interfaces.tasks.infer_v2 import InferTask  # noqa: E402
-from monailabel.interfaces.tasks.strategy import Strategy  # noqa: E402
-from monailabel.interfaces.tasks.train import TrainTask  # noqa: E402
 
 
 class RadiologyApp(MONAILabelApp):

@@ -141,7 +141,7 @@ class LabelFiles:
             raise StorageError(
                 f"Label file '{file_name}' must be as it was stored, got another SHA-256. Restore it from the backup."
             )
-        return Volume(np.asarray(nib.load(path).dataobj), grid)  # type: ignore[attr-defined]
+        return Volume(np.asarray(nib.load(path).dataobj), grid)
 
     def discard(self, file_name: str) -> None:
         """Delete a file whose row was certainly not committed."""
@@ -199,16 +199,16 @@ class _Hashing:
 
 
 def _write_nifti(stream: IO[bytes], label: Volume) -> str:
-    image = nib.Nifti1Image(label.array, label.grid.affine_ras)  # type: ignore[no-untyped-call]
-    image.header.set_xyzt_units("mm")  # type: ignore[no-untyped-call]
+    image = nib.Nifti1Image(label.array, label.grid.affine_ras)
+    image.header.set_xyzt_units("mm")
     hashing = _Hashing(stream)
     with _deterministic_gzip(hashing) as packed:
-        image.to_stream(packed)  # type: ignore[no-untyped-call]
+        image.to_stream(packed)
     return hashing.hexdigest()
 
 
 @contextmanager
 def _deterministic_gzip(target: _Hashing) -> Iterator[gzip.GzipFile]:
     # No name and no time in the header: the same label always gives the same bytes.
-    with gzip.GzipFile(filename="", mode="wb", compresslevel=_COMPRESSION_LEVEL, fileobj=target, mtime=0) as packed:  # type: ignore[call-overload]
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=_COMPRESSION_LEVEL, fileobj=target, mtime=0) as packed:
         yield packed

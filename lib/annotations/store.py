@@ -27,7 +27,7 @@ from .deliveries import DeliveryTable
 from .files import LabelFiles
 from .patients import PatientKeys, load_patient_keys
 from .splits import SplitTable
-from .tables import AnnotationRow, ImageInfoRow, LabelInfoRow, WithdrawalRow
+from .tables import AnnotationRow, ImageInfoRow, InfoRow, LabelInfoRow, WithdrawalRow
 from .voxel_values import LARGEST_VALUE, check_values, recode
 
 logger = logging.getLogger(__name__)
@@ -270,7 +270,7 @@ class AnnotationStore:
             query = query.where(or_(AnnotationRow.task == task, AnnotationRow.task.is_(None)))
         return self._first(query)
 
-    def _first(self, query: Select[tuple[AnnotationRow]]) -> Annotation | None:
+    def _first(self, query: Select[AnnotationRow]) -> Annotation | None:
         with self.database.reading() as session:
             row = session.scalars(query.order_by(AnnotationRow.sequence.desc()).limit(1)).first()
             return None if row is None else from_row(row, withdrawn=False)
@@ -297,9 +297,7 @@ class AnnotationStore:
             return False
         return False
 
-    def _update_info(
-        self, table: type[ImageInfoRow] | type[LabelInfoRow], subject: str, changes: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def _update_info(self, table: type[InfoRow], subject: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         with self.database.writing() as session:
             row = session.get(table, subject, with_for_update=True)
             if row is None:
@@ -323,7 +321,7 @@ def open_annotations(settings: Settings) -> AnnotationStore:
     return AnnotationStore(database, files=LabelFiles(settings.annotations_dir), patients=patients)
 
 
-def _in_use() -> Select[tuple[AnnotationRow]]:
+def _in_use() -> Select[AnnotationRow]:
     return select(AnnotationRow).where(~exists().where(WithdrawalRow.annotation_id == AnnotationRow.id))
 
 

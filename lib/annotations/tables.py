@@ -68,24 +68,29 @@ class DeliveryRow(Base):
     delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-class ImageInfoRow(Base):
+class InfoRow(Base):
+    """Free notes on a subject, as JSON; the one sort of row that changes."""
+
+    __abstract__ = True
+
+    info: Mapped[dict[str, Any]] = mapped_column(JSON)
+    updated: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ImageInfoRow(InfoRow):
     """Free notes on an image: when a strategy handed it out, what a client wrote."""
 
     __tablename__ = "image_info"
 
     subject: Mapped[str] = mapped_column(String(128), primary_key=True)
-    info: Mapped[dict[str, Any]] = mapped_column(JSON)
-    updated: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-class LabelInfoRow(Base):
+class LabelInfoRow(InfoRow):
     """Free notes on an annotation; the annotation itself does not change."""
 
     __tablename__ = "label_info"
 
     subject: Mapped[str] = mapped_column(ForeignKey("annotations.id"), primary_key=True)
-    info: Mapped[dict[str, Any]] = mapped_column(JSON)
-    updated: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class SplitRow(Base):
@@ -122,7 +127,7 @@ for _table in _APPEND_ONLY:
         event.listen(
             _table.__table__,
             "after_create",
-            DDL(
+            DDL(  # type: ignore[no-untyped-call]
                 f"CREATE TRIGGER IF NOT EXISTS {_table.__tablename__}_no_{_action.lower()} "
                 f"BEFORE {_action} ON {_table.__tablename__} "
                 f"BEGIN SELECT RAISE(ABORT, '{_table.__tablename__} is append-only'); END"

@@ -92,7 +92,8 @@ def recode(
     for name, value in names.items():
         if value < table.size:  # a declared label without voxels may have a value beyond the file's type
             table[value] = wanted.get(name, other)
-    return table[array]
+    recoded: NDArray[np.uint16] = table[array]
+    return recoded
 
 
 def _listed(values: set[int], *, shown: int = 12) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -63,10 +64,19 @@ class Output:
             task: TaskID = bar.add_task(title, total=1.0, phrase="")
             yield lambda fraction, phrase: bar.update(task, completed=fraction, phrase=escape(phrase))
 
+    @contextmanager
+    def step(self, title: str) -> Iterator[Report]:
+        """A progress bar that leaves a line with its duration."""
+        started = time.monotonic()
+        with self.progress(title) as report:
+            yield report
+        self.say(f"[green]✓[/] {title} [dim]({time.monotonic() - started:.0f} s)[/]")
+
     def finish(self) -> None:
-        """Write the JSON object, if a program waits for one."""
+        """Write the JSON object, if a program waits for one; only the first call does."""
         if self.as_json and self._result is not None:
             write_json_line(self._result)
+        self._result = None
 
 
 @contextmanager

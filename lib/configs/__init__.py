@@ -1,0 +1,1 @@
+"""Tasks, one `TASK = TaskSpec(...)` per file."""

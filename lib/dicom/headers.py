@@ -37,6 +37,8 @@ def _sex(value: str) -> str:
 _PARSERS: Mapping[str, Callable[[str], object]] = {
     "PatientBirthDate": DA,
     "PatientSex": _sex,
+    "SliceThickness": float,
+    "SpacingBetweenSlices": float,
     "StudyDate": DA,
     "StudyTime": TM,
 }
@@ -58,6 +60,10 @@ def source_headers(series: Series) -> list[Dataset]:
         for keyword in _REQUIRED_BUT_MAY_BE_EMPTY:
             if keyword in _PERSON_NAMES or not _is_valid(header, keyword):
                 _replace(header, keyword, "")
+        if "SpacingBetweenSlices" in header and not _is_valid(header, "SpacingBetweenSlices"):
+            del header[Tag("SpacingBetweenSlices")]
+        if series.frame_order is None and placed and not _is_valid(header, "SliceThickness"):
+            _replace(header, "SliceThickness", f"{series.volume.grid.spacing_mm[2]:.8g}")
         if placed:
             _replace(header, "FrameOfReferenceUID", reference)
         headers.append(header)
@@ -88,7 +94,7 @@ def _is_valid(header: Dataset, keyword: str) -> bool:
     if keyword not in header:
         return False
     try:
-        _PARSERS.get(keyword, str)(str(header[keyword].value or ""))
+        _PARSERS.get(keyword, str)(str(header[keyword].value))
     except (TypeError, ValueError):
         return False
     return True

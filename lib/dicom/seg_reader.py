@@ -14,7 +14,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import SegmentationStorage
 
 from ..errors import DicomError, GeometryError, LabelError
-from ..geometry import Affine, AnyArray, Grid, Volume, lps_to_ras, resample_label
+from ..geometry import Affine, AnyArray, Grid, Volume, lps_to_ras, resample_label, three_sizes
 from ..labels import LabelSet
 from ..structures import STRUCTURES
 from .codes import recognise
@@ -146,14 +146,16 @@ def _decode(dataset: Dataset, values: Mapping[int, int]) -> Volume:
             raise DicomError(
                 "Segments must not overlap to become a label map, got some that do. Read them one by one."
             ) from error
-        raise GeometryError(f"Frames of a SEG object must make an even grid, got otherwise: {error}") from error
+        raise GeometryError("Frames of a SEG object must make one even grid, got others. Export it again.") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DicomError(f"A SEG object must be complete and valid, got otherwise: {error}") from error
+        raise DicomError(
+            f"A SEG object must be complete and valid, got {type(error).__name__}. Export it again."
+        ) from error
     lookup = np.zeros(max((*values, int(array.max(initial=0)))) + 1, dtype=_smallest_dtype(values))
     for number, value in values.items():
         lookup[number] = value
     pixels = look_up(lookup, array).transpose(2, 1, 0)
-    return Volume(pixels, Grid(pixels.shape, lps_to_ras(affine_lps)))
+    return Volume(pixels, Grid(three_sizes(pixels), lps_to_ras(affine_lps)))
 
 
 def _single_frame(segmentation: hd.seg.Segmentation, values: Mapping[int, int]) -> tuple[AnyArray, Affine]:

@@ -108,7 +108,7 @@ def write_seg(
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DicomError(
-            f"A series must be valid enough to derive a SEG object from, got otherwise: {error}. Check its headers."
+            f"A series must be valid enough to derive a SEG object from, got {type(error).__name__}. Check its headers."
         ) from error
     restore_person_names(segmentation, series)
     if not present:

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from scipy import ndimage
 
 from ..errors import SeriesError
-from ..geometry import Grid, Volume, lps_to_ras
+from ..geometry import Grid, Volume, lps_to_ras, three_sizes
 from .frames import describe_frames
 from .instances import find_instances
 from .pixels import decode_frames
@@ -95,7 +95,7 @@ def read_series(
         )
     ordered = [frames[index] for index in stack.order]
     array = decode_frames(ordered, instances)
-    volume = Volume(array, Grid(array.shape, lps_to_ras(stack.affine_lps)))
+    volume = Volume(array, Grid(three_sizes(array), lps_to_ras(stack.affine_lps)))
     multi_frame = len(frames) > len(instances) or "PerFrameFunctionalGroupsSequence" in instances[0].header
     if multi_frame and len(instances) > 1:
         raise SeriesError(

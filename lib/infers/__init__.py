@@ -1,0 +1,1 @@
+"""Inference: one module per kind of task, and the sliding window they share."""

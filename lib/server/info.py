@@ -25,7 +25,7 @@ def app_info(services: Services) -> dict[str, Any]:
         "trainers": {spec.name: trainer_info(spec) for spec in services.tasks},
         "strategies": {item.name: {"description": item.description} for item in services.strategies},
         "scoring": {},
-        "train_stats": {spec.name: train_stats(services, spec) for spec in services.tasks},
+        "train_stats": train_stats(services),
         "datastore": datastore_status(services),
         "deliveries": services.annotations.deliveries.counts(),
     }

@@ -9,12 +9,16 @@ import argparse
 import json
 import logging
 import os
+import signal
 import socket
-from collections.abc import Callable
-from contextlib import ExitStack
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import FrameType
 
+import psutil
 import uvicorn
 
 from ..datastores.orthanc_server import OrthancServer
@@ -73,14 +77,14 @@ def serve(
     from .logs import configure_logging
 
     configure_logging(settings)
-    with ExitStack() as stack:
+    with _stopped_by_signals(), ExitStack() as stack:
         listener = stack.enter_context(_bind(settings))
+        stack.callback(state_path(settings).unlink, missing_ok=True)
         if store_url is None:
             orthanc = stack.enter_context(OrthancServer.start(settings))
             store_url, credentials = f"orthanc+{orthanc.url}", (orthanc.user, orthanc.password)
         address = _address(settings, listener, store_url, credentials)
         _run(settings, store_url, credentials, listener, lambda: _announce(settings, address, on_ready))
-        state_path(settings).unlink(missing_ok=True)
 
 
 def state_path(settings: Settings) -> Path:
@@ -91,9 +95,41 @@ def state_path(settings: Settings) -> Path:
 def read_state(settings: Settings) -> ServerAddress | None:
     """The addresses of the server that runs on these settings, or None."""
     try:
-        return ServerAddress(**json.loads(state_path(settings).read_text(encoding="utf-8")))
+        address = ServerAddress(**json.loads(state_path(settings).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+    return address if psutil.pid_exists(address.pid) else None
+
+
+class _AskedToStop(BaseException):
+    """Unwinds `serve` from wherever a signal finds it, so that everything started is stopped."""
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into an orderly end; ignore those that come while it is under way.
+
+    Uvicorn handles both while it serves and raises them again afterwards; by default that would end the process before
+    Orthanc is stopped. Outside the main thread signals are left alone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise _AskedToStop
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, leave)
+    try:
+        with suppress(_AskedToStop):
+            yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run(

@@ -52,7 +52,7 @@ def submit(services: Services, *, image: str, label_file: Path, params: Mapping[
         model_version=draft.model_version if draft else None,
         patient_id=record.patient_id,
         origin="semiautomatic" if draft else "manual",
-        deliver=tag != "original",
+        deliver=tag != "original" and bool(record.study_instance_uid),  # a SEG needs a DICOM series to refer to
     )
     services.outbox.wake()
     return annotation

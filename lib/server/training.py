@@ -56,12 +56,15 @@ def task_dictionary(services: Services, job: Job, *, details: bool = True) -> di
     return {**answer, "details": services.jobs.log_tail(job.id, lines=_LOG_LINES)} if details else answer
 
 
-def train_stats(services: Services, spec: TaskSpec) -> dict[str, Any]:
-    """What Slicer shows of the task's newest training; empty when there was none."""
-    jobs = [job for job in services.jobs.jobs(kind=TRAIN) if job.task == spec.name]
-    if not jobs:
-        return {}
-    job = jobs[-1]
+def train_stats(services: Services) -> dict[str, dict[str, Any]]:
+    """What Slicer shows of each task's newest training; empty for a task that was never trained."""
+    newest = {job.task: job for job in services.jobs.jobs(kind=TRAIN)}
+    return {
+        spec.name: _stats(services, spec, newest[spec.name]) if spec.name in newest else {} for spec in services.tasks
+    }
+
+
+def _stats(services: Services, spec: TaskSpec, job: Job) -> dict[str, Any]:
     epochs = [event for event in services.jobs.events(job.id)[0] if "epoch" in event]
     stats: dict[str, Any] = {
         "status": _STATES[job.state],

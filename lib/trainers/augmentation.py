@@ -87,7 +87,7 @@ def _matrices(batch: int, size: torch.Size, *, spacing_mm: Spacing, spec: TaskSp
         angles[:2] = 0.0
     scales = 1.0 + _uniform(batch, _LARGEST_SCALING, random)
     rotation = _about(0, angles[0]) @ _about(1, angles[1]) @ _about(2, angles[2])
-    extent = torch.tensor([count * step for count, step in zip(size, spacing_mm, strict=True)])
+    extent = torch.tensor([float(count * step) for count, step in zip(size, spacing_mm, strict=True)])
     matrix = rotation * scales[:, None, None] * extent[None, None, :] / extent[None, :, None]
     return matrix.flip(1, 2)
 

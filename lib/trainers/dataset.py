@@ -58,8 +58,11 @@ def read_case_folder(images: Path, labels: Path, spec: TaskSpec) -> list[Case]:
             raise InvalidInputError(f"'{folder}' must be a folder. Give the folders of images and labels.")
     found = _find_images(images)
     patients = _read_patients(images, labels)
+    alone = len(found) == 1
     sources = {
-        image_id: source for image_id in found if (source := _find_label(labels, image_id, alone=len(found) == 1))
+        image_id: source
+        for image_id, image in found.items()
+        if (source := _find_label(labels, image_id, image, alone=alone)) is not None
     }
     if not sources:
         raise InvalidInputError(
@@ -120,25 +123,23 @@ def _with_stem(folder: Path, stem: str) -> Path | None:
     return None
 
 
-def _find_label(labels: Path, image_id: str, *, alone: bool) -> Path | None:
+def _find_label(labels: Path, image_id: str, image: Path, *, alone: bool) -> Path | None:
     """A label file, or a folder of masks."""
     own = labels / image_id
     candidates: list[Callable[[], Path | None]] = [
         lambda: _masks_in(labels / "masks" / image_id),
         lambda: _with_stem(own, _LABELS_STEM) if own.is_dir() else None,
         lambda: _with_stem(labels, _LABELS_STEM) if alone else None,
-        lambda: _label_beside(labels, image_id),
+        lambda: _label_beside(labels, image_id, image),
         lambda: _masks_in(own),
     ]
     return next((path for candidate in candidates if (path := candidate()) is not None), None)
 
 
-def _label_beside(labels: Path, image_id: str) -> Path | None:
-    """`<labels>/<id>.*`, unless that folder names no label values and so holds the images themselves."""
+def _label_beside(labels: Path, image_id: str, image: Path) -> Path | None:
+    """`<labels>/<id>.*`, unless that is the image itself."""
     path = _with_stem(labels, image_id)
-    if path is None or (labels / "labels.json").is_file() or path.name.endswith(".seg.nrrd"):
-        return path
-    return None
+    return None if path is None or path.samefile(image) else path
 
 
 def _masks_in(folder: Path) -> Path | None:

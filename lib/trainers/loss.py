@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from monai.losses import DiceLoss
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,8 +16,9 @@ class PartialDiceCELoss(nn.Module):
     label": its probability is added to the background's (marginal loss, Shi et al., Medical Image Analysis 70, 2021).
     A label that no training case and no earlier version knows is not spared: the network learns not to draw it.
 
-    The Dice term counts a batch as one volume, so that a small structure missing from one patch does not dominate, and
-    runs over the labels that occur in the training cases.
+    Small structures count: in the cross-entropy a label weighs by the square root of its voxels in the batch instead
+    of their number, and the Dice term is the mean over the labels that the batch holds, taken as one volume. A label
+    that the batch does not hold has no meaningful Dice; the cross-entropy alone keeps it from being drawn.
 
     Args:
         present: `(channels,)` labels that occur in the training cases; the background's entry is ignored.
@@ -27,9 +27,8 @@ class PartialDiceCELoss(nn.Module):
 
     def __init__(self, *, present: Tensor, known: Tensor) -> None:
         super().__init__()
-        self.register_buffer("_channels", torch.nonzero(present[1:]).flatten() + 1)
+        self._channels = [channel for channel in range(1, len(present)) if present[channel]]
         self.register_buffer("_known", known)
-        self._dice = DiceLoss(include_background=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5)
 
     def forward(self, logits: Tensor, label: Tensor, annotated: Tensor) -> Tensor:
         """Mean loss of a batch.
@@ -44,13 +43,22 @@ class PartialDiceCELoss(nn.Module):
         """
         logits = self._fold(logits.float(), annotated)
         target = label[:, 0].long()
-        channels: Tensor = self.get_buffer("_channels")
-        loss = functional.cross_entropy(logits, target)
-        if len(channels):
-            probabilities = logits.softmax(dim=1)[:, channels]
-            truth = torch.stack([target == channel for channel in channels.tolist()], dim=1).float()
-            loss = loss + self._dice(probabilities, truth)
-        return loss
+        counts = torch.bincount(target.flatten(), minlength=logits.shape[1])
+        cross_entropy = functional.cross_entropy(logits, target, weight=counts.clamp(min=1).float().rsqrt())
+        return cross_entropy + self._dice_loss(logits, target, counts)
+
+    def _dice_loss(self, logits: Tensor, target: Tensor, counts: Tensor) -> Tensor:
+        """One minus the mean soft Dice (Milletari et al., arXiv:1606.04797) of the labels in the batch."""
+        voxels = counts.tolist()
+        channels = [channel for channel in self._channels if voxels[channel]]
+        if not channels:
+            return logits.new_zeros(())
+        probabilities = logits.softmax(dim=1)
+        dice = []
+        for channel in channels:
+            probability, truth = probabilities[:, channel], target == channel
+            dice.append(2 * probability[truth].sum() / (probability.sum() + voxels[channel]))
+        return 1 - torch.stack(dice).mean()
 
     def _fold(self, logits: Tensor, annotated: Tensor) -> Tensor:
         """Add spared labels to the background, and make them impossible by themselves."""

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
+
 from carina.annotations.store import AnnotationStore, open_annotations
 from carina.geometry import Grid, Volume
 from carina.settings import Settings
-from scipy.spatial.transform import Rotation
 
 NAMES = {"liver": 5, "aorta": 52}
 

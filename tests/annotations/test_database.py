@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from carina.annotations.database import Database
 from carina.annotations.tables import FactRow
 from carina.errors import ConfigurationError, StorageError

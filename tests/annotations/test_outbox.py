@@ -9,6 +9,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+
 from carina.annotations.database import utc_now
 from carina.annotations.outbox import Outbox, wait_after
 from carina.errors import DicomError, MissingDependencyError, PacsError, PacsTimeoutError, UnknownLabelError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 
 import pytest
+
 from carina.annotations.patients import PatientKeys
 from carina.annotations.store import open_annotations
 from carina.errors import ConfigurationError

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from carina.annotations.splits import SplitTable
 from carina.errors import ConflictError, InvalidInputError
 

@@ -13,6 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from sqlalchemy import create_engine, select, text
+from sqlalchemy.exc import IntegrityError
+
 from carina.annotations.annotation import Annotation
 from carina.annotations.database import Database
 from carina.annotations.files import LabelFiles, LocalFileSystem
@@ -20,8 +23,6 @@ from carina.annotations.store import AnnotationStore, open_annotations
 from carina.annotations.tables import AnnotationRow
 from carina.errors import ConflictError, InvalidInputError, LabelError, StorageError, UnknownLabelError, UnsafeIdError
 from carina.geometry import Volume
-from sqlalchemy import create_engine, select, text
-from sqlalchemy.exc import IntegrityError
 
 from .conftest import NAMES
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from carina.annotations.submit import for_task, submit_label
 from carina.errors import GeometryError, LabelError, UnsafeIdError
 from carina.geometry import Grid, Volume

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from carina.annotations.voxel_values import check_names, present_values, recode, unsigned
-from carina.errors import LabelError
 from hypothesis import given
 from hypothesis import strategies as some
+
+from carina.annotations.voxel_values import check_names, present_values, recode, unsigned
+from carina.errors import LabelError
 
 
 @given(some.lists(some.integers(0, 65534), min_size=1, max_size=60))

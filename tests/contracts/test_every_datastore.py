@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+
 from carina.datastores.orthanc_server import OrthancServer
 from carina.datastores.port import ImageStore, find_adapters, open_store, read_image
 from carina.errors import CarinaError, DicomError, InvalidInputError, PacsError, UnknownImageError, UnsafeIdError

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from carina.infers.sliding_window import predict
 from carina.networks.factory import build_network, find_networks, size_multiple
 from carina.preprocessing import prepare
 from carina.task import NetworkSpec
-
 from tests.infers.builder import noise_volume, task
 
 SMALL = {

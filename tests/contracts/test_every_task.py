@@ -6,10 +6,11 @@ import dataclasses
 import json
 from pathlib import Path
 
-import carina.configs
 import numpy as np
 import pytest
 import torch
+
+import carina.configs
 from carina.geometry import Grid, Volume
 from carina.infers.segmentation import segment
 from carina.networks.factory import build_network, find_networks, size_multiple

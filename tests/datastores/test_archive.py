@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from carina.datastores.archive import ArchiveLimits, unpack_zip
 from carina.errors import ArchiveError
 

@@ -14,6 +14,7 @@ from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 import pytest
+
 from carina.datastores.cache import SeriesCache
 from carina.errors import PacsError, StorageError, UnsafeIdError
 

@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from carina.datastores.dicom_files import group_series, import_images
 from carina.datastores.port import open_store
 from carina.errors import ArchiveError, DicomError, SeriesError

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
 from carina.datastores.port import open_store
 from carina.errors import PacsError
 from carina.settings import Settings

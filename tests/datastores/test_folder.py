@@ -9,6 +9,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
+
 from carina.datastores.port import ImageStore, open_store, read_image
 from carina.errors import (
     ConfigurationError,
@@ -19,7 +21,6 @@ from carina.errors import (
     UnsafeIdError,
 )
 from carina.settings import Settings
-from PIL import Image
 
 from .builder import build_other_object, build_series, write_series
 

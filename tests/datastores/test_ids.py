@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from carina.datastores.ids import check_id, id_from_name
-from carina.errors import UnsafeIdError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from carina.datastores.ids import check_id, id_from_name
+from carina.errors import UnsafeIdError
 
 
 @pytest.mark.parametrize("good", ["1.2.840.10008.1.2", "case_01", "A-b.c", "x" * 128])

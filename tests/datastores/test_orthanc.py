@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import requests
+
 from carina.datastores.orthanc_server import OrthancServer
 from carina.datastores.port import ImageStore, open_store
 from carina.errors import InvalidInputError, PacsError, PacsTimeoutError, UnknownImageError
@@ -34,10 +35,17 @@ def store(proxy: Proxy, orthanc: OrthancServer, tmp_path: Path) -> Iterator[Imag
     opened.close()
 
 
-def _delete_behind_our_back(server: OrthancServer, series_instance_uid: str) -> None:
+def _path_in_orthanc(server: OrthancServer, series_instance_uid: str) -> str:
     auth = (server.user, server.password)
     found = requests.post(f"{server.url}/tools/lookup", data=series_instance_uid, auth=auth, timeout=10).json()
-    requests.delete(f"{server.url}{found[0]['Path']}", auth=auth, timeout=10).raise_for_status()
+    return str(found[0]["Path"])
+
+
+def _wait_until_stable(server: OrthancServer, path: str) -> None:
+    deadline = time.monotonic() + 20.0
+    while not requests.get(server.url + path, auth=(server.user, server.password), timeout=10).json()["IsStable"]:
+        assert time.monotonic() < deadline, "the series did not become stable"
+        time.sleep(0.1)
 
 
 def test_keeps_nothing_of_an_archive_that_was_cut_off(store: ImageStore, proxy: Proxy, tmp_path: Path) -> None:
@@ -91,8 +99,11 @@ def test_notices_what_was_deleted_and_replaced_by_others(
     store: ImageStore, orthanc: OrthancServer, tmp_path: Path
 ) -> None:
     gone = store.add_image(write_series(build_series(slices=1), tmp_path / "gone"))
+    path = _path_in_orthanc(orthanc, gone)
+    _wait_until_stable(orthanc, path)
+    time.sleep(1.1)
     assert store.record(gone)
-    _delete_behind_our_back(orthanc, gone)
+    requests.delete(orthanc.url + path, auth=(orthanc.user, orthanc.password), timeout=10).raise_for_status()
     came = store.add_image(write_series(build_series(slices=1), tmp_path / "came"))
     ids = {record.image_id for record in store.list_images()}
     assert came in ids

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
+
 from carina.datastores.orthanc_server import OrthancServer, find_orthanc
 from carina.errors import BusyError, MissingDependencyError, PacsError
 from carina.settings import Settings
@@ -79,6 +80,21 @@ def test_answers_only_with_the_password(orthanc: OrthancServer) -> None:
     assert requests.get(system, auth=(orthanc.user, orthanc.password), timeout=10).status_code == 200
     dicomweb = requests.get(f"{orthanc.dicomweb_url}/studies", auth=(orthanc.user, orthanc.password), timeout=10)
     assert dicomweb.status_code == 200
+
+
+@pytest.mark.integration
+def test_refuses_other_machines_even_with_the_password(orthanc: OrthancServer) -> None:
+    addresses = [
+        address.address
+        for interface in psutil.net_if_addrs().values()
+        for address in interface
+        if address.family == socket.AF_INET and not address.address.startswith("127.")
+    ]
+    if not addresses:
+        pytest.skip("this machine has only a loopback address")
+    port = orthanc.url.rpartition(":")[2]
+    url = f"http://{addresses[0]}:{port}/system"
+    assert not requests.get(url, auth=(orthanc.user, orthanc.password), timeout=10).ok
 
 
 @pytest.mark.integration

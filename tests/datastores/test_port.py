@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from carina.datastores.port import NON_IMAGE_MODALITIES, open_store
 from carina.errors import ConfigurationError, UnknownNameError
 from carina.settings import Settings

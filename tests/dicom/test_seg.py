@@ -8,16 +8,17 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
+from pydicom.uid import SegmentationStorage
+
 from carina.dicom.seg import Provenance, SegReference, read_seg, write_seg
 from carina.dicom.series import read_series
 from carina.errors import DicomError, GeometryError, LabelError
 from carina.geometry import Grid, Volume, resample_label
 from carina.labels import Code, Label
 from carina.structures import STRUCTURES, TOTALSEGMENTATOR_V1, label_set
-from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.dataelem import RawDataElement
-from pydicom.tag import Tag
-from pydicom.uid import SegmentationStorage
 
 from .builder import enhanced, make_array, make_grid, radiograph, save, single_frames
 
@@ -327,7 +328,7 @@ def test_headers_without_required_attributes_and_frame_of_reference_do(assert_co
     grid = make_grid()
     datasets = single_frames(grid, make_array(grid.shape))
     for dataset in datasets:
-        for keyword in ("PatientID", "AccessionNumber", "StudyID", "FrameOfReferenceUID", "SeriesNumber"):
+        for keyword in ("PatientID", "AccessionNumber", "StudyID", "FrameOfReferenceUID", "SliceThickness"):
             delattr(dataset, keyword)
     series = read_series(datasets)
     label = make_label(series.volume.grid, (5,))

@@ -7,9 +7,6 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from carina.dicom.series import read_series
-from carina.errors import DicomError, SeriesError
-from carina.geometry import ras_to_lps
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -17,6 +14,10 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
+
+from carina.dicom.series import read_series
+from carina.errors import DicomError, SeriesError
+from carina.geometry import ras_to_lps
 
 from .builder import enhanced, make_array, make_grid, radiograph, save, set_pixels, single_frames
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
+from torch import Tensor, nn
+
 from carina.geometry import Grid, Volume
 from carina.structures import label_set
 from carina.task import NetworkSpec, TaskSpec, Window
-from scipy.spatial.transform import Rotation
-from torch import Tensor, nn
 
 
 def task(**changes) -> TaskSpec:

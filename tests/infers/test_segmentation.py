@@ -8,14 +8,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from monailabel.interfaces.tasks.infer_v2 import InferTask
+
 from carina.errors import CancelledError, InvalidInputError, LabelError, NoModelError, UnknownModelError
 from carina.images import write_image
 from carina.infers.segmentation import SegmentationInfer, segment
 from carina.models.store import ModelStore
 from carina.networks.factory import build_network
 from carina.task import PublicWeights
-from monailabel.interfaces.tasks.infer_v2 import InferTask
-
 from tests.infers.builder import Bands, noise_volume, task
 
 

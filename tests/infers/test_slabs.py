@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
+
 from carina.infers.slabs import NodeMap, SlabStitcher, label_map
 from carina.preprocessing import AxisMap
-from scipy import ndimage
 
 CPU = torch.device("cpu")
 

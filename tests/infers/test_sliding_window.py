@@ -7,15 +7,15 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from monai.inferers import sliding_window_inference
+from scipy import ndimage
+
 from carina.errors import CancelledError, InvalidInputError, OutOfMemoryError
 from carina.geometry import Grid, Volume, reorient
 from carina.infers.sliding_window import predict, resolve_device
 from carina.labels import Code, Label, LabelSet
 from carina.networks.factory import build_network
 from carina.preprocessing import prepare
-from monai.inferers import sliding_window_inference
-from scipy import ndimage
-
 from tests.infers.builder import Bands, noise_volume, oblique_affine, task
 
 SPACINGS = [(0.9, 1.3, 4.0), (2.0, 2.0, 2.0), (3.1, 2.5, 1.1)]

@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from carina.errors import InvalidInputError
-from carina.infers.windows import AxisWindows, plan_windows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.data.utils import compute_importance_map
+
+from carina.errors import InvalidInputError
+from carina.infers.windows import AxisWindows, plan_windows
 
 sizes = st.tuples(st.integers(1, 150), st.integers(1, 150), st.integers(1, 150))
 

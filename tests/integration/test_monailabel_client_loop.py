@@ -16,6 +16,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 import torch
+
 from carina.datastores.orthanc_server import find_orthanc
 from carina.errors import MissingDependencyError
 from carina.networks.factory import build_network
@@ -23,7 +24,14 @@ from carina.registry import find_tasks
 from carina.server.running import RunningServer
 from carina.settings import Settings
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.slow,
+    pytest.mark.timeout(1500),
+    # The stock client leaves its sockets to the garbage collector.
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
+]
 
 TASK = "wholebody_ct"
 LABELLED_VOXELS = 739_420
@@ -81,7 +89,7 @@ def wait_for(what: str, ask, *, timeout_s: float):
     deadline = time.monotonic() + timeout_s
     while not (answer := ask()):
         assert time.monotonic() < deadline, f"never came: {what}"
-        time.sleep(0.2)
+        time.sleep(0.5)
     return answer
 
 

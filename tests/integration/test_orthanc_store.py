@@ -9,6 +9,7 @@ import pydicom
 import pytest
 import requests
 import SimpleITK as sitk
+
 from carina.datastores.orthanc_server import OrthancServer
 from carina.datastores.port import ImageStore, open_store, read_image
 from carina.settings import Settings

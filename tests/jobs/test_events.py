@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from carina.jobs.events import EventTracking, Reporter
 from carina.jobs.folder import JobFolder
 from carina.models.tracking import NoTracking

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from carina.errors import ConfigurationError
 from carina.jobs.folder import ImageAccess, JobFolder
 from carina.jobs.process import mark_of

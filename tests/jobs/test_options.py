@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from carina.errors import InvalidInputError
 from carina.jobs.options import parse_device, parse_options
 from carina.registry import find_tasks

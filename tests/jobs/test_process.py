@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+
 from carina.jobs.process import mark_of
 
 

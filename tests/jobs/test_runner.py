@@ -10,6 +10,7 @@ import sys
 
 import psutil
 import pytest
+
 from carina.errors import BusyError, ConflictError, InvalidInputError, UnknownJobError, UnknownNameError
 from carina.jobs.runner import training_command
 

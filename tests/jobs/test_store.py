@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies
+
 from carina.annotations.database import Database
 from carina.errors import BusyError, ConflictError
 from carina.jobs.store import TRANSITIONS, JobStore
-from hypothesis import HealthCheck, given, settings, strategies
 
 
 @pytest.fixture

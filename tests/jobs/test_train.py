@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from carina.annotations.store import open_annotations
 from carina.annotations.submit import submit_label
 from carina.errors import CancelledError, PacsError

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from carina.models.store import ModelStore
 from carina.structures import label_set
 from carina.task import NetworkSpec, PublicWeights, TaskSpec, Window

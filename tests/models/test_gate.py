@@ -7,11 +7,12 @@ import math
 
 import numpy as np
 import pytest
-from carina.errors import ConfigurationError
-from carina.models.gate import decide
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+
+from carina.errors import ConfigurationError
+from carina.models.gate import decide
 
 NAN = math.nan
 

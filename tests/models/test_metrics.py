@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from monai.metrics import compute_dice, compute_hausdorff_distance
+from scipy import ndimage
+
 from carina.errors import GeometryError
 from carina.geometry import Grid, Volume
 from carina.models.metrics import compare, dice, hd95_mm, mean_of_defined, volume_error_ml
 from carina.structures import label_set
-from monai.metrics import compute_dice, compute_hausdorff_distance
-from scipy import ndimage
 
 SPACING = (0.8, 1.7, 3.1)
 EMPTY = np.zeros((6, 5, 4), dtype=bool)

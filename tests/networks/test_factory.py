@@ -6,11 +6,11 @@ import subprocess
 import sys
 
 import pytest
+
 from carina.errors import UnknownNameError
 from carina.networks.factory import build_network, find_networks, size_multiple
 from carina.registry import find_tasks
 from carina.task import NetworkSpec
-
 from tests.infers.builder import task
 
 

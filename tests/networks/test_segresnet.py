@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from monai.networks.nets import SegResNet
+
 from carina.networks.factory import build_network, size_multiple
 from carina.registry import find_tasks
 from carina.task import NetworkSpec
-from monai.networks.nets import SegResNet
-
 from tests.infers.builder import task
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from carina.networks.factory import build_network, size_multiple
 from carina.task import NetworkSpec
-
 from tests.infers.builder import task
 
 

@@ -5,11 +5,12 @@ import hashlib
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
+
 from carina.errors import InvalidInputError
 from carina.geometry import closest_canonical, reorient
 from carina.phantoms.chest import make_chest
 from carina.registry import find_tasks
-from scipy import ndimage
 
 SMALL = (48, 48, 36)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+
 from carina.errors import GeometryError, InvalidInputError
 from carina.geometry import Grid, Volume
 from carina.phantoms.chest import make_chest

@@ -15,6 +15,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import uvicorn
+
 from carina.errors import CarinaError, NoModelError
 from carina.geometry import Grid, Volume
 from carina.images import read_volume, write_label

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from carina.errors import InvalidInputError, UnsafeIdError
 from carina.server.inputs import RESERVED_KEYS, chosen, json_object, text_of
 

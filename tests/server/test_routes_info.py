@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from carina import __version__
 from carina.registry import find_tasks
 

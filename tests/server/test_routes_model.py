@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from carina.registry import find_tasks
 from safetensors.torch import load
+
+from carina.registry import find_tasks
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+
 from carina.geometry import Grid, Volume
 from carina.phantoms.dicom import write_series
 

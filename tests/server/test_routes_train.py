@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 
 import pytest
+
 from carina.jobs.runner import JobRunner
 
 SCRIPT = """

@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+
 from carina.errors import NotFoundError, UnsafeIdError
 from carina.server.sessions import Sessions
 

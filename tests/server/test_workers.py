@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from carina.errors import BusyError, CancelledError, CarinaError, ConflictError, NotFoundError, SeriesError
 from carina.server.tickets import InferenceRequest, InferenceResult, Ticket
 from carina.server.workers import InferencePool

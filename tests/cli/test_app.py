@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+import carina as package
+
+CARINA = Path(sys.executable).with_name("carina")
+COMMANDS = ("up", "demo", "doctor", "tasks", "phantom", "import", "infer", "train", "evaluate", "models")
+
+
+def test_help_lists_every_command(carina):
+    ran = carina("--help")
+
+    assert ran.exit_code == 0
+    assert all(command in ran.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "models"])
+def test_the_help_of_every_command_has_an_example_and_json(carina, command):
+    ran = carina(command, "--help")
+
+    assert ran.exit_code == 0
+    assert f"carina {command}" in ran.stdout.replace("Usage:", "", 1).split("\n", 3)[3]
+    assert "Example" in ran.stdout
+    assert "--json" in ran.stdout
+
+
+def test_says_its_version(carina):
+    assert carina("--version").stdout.strip() == f"carina {package.__version__}"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["tasks"], ["tasks", "--json"], ["infer", "--help"]])
+def test_starts_without_torch_and_monai(arguments):
+    program = (
+        "import sys\n"
+        "from carina.cli import app\n"
+        "try:\n"
+        f"    app({arguments!r})\n"
+        "except SystemExit as end:\n"
+        "    assert end.code == 0, end.code\n"
+        "heavy = {'torch', 'monai', 'monailabel', 'mlflow'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_wrong_command_line_exits_with_2_and_still_ends_in_json():
+    done = subprocess.run([CARINA, "infer", "--nonsense", "--json"], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert json.loads(done.stdout.splitlines()[-1])["error"] == "UsageError"
+    assert "nonsense" in done.stderr
+
+
+def test_an_error_is_one_line_on_stderr_and_an_object_on_stdout(carina):
+    ran = carina("models", "list", "thorax_tc", "--json")
+
+    assert ran.exit_code == 1
+    assert ran.json["error"] == "UnknownNameError"
+    assert "Did you mean 'thorax_ct'" in ran.json["detail"]
+    assert ran.stderr.strip().startswith("Error: Task 'thorax_tc'")
+    assert "Traceback" not in ran.stderr
+
+
+def test_without_json_an_error_leaves_stdout_empty(carina):
+    ran = carina("models", "list", "thorax_tc")
+
+    assert ran.exit_code == 1
+    assert ran.stdout == ""
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+def test_up_serves_says_where_in_json_and_ends_with_130_on_ctrl_c(tmp_path):
+    (tmp_path / "images").mkdir()
+    environment = {**os.environ, "CARINA_HOME": str(tmp_path / "home")}
+    command = [CARINA, "up", "--store", tmp_path / "images", "--port", "0", "--json"]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
+        try:
+            said = json.loads(server.stdout.readline())
+            assert httpx.get(f"{said['url']}/health", trust_env=False).status_code == 200
+            server.send_signal(signal.SIGINT)
+            assert server.wait(60) == 130
+        finally:
+            server.kill()
+
+    assert said["home"] == str(tmp_path / "home")
+    assert said["pacs_url"] is None

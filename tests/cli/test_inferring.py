@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+
+from carina.dicom.seg import read_seg
+from carina.dicom.series import read_series
+from carina.images import read_label, write_image
+from carina.registry import find_tasks
+
+
+@pytest.fixture
+def series(phantoms):
+    return phantoms / "images" / "phantom-007"
+
+
+def test_a_label_map_has_the_images_grid(carina, series, untrained_model, tmp_path):
+    out = tmp_path / "draft.nii.gz"
+
+    ran = carina("infer", "thorax_ct", "--image", series, "--out", out, "--device", "cpu", "--json")
+
+    grid = read_series(series).volume.grid
+    assert ran.exit_code == 0, ran.stderr
+    assert ran.json["model_version"] == untrained_model
+    assert nib.load(out).shape == grid.shape
+    np.testing.assert_allclose(nib.load(out).affine, grid.affine_ras, atol=1e-4)
+    voxels = np.asarray(nib.load(out).dataobj)
+    np.testing.assert_allclose(
+        ran.json["volumes_ml"]["heart"], np.count_nonzero(voxels == 3) * grid.voxel_volume_ml, atol=1e-3
+    )
+
+
+def test_a_dicom_seg_holds_the_same_voxels_as_the_label_map(carina, series, untrained_model, tmp_path):
+    nifti, seg = tmp_path / "draft.nii.gz", tmp_path / "draft.dcm"
+
+    carina("infer", "thorax_ct", "--image", series, "--out", nifti, "--device", "cpu")
+    carina("infer", "thorax_ct", "--image", series, "--out", seg, "--device", "cpu")
+
+    source = read_series(series)
+    read = read_seg(seg, labels=find_tasks().get("thorax_ct").labels, grid=source.volume.grid)
+    np.testing.assert_array_equal(read.label.array, read_label(nifti)[0].array)
+    dataset = pydicom.dcmread(seg)
+    assert dataset.Modality == "SEG"
+    assert dataset.StudyInstanceUID == source.study_instance_uid
+
+
+def test_a_picture_is_written_as_png(carina, series, untrained_model, tmp_path):
+    out = tmp_path / "look.png"
+
+    ran = carina("infer", "thorax_ct", "--image", series, "--out", out, "--device", "cpu")
+
+    assert ran.exit_code == 0, ran.stderr
+    with Image.open(out) as picture:
+        assert picture.width > 900
+
+
+def test_an_image_of_a_store_is_found_by_its_id(carina, phantoms, series, untrained_model, tmp_path):
+    store = tmp_path / "store"
+    store.mkdir()
+    image_id = carina("import", series, "--store", store, "--json").json["images"][0]
+
+    ran = carina(
+        "infer", "thorax_ct", "--image", image_id, "--store", store, "--out", tmp_path / "a.nii.gz", "--json"
+    )  # fmt: skip
+
+    assert ran.exit_code == 0, ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        (["--image", "nowhere.nii.gz", "--out", "a.nii.gz"], "InvalidInputError", "no such file"),
+        (["--image", "{series}", "--out", "a.jpg"], "InvalidInputError", "--out must end in"),
+        (["--image", "{nifti}", "--out", "a.dcm"], "InvalidInputError", "must refer to a DICOM series"),
+        (["--image", "{series}", "--out", "a.nii.gz", "--overlap", "1.5"], "InvalidInputError", "--overlap"),
+        (["--image", "{series}", "--out", "a.nii.gz", "--version", "v9"], "UnknownModelError", "v9"),
+        (["--image", "{series}", "--out", "a.nii.gz", "--device", "tpu"], "InvalidInputError", "device"),
+    ],
+)
+def test_what_cannot_work_is_said_in_words(carina, series, untrained_model, tmp_path, arguments, error, words):
+    nifti = tmp_path / "image.nii.gz"
+    write_image(nifti, read_series(series).volume)
+    filled = [argument.format(series=series, nifti=nifti) for argument in arguments]
+    filled[3] = str(tmp_path / filled[3])
+
+    ran = carina("infer", "thorax_ct", *filled, "--json")
+
+    assert ran.exit_code == 1
+    assert ran.json["error"] == error
+    assert words in ran.json["detail"]
+    assert not (tmp_path / "a.nii.gz").exists()
+
+
+def test_a_task_without_a_model_says_how_to_get_one(carina, series, tmp_path):
+    ran = carina("infer", "thorax_ct", "--image", series, "--out", tmp_path / "a.nii.gz", "--json")
+
+    assert ran.json["error"] == "NoModelError"
+    assert "carina train thorax_ct" in ran.json["detail"]

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+
+from carina.models.store import ModelStore
+from carina.settings import Settings
+from carina.trainers.splits import FileSplitStore
+
+QUICK = ("--max-epochs", 1, "--steps-per-epoch", 1, "--batch-size", 1, "--device", "cpu")
+
+
+@pytest.fixture
+def folders(phantoms):
+    return ("--images", phantoms / "images", "--labels", phantoms / "labels")
+
+
+@pytest.mark.slow
+def test_trains_a_version_that_is_served_and_evaluated(carina, folders):
+    trained = carina("train", "thorax_ct", *folders, *QUICK, "--set", "patch_voxels=32,32,32", "--json")
+    evaluated = carina("evaluate", "thorax_ct", *folders, "--per-case", "--device", "cpu", "--json")
+
+    assert trained.exit_code == 0, trained.stderr
+    assert (trained.json["version"], trained.json["promoted"], trained.json["epochs"]) == ("v1", True, 1)
+    assert ModelStore(Settings().models_dir).served("thorax_ct").version == "v1"
+    parts = FileSplitStore(Settings().models_dir).get("thorax_ct")
+    assert sorted(parts) == ["PHANTOM-007", "PHANTOM-008", "PHANTOM-009"]
+    assert sorted(parts.values()) == ["holdout", "train", "validation"]
+    assert evaluated.exit_code == 0, evaluated.stderr
+    assert set(evaluated.json) == {"task", "model_version", "cases", "labels", "per_case"}
+    assert len(evaluated.json["per_case"]) == 3
+
+
+def test_evaluate_gives_exactly_the_agreed_object(carina, folders, untrained_model):
+    ran = carina("evaluate", "thorax_ct", *folders, "--device", "cpu", "--json")
+
+    assert ran.exit_code == 0, ran.stderr
+    assert set(ran.json) == {"task", "model_version", "cases", "labels"}
+    assert (ran.json["task"], ran.json["model_version"], ran.json["cases"]) == ("thorax_ct", untrained_model, 3)
+    assert set(ran.json["labels"]) == {"lung_left", "lung_right", "heart", "trachea", "spine", "nodule"}
+    assert all(set(row) == {"dice", "hd95_mm", "volume_error_ml"} for row in ran.json["labels"].values())
+
+
+def test_an_unknown_trainer_option_is_refused_before_anything_is_stored(carina, folders):
+    ran = carina("train", "thorax_ct", *folders, "--set", "batchsize=2", "--json")
+
+    assert ran.exit_code == 1
+    assert "Did you mean 'batch_size'" in ran.json["detail"]
+    assert ModelStore(Settings().models_dir).list("thorax_ct") == ()
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_folders_must_be_there(carina, phantoms, tmp_path, command):
+    ran = carina(command, "thorax_ct", "--images", tmp_path / "no", "--labels", phantoms / "labels", "--json")
+
+    assert ran.exit_code == 1
+    assert ran.json["error"] == "InvalidInputError"

@@ -1,0 +1,134 @@
+"""Delivery into a folder store that holds a DICOM series; read back with highdicom's own reader."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import highdicom
+import numpy as np
+import pydicom
+import pytest
+
+from carina.annotations.store import open_annotations
+from carina.annotations.submit import submit_label
+from carina.datastores.port import open_store, read_image
+from carina.dicom.provenance import read_predecessor, read_provenance
+from carina.errors import MissingDependencyError
+from carina.geometry import Grid, Volume
+from carina.phantoms.dicom import write_series
+from carina.registry import find_tasks
+from carina.server.delivery import SegDelivery, coded_labels
+from carina.server.drafts import remember_draft
+
+
+@pytest.fixture
+def store(tmp_path, settings):
+    affine = np.diag([-1.1, -0.9, 2.5, 1.0])
+    array = np.random.default_rng(1).integers(-900, 900, (9, 7, 6)).astype(np.int16)
+    write_series(Volume(array, Grid(array.shape, affine)), tmp_path / "pacs" / "one", patient_id="P1")
+    opened = open_store(tmp_path / "pacs", settings=settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def annotations(settings):
+    opened = open_annotations(settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def deliver(store, annotations):
+    return SegDelivery(store=store, annotations=annotations, tasks=find_tasks())
+
+
+def submitted(store, annotations, *, origin="manual", model_version=None):
+    (record,) = store.list_images()
+    image, _ = read_image(store, record.image_id)
+    array = np.zeros(image.grid.shape, np.uint8)
+    array[2:4, 2:5, 1:3] = 52
+    array[6, 3, 4] = 7
+    annotation = submit_label(
+        annotations,
+        image_id=record.image_id,
+        image=image.grid,
+        label=Volume(array, image.grid),
+        client_names={"aorta": 52, "costal_cartilages": 7},
+        spec=find_tasks().get("wholebody_ct"),
+        user="Reader One",
+        origin=origin,
+        model_version=model_version,
+    )
+    return annotation, array
+
+
+def found(store, annotations, annotation) -> pydicom.Dataset:
+    return store.fetch_instance(annotations.deliveries.get(annotation.id).sop_instance_uid)
+
+
+def test_the_seg_equals_the_annotation_voxel_for_voxel(store, annotations, deliver):
+    annotation, array = submitted(store, annotations)
+    delivery = annotations.deliveries.get(annotation.id)
+    deliver(annotation, delivery)
+    seg = highdicom.seg.Segmentation.from_dataset(found(store, annotations, annotation))
+    _, series = read_image(store, annotation.image_id)
+    masks = seg.get_pixels_by_source_instance(series.instance_uids, assert_missing_frames_are_empty=True)
+    numbers = {segment.SegmentLabel: segment.SegmentNumber for segment in seg.SegmentSequence}
+    for name, value in {"aorta": 52, "costal_cartilages": 7}.items():
+        expected = (array == value).transpose(2, 1, 0)
+        assert np.array_equal(masks[..., numbers[name] - 1] == 1, expected), name
+    assert seg.SOPInstanceUID == delivery.sop_instance_uid
+    assert seg.SeriesInstanceUID == delivery.series_instance_uid
+
+
+def test_provenance_names_user_and_model_and_the_origin(store, annotations, deliver):
+    (record,) = store.list_images()
+    remember_draft(
+        annotations, record.image_id, task="wholebody_ct", params={"model_version": "v3", "model_sha256": "ab" * 32}
+    )
+    annotation, _ = submitted(store, annotations, origin="semiautomatic", model_version="v3")
+    deliver(annotation, annotations.deliveries.get(annotation.id))
+    provenance = read_provenance(found(store, annotations, annotation))
+    assert provenance.algorithm_type == "SEMIAUTOMATIC"
+    assert (provenance.model_version, provenance.model_sha256) == ("v3", "ab" * 32)
+    assert (provenance.task, provenance.user) == ("wholebody_ct", "Reader One")
+
+
+def test_a_second_version_refers_to_the_first_as_its_predecessor(store, annotations, deliver):
+    first, _ = submitted(store, annotations)
+    second, _ = submitted(store, annotations)
+    for annotation in (first, second):
+        deliver(annotation, annotations.deliveries.get(annotation.id))
+    assert read_predecessor(found(store, annotations, first)) is None
+    predecessor = read_predecessor(found(store, annotations, second))
+    assert predecessor.sop_instance_uid == annotations.deliveries.get(first.id).sop_instance_uid
+
+
+def test_delivering_twice_leaves_one_object(store, annotations, deliver, tmp_path):
+    annotation, _ = submitted(store, annotations)
+    for _ in range(2):
+        deliver(annotation, annotations.deliveries.get(annotation.id))
+    segs = [path for path in Path(tmp_path / "pacs").rglob("*.dcm") if pydicom.dcmread(path).Modality == "SEG"]
+    assert len(segs) == 1
+
+
+def test_an_image_that_is_not_dicom_needs_a_person(settings, images, annotations, services):
+    store = open_store(images, settings=settings)
+    image, _ = read_image(store, "case-a")
+    annotation = annotations.submit(
+        "case-a", Volume(np.ones(image.grid.shape, np.uint8), image.grid), names={"heart": 1}
+    )
+    delivery = SegDelivery(store=store, annotations=annotations, tasks=find_tasks())
+    with pytest.raises(MissingDependencyError, match="DICOM"):
+        delivery(annotation, annotations.deliveries.get(annotation.id))
+
+
+def test_labels_of_no_task_take_their_codes_from_the_catalogue():
+    spec = find_tasks().get("thorax_ct")
+    own = replace(spec.labels.named("heart"), index=4)
+    labels = coded_labels({"costal_cartilages": 9, "heart": 4}, spec)
+    assert labels[0] == own
+    assert (labels[1].index, labels[1].type.value) == (9, "50016007")
+    assert [label.name for label in coded_labels({"heart": 1}, None)] == ["heart"]

@@ -1,0 +1,93 @@
+"""Augmentation keeps image and label together, invents no label and never exchanges sides."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from carina.structures import label_set
+from carina.trainers.augmentation import augment, has_sides
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def two_blobs() -> torch.Tensor:
+    label = torch.zeros(1, 1, 32, 32, 32, dtype=torch.uint8)
+    label[..., 4:12, 10:22, 10:22] = 1
+    label[..., 20:28, 10:22, 10:22] = 2
+    return label
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_image_and_label_move_together(spec, seed):
+    label = two_blobs()
+    image = label.float() - 1
+    moved_image, moved_label = augment(image, label, spec=spec, random=generator(seed))
+    assert moved_image.shape == image.shape
+    assert moved_label.dtype == label.dtype
+    assert set(moved_label.unique().tolist()) <= {0, 1, 2}
+    levels = [float(moved_image[moved_label == value].median()) for value in (0, 1, 2)]
+    assert levels[0] < levels[1] < levels[2]
+    borders = np.abs(moved_image - moved_image.round())  # nothing else than edges and noise lies between levels
+    assert float(borders.median()) < 0.25
+
+
+def test_sides_are_never_exchanged(spec):
+    lateral = dataclasses.replace(spec, labels=label_set("lung_left", "lung_right"))
+    label = two_blobs()
+    for seed in range(30):
+        moved = augment(label.float(), label, spec=lateral, random=generator(seed))[1][0, 0].numpy()
+        centres = ndimage.center_of_mass(np.ones_like(moved), moved, [1, 2])
+        assert centres[0][0] + 8 < centres[1][0]
+
+
+def test_tasks_without_sides_are_flipped(spec):
+    label = two_blobs()
+    flipped = 0
+    for seed in range(20):
+        moved = augment(label.float(), label, spec=spec, random=generator(seed))[1][0, 0].numpy()
+        centres = ndimage.center_of_mass(np.ones_like(moved), moved, [1, 2])
+        flipped += centres[0][0] > centres[1][0]
+    assert 4 <= flipped <= 16
+
+
+def test_sides_are_known_by_name_or_code(spec):
+    assert not has_sides(spec)
+    assert has_sides(dataclasses.replace(spec, labels=label_set("liver", "kidney_right")))
+
+
+def test_rotation_is_rigid_in_millimetres(spec):
+    """A ball of equal radius in mm stays a ball on an anisotropic grid, up to the drawn scale."""
+    spacing = np.array([1.0, 2.0, 4.0])
+    anisotropic = dataclasses.replace(spec, spacing_mm=tuple(spacing), labels=label_set("lung_left"))
+    shape = (48, 24, 12)
+    index = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+    offset = (index - (np.array(shape) - 1) / 2) * spacing
+    label = torch.from_numpy((np.linalg.norm(offset, axis=-1) < 16).astype(np.uint8))[None, None]
+    for seed in range(10):
+        moved = augment(label.float(), label, spec=anisotropic, random=generator(seed))[1][0, 0].numpy()
+        extents = (np.argwhere(moved).std(axis=0) * spacing).round(2)
+        assert extents.max() / extents.min() < 1.06
+
+
+def test_two_dimensional_images_turn_in_their_plane(spec):
+    flat = dataclasses.replace(spec, dimension=2, spacing_mm=(1.0, 1.0, 1.0), labels=label_set("lung_left"))
+    label = two_blobs()[..., 16:17]
+    moved = [augment(label.float(), label, spec=flat, random=generator(seed))[1] for seed in range(8)]
+    assert all(result.shape == label.shape for result in moved)
+    assert any(not torch.equal(result, label) for result in moved)
+    assert all(0.7 < result.bool().sum() / label.bool().sum() < 1.3 for result in moved)
+
+
+def test_one_seed_gives_one_result(spec):
+    label = two_blobs()
+    first, second = (augment(label.float(), label, spec=spec, random=generator(5)) for _ in range(2))
+    assert torch.equal(first[0], second[0])
+    assert torch.equal(first[1], second[1])
+    assert not torch.equal(first[0], augment(label.float(), label, spec=spec, random=generator(6))[0])

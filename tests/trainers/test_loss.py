@@ -1,0 +1,82 @@
+"""The loss equals MONAI's where everything is annotated, and spares what nobody looked at."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from monai.losses import DiceLoss
+
+from carina.trainers.loss import PartialDiceCELoss
+
+EVERYTHING = torch.tensor([True, True, True, True])
+
+
+def example(seed: int = 0):
+    random = torch.Generator().manual_seed(seed)
+    logits = torch.randn(2, 4, 6, 5, 4, generator=random, requires_grad=True)
+    label = torch.randint(0, 4, (2, 1, 6, 5, 4), generator=random)
+    return logits, label
+
+
+def test_an_unannotated_label_may_be_drawn_on_background():
+    loss = PartialDiceCELoss(present=EVERYTHING, known=EVERYTHING)
+    logits = torch.full((1, 4, 4, 4, 4), -8.0)
+    logits[:, 3] = 8.0
+    background = torch.zeros(1, 1, 4, 4, 4, dtype=torch.uint8)
+    spared = torch.tensor([[True, True, True, False]])
+    assert loss(logits, background, spared) < 0.01
+    assert loss(logits, background, EVERYTHING[None]) > 1
+
+
+def test_a_label_nobody_knows_is_not_spared():
+    unknown = torch.tensor([True, True, True, False])
+    loss = PartialDiceCELoss(present=unknown, known=unknown)
+    logits = torch.full((1, 4, 4, 4, 4), -8.0)
+    logits[:, 3] = 8.0
+    assert loss(logits, torch.zeros(1, 1, 4, 4, 4, dtype=torch.uint8), unknown[None]) > 1
+
+
+def test_an_annotated_label_is_learned_where_another_is_spared():
+    loss = PartialDiceCELoss(present=EVERYTHING, known=EVERYTHING)
+    logits, _ = example()
+    label = torch.full((2, 1, 6, 5, 4), 2)
+    loss(logits, label, torch.tensor([[True, True, True, False]] * 2)).backward()
+    assert (logits.grad[:, 2] < 0).all()
+    assert (logits.grad[:, [0, 1]] > 0).all()
+    assert (logits.grad[:, 3] > 0).all()
+
+
+def test_where_everything_is_annotated_it_is_monais_dice_and_a_weighted_cross_entropy():
+    loss = PartialDiceCELoss(present=EVERYTHING, known=EVERYTHING)
+    logits, label = example()
+    weight = torch.tensor([1 / math.sqrt(int((label == channel).sum())) for channel in range(4)])
+    monai = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, batch=True, smooth_nr=0, smooth_dr=0)
+    expected = monai(logits, label) + torch.nn.CrossEntropyLoss(weight=weight)(logits, label[:, 0])
+    assert torch.isclose(loss(logits, label, EVERYTHING.repeat(2, 1)), expected, rtol=1e-5)
+
+
+def test_a_perfect_prediction_costs_nothing_and_a_wrong_one_does():
+    loss = PartialDiceCELoss(present=EVERYTHING, known=EVERYTHING)
+    _, label = example()
+    perfect = torch.nn.functional.one_hot(label[:, 0], 4).movedim(-1, 1) * 40.0
+    assert loss(perfect, label, EVERYTHING.repeat(2, 1)) < 1e-4
+    assert loss(-perfect, label, EVERYTHING.repeat(2, 1)) > 5
+
+
+def test_a_label_that_never_occurs_adds_nothing_to_the_dice_term():
+    _, label = example()
+    label[label == 3] = 0
+    present = torch.tensor([True, True, True, False])
+    perfect = torch.nn.functional.one_hot(label[:, 0], 4).movedim(-1, 1) * 40.0
+    assert PartialDiceCELoss(present=present, known=EVERYTHING)(perfect, label, EVERYTHING.repeat(2, 1)) < 1e-4
+
+
+def test_half_precision_scores_are_fine():
+    logits, label = example()
+    loss = PartialDiceCELoss(present=EVERYTHING, known=EVERYTHING)
+    spared = torch.tensor([[True, True, False, True]] * 2)
+    label[label == 2] = 0
+    full, half = loss(logits, label, spared), loss(logits.bfloat16(), label, spared)
+    assert half.dtype == torch.float32
+    assert torch.isclose(full, half, rtol=0.02)

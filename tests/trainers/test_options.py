@@ -1,0 +1,38 @@
+"""Options of a request are checked by name, type and range."""
+
+from __future__ import annotations
+
+import pytest
+
+from carina.errors import InvalidInputError
+from carina.task import TrainerOptions
+from carina.trainers.options import override
+
+
+def test_numbers_and_texts_of_numbers_are_taken():
+    changed = override(
+        TrainerOptions(), {"max_epochs": "7", "learning_rate": 0.5, "patch_voxels": "32, 48,64", "seed": 0}
+    )
+    assert (changed.max_epochs, changed.learning_rate, changed.patch_voxels) == (7, 0.5, (32, 48, 64))
+    assert changed.batch_size == TrainerOptions().batch_size
+    assert override(changed, {"patch_voxels": [1, 2, 3]}).patch_voxels == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"max_epoch": 1}, "Did you mean 'max_epochs'"),
+        ({"max_epochs": 1.5}, "whole number"),
+        ({"max_epochs": 0}, "above 0"),
+        ({"learning_rate": "fast"}, "a number, got 'fast'"),
+        ({"learning_rate": float("nan")}, "a number above 0"),
+        ({"learning_rate": float("inf")}, "a number above 0"),
+        ({"seed": -1}, "at least 0"),
+        ({"patch_voxels": "32,32"}, "3 sizes"),
+        ({"patch_voxels": 32}, "3 sizes"),
+        ({"batch_size": None}, "whole number"),
+    ],
+)
+def test_anything_else_is_refused(values, message):
+    with pytest.raises(InvalidInputError, match=message):
+        override(TrainerOptions(), values)
