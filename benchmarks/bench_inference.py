@@ -57,7 +57,8 @@ from carina.task import NetworkSpec, TaskSpec
 
 SEED = 0
 LARGE_ORGANS = ("spleen", "liver", "stomach", "vertebrae_T12", "aorta", "autochthon_left", "autochthon_right", "colon")
-PATCH = (96, 96, 32)
+# What either path shows the network: thin windows as they are, and cubes with the edge slices repeated.
+PATCHES = ((96, 96, 32), (128, 80, 32), (64, 64, 64), (56, 56, 96))
 
 
 def main() -> None:
@@ -70,7 +71,7 @@ def main() -> None:
         "--data", type=Path, default=os.environ.get("CARINA_TEST_DATA", here.parents[2] / "shared/data")
     )
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "carina-bench-inference")
-    parser.add_argument("--steps", type=int, default=140, help="of the quick training")
+    parser.add_argument("--steps", type=int, default=200, help="of the quick training")
     parser.add_argument("--quick", action="store_true", help="few training steps, small memory volume: a smoke test")
     parser.add_argument("--memory-child", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -215,8 +216,8 @@ def quick_weights(spec: TaskSpec, arguments: argparse.Namespace, *, steps: int) 
     place[chosen] = torch.arange(len(chosen))
     started = time.perf_counter()
     for step in range(steps):
-        image, truth = cases[0 if step % 4 else 1]
-        patch, label = random_patch(image, truth, rng)
+        image, truth = cases[0 if step % 5 else 1]
+        patch, label = random_patch(image, truth, rng, size=PATCHES[step % len(PATCHES)])
         scores = network(patch[None, None].contiguous(memory_format=torch.channels_last_3d))
         others = torch.logsumexp(scores[:, [c for c in range(spec.out_channels) if c not in chosen]], dim=1)
         loss = (
@@ -238,14 +239,17 @@ def quick_weights(spec: TaskSpec, arguments: argparse.Namespace, *, steps: int) 
 
 
 def random_patch(
-    image: torch.Tensor, truth: torch.Tensor, rng: np.random.Generator
+    image: torch.Tensor, truth: torch.Tensor, rng: np.random.Generator, *, size: tuple[int, int, int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A patch around a random labelled voxel, its axes padded by repetition where the volume is thinner."""
-    index = torch.nonzero(truth)[rng.integers(int((truth > 0).sum()))].tolist()
+    """A patch around a random voxel of a random label; the edge is repeated on both sides of a thinner volume."""
+    wanted = rng.choice(np.unique(truth[truth > 0].numpy()))
+    places = torch.nonzero(truth == int(wanted))
+    index = places[rng.integers(len(places))].tolist()
     where = []
-    for axis, size in enumerate(PATCH):
-        low = int(np.clip(index[axis] - rng.integers(size), 0, max(0, image.shape[axis] - size)))
-        where.append(torch.arange(low, low + size).clamp(max=image.shape[axis] - 1))
+    for axis, length in enumerate(size):
+        room = image.shape[axis] - length
+        low = int(np.clip(index[axis] - rng.integers(length), 0, room)) if room >= 0 else -int(rng.integers(1 - room))
+        where.append(torch.arange(low, low + length).clamp(min=0, max=image.shape[axis] - 1))
     grid = torch.meshgrid(*where, indexing="ij")
     return image[grid], truth[grid]
 

@@ -196,7 +196,7 @@ def _resample(array: AnyArray, axes: tuple[AxisMap, AxisMap, AxisMap]) -> Tensor
         part = array[:, :, start : start + _SLICES_AT_ONCE]
         block = torch.from_numpy(np.array(part, dtype=np.float32, order="C"))
         if along_x is not None:
-            block = (along_x @ block.flatten(1)).unflatten(1, block.shape[1:])
+            block = (along_x @ block.flatten(1)).reshape(-1, *block.shape[1:])
         if along_y is not None:
             block = along_y @ block
         stack[:, :, start : start + _SLICES_AT_ONCE] = block

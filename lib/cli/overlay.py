@@ -16,7 +16,7 @@ from ..geometry import Volume, closest_canonical, reorient
 from ..images import write_atomically
 from ..task import TaskSpec, Window
 
-_OPACITY = 0.45
+_OPACITY = 0.5
 _PLANES = ("axial", "coronal", "sagittal")
 
 

@@ -179,7 +179,7 @@ def _attempt(
 def _run(
     network: nn.Module, prepared: Prepared, plan: WindowPlan, rung: _Rung, *, classes: int, reporter: _Reporter
 ) -> AnyArray:
-    network.to(device=rung.device, memory_format=torch.channels_last_3d)
+    network.to(rung.device).to(memory_format=torch.channels_last_3d)
     label = np.zeros(prepared.source.shape, dtype=np.uint8 if classes <= 256 else np.uint16)
     slab = plan.slab_axis()
     turn = (slab, *(axis for axis in range(3) if axis != slab))
@@ -228,9 +228,8 @@ class _Place:
         return cls(ordinals, (x, y, z), plan.window, (i, j, k))
 
     def cut(self, volume: Tensor) -> Tensor:
-        return volume[
-            (..., *(slice(start, start + size) for start, size in zip(self.starts, self.window, strict=True)))
-        ]
+        x, y, z = (slice(start, start + size) for start, size in zip(self.starts, self.window, strict=True))
+        return volume[..., x, y, z]
 
     def add_to(self, stitcher: SlabStitcher, scores: Tensor, weights: list[Tensor], turn: tuple[int, ...]) -> None:
         """Add `(classes, x, y, z)` scores; `turn` brings the axes into the stitcher's order."""

@@ -85,10 +85,10 @@ class WindowPlan:
 
     def layers(self, slab_axis: int) -> Iterator[tuple[int, list[tuple[int, int, int]]]]:
         """Windows as index triples into the axes' `starts`, layer by layer along `slab_axis`."""
-        others = [range(len(axis.starts)) for axis in self.axes]
+        x, y, z = (range(len(axis.starts)) for axis in self.axes)
+        triples = list(itertools.product(x, y, z))
         for layer in range(len(self.axes[slab_axis].starts)):
-            others[slab_axis] = range(layer, layer + 1)
-            yield layer, list(itertools.product(*others))
+            yield layer, [triple for triple in triples if triple[slab_axis] == layer]
 
 
 def plan_windows(shape: Voxels, *, roi_voxels: Voxels, overlap: float, multiple: int) -> WindowPlan:

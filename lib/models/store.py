@@ -117,7 +117,7 @@ class ModelStore:
         except BaseException:
             shutil.rmtree(incoming, ignore_errors=True)
             raise
-        return version
+        return read_version(version.folder)  # as everybody else will see it: JSON has no tuples
 
     def list(self, task: str) -> tuple[ModelVersion, ...]:
         """Every version of a task, oldest first; empty for a task without any."""

@@ -236,9 +236,9 @@ class _Worker:
 
 def _worker_main(factory: RunnerFactory, connection: Connection) -> None:
     """Body of the worker process: build the runner once, then answer requests until the pipe closes."""
-    with contextlib.suppress(OSError):
-        os.nice(_NICE)
     runner = factory()
+    with contextlib.suppress(OSError):  # only now: loading torch at low priority takes minutes on a busy machine
+        os.nice(_NICE)
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
             message = connection.recv()

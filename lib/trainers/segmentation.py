@@ -369,7 +369,7 @@ class _Training:
             ],
             "measured_on": measured_on,
             "trained_labels": [name for name in self.spec.labels.names if name in annotated],
-            "options": _plain(asdict(self.options)),
+            "options": asdict(self.options),
             "epochs": len(fitted.history),
             "best_epoch": fitted.best_epoch,
         }
@@ -393,11 +393,6 @@ class _Training:
     def _stop_if_cancelled(self) -> None:
         if self.cancelled():
             raise CancelledError("The training was cancelled.")
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """As JSON reads it back: tuples are lists."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def trained_labels(version: ModelVersion) -> tuple[str, ...]:

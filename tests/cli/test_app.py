@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -82,7 +83,7 @@ def test_without_json_an_error_leaves_stdout_empty(carina):
 
 @pytest.mark.slow
 @pytest.mark.integration
-def test_up_serves_says_where_in_json_and_ends_with_130_on_ctrl_c(tmp_path):
+def test_up_says_where_it_serves_and_ends_well_on_ctrl_c(tmp_path):
     (tmp_path / "images").mkdir()
     environment = {**os.environ, "CARINA_HOME": str(tmp_path / "home")}
     command = [CARINA, "up", "--store", tmp_path / "images", "--port", "0", "--json"]
@@ -93,9 +94,25 @@ def test_up_serves_says_where_in_json_and_ends_with_130_on_ctrl_c(tmp_path):
             said = json.loads(server.stdout.readline())
             assert httpx.get(f"{said['url']}/health", trust_env=False).status_code == 200
             server.send_signal(signal.SIGINT)
-            assert server.wait(60) == 130
+            assert server.wait(60) == 0
         finally:
             server.kill()
 
     assert said["home"] == str(tmp_path / "home")
     assert said["pacs_url"] is None
+
+
+def test_ctrl_c_ends_a_command_with_130(tmp_path):
+    command = [CARINA, "phantom", "--out", tmp_path, "--count", "10000"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            while not list((tmp_path / "labels").glob("*.nii.gz")):
+                assert running.poll() is None
+                time.sleep(0.05)
+            running.send_signal(signal.SIGINT)
+            _, said = running.communicate(timeout=60)
+        finally:
+            running.kill()
+
+    assert running.returncode == 130
+    assert "Traceback" not in said

@@ -17,7 +17,7 @@ def phantom(request):
 
 def _columns_of(pixels, colour):
     """Where a label's colour, half covering black, is in the picture: the columns of its pixels."""
-    tint = 0.45 * np.asarray(colour)
+    tint = 0.5 * np.asarray(colour)
     return np.argwhere(np.abs(pixels - tint).max(axis=2) <= 4)[:, 1]
 
 
