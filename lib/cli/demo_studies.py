@@ -19,12 +19,15 @@ from ..phantoms.dicom import write_series
 
 Report = Callable[[float, str], None]
 
-# Grid and transfer syntax, taken in turn: straight, oblique, anisotropic, flipped; all four of the kinds a PACS holds.
+# Grid and transfer syntax, taken in turn: straight, oblique, anisotropic, flipped; most lie oblique, each differently.
 _KINDS: tuple[dict[str, Any], ...] = (
     {"grid": {}, "compression": "none"},
     {"grid": {"oblique_deg": (6.0, -8.0, 10.0)}, "compression": "jpeg2000"},
-    {"grid": {"shape": (112, 112, 44), "spacing_mm": (3.0, 3.0, 6.0)}, "compression": "jpegls"},
-    {"grid": {"orientation": "RAI", "oblique_deg": (0.0, 5.0, -4.0)}, "compression": "rle"},
+    {
+        "grid": {"shape": (112, 112, 44), "spacing_mm": (3.0, 3.0, 6.0), "oblique_deg": (-7.0, 4.0, -9.0)},
+        "compression": "jpegls",
+    },
+    {"grid": {"orientation": "RAI", "oblique_deg": (4.0, 9.0, -6.0)}, "compression": "rle"},
 )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..labels import Label
-from ..task import Spacing, TaskSpec
+from ..task import Spacing, TaskSpec, ZScoreThenRange
 
 _SPATIAL_SHARE = 0.5
 _LARGEST_ANGLE = math.radians(10.0)
@@ -21,6 +21,10 @@ _LARGEST_SCALING = 0.1
 _LARGEST_GAIN = 0.1
 _LARGEST_SHIFT = 0.1
 _LARGEST_NOISE = 0.05
+# Hounsfield units are calibrated: much shading turns the air around a patient into lung.
+_WINDOW_STRENGTH = 0.3
+# A range rule spends most of [-1, 1] on air, bone and metal; soft tissue differs by a few hundredths.
+_RANGE_STRENGTH = 0.2
 _SIDES = frozenset({"left", "right"})
 
 
@@ -39,7 +43,8 @@ def augment(image: Tensor, label: Tensor, *, spec: TaskSpec, random: torch.Gener
     if not has_sides(spec):
         image, label = _flip(image, label, random=random, axes=spec.dimension)
     image, label = _turn(image, label, spec=spec, random=random)
-    return _shade(image, random), label
+    strength = _RANGE_STRENGTH if isinstance(spec.intensity, ZScoreThenRange) else _WINDOW_STRENGTH
+    return _shade(image, strength=strength, random=random), label
 
 
 def has_sides(spec: TaskSpec) -> bool:
@@ -101,11 +106,11 @@ def _about(axis: int, angles: Tensor) -> Tensor:
     return matrix
 
 
-def _shade(image: Tensor, random: torch.Generator) -> Tensor:
+def _shade(image: Tensor, *, strength: float, random: torch.Generator) -> Tensor:
     batch, shape = image.shape[0], (-1, 1, 1, 1, 1)
-    gain = 1.0 + _uniform(batch, _LARGEST_GAIN, random)
-    shift = _uniform(batch, _LARGEST_SHIFT, random)
-    level = torch.rand(batch, generator=random) * _LARGEST_NOISE
+    gain = 1.0 + _uniform(batch, _LARGEST_GAIN * strength, random)
+    shift = _uniform(batch, _LARGEST_SHIFT * strength, random)
+    level = torch.rand(batch, generator=random) * _LARGEST_NOISE * strength
     noise = torch.randn(image.shape, generator=random)
     gain, shift, level = (value.view(shape).to(image.device) for value in (gain, shift, level))
     return image * gain + shift + level * noise.to(image.device)

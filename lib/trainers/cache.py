@@ -17,7 +17,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,13 @@ class VolumeCache:
             voxels=voxels,
             annotated=case.annotated,
         )
+
+    def prune(self, keep: Iterable[Case]) -> None:
+        """Delete the volumes of all other cases: older revisions of labels, other settings, leftovers of a crash."""
+        kept = {self._key(case) for case in keep}
+        for folder in self.folder.iterdir():
+            if folder.name not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _key(self, case: Case) -> str:
         spec = self.spec

@@ -111,7 +111,7 @@ class Fitting:
             OutOfMemoryError: If half a batch does not fit either.
         """
         options = self.options
-        # Channels last: oneDNN trains 3D convolutions several times faster in this layout than in the default one.
+        # The layout the sliding window uses as well, so that validations do not change it back and forth.
         self._layout = torch.channels_last if self.spec.dimension == 2 else torch.channels_last_3d
         self.network.to(memory_format=self._layout)
         self._optimiser = torch.optim.AdamW(

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _NOWHERE = -1e4
+_SILENT = -8.0
 
 
 class PartialDiceCELoss(nn.Module):
@@ -70,3 +71,25 @@ class PartialDiceCELoss(nn.Module):
         as_background = torch.cat([logits[:, :1], logits.masked_fill(~mask, _NOWHERE)], dim=1)
         background = as_background.logsumexp(dim=1, keepdim=True)
         return torch.cat([background, logits[:, 1:].masked_fill(mask[:, 1:], _NOWHERE)], dim=1)
+
+
+def silence_unknown(network: nn.Module, *, known: Tensor, before: Tensor | None = None) -> None:
+    """Start with a guess of nearly zero for labels that nothing teaches (Lin et al., arXiv:1708.02002).
+
+    Without this a task of a hundred labels, trained on ten, spends hundreds of steps on not drawing the other ninety.
+
+    Args:
+        network: Changed in place: the bias of its last layer with one output per channel, if it has one.
+        known: `(channels,)` labels that a training case or the parent version knows.
+        before: The same for the parent version alone; labels it did not know but `known` does start at zero again.
+            None for a network with random weights.
+    """
+    for module in reversed(list(network.modules())):
+        bias = getattr(module, "bias", None)
+        if getattr(module, "out_channels", None) == len(known) and bias is not None:
+            with torch.no_grad():
+                if before is None:
+                    bias[~known.to(bias.device)] = _SILENT
+                else:
+                    bias[(known & ~before).to(bias.device)] = 0.0
+            return

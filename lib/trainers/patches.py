@@ -12,7 +12,7 @@ from torch import Tensor
 from ..task import TaskSpec, Voxels
 from .cache import CachedVolume
 
-_BACKGROUND_SHARE = 0.1
+_BACKGROUND_SHARE = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +33,8 @@ class Batch:
 class PatchSampler:
     """Draws patches from memory-mapped volumes, reading nothing else of them.
 
-    A label is drawn first (one in ten times the background), then a volume that has it, then one of its voxels, then
-    where in the patch that voxel lies: in the middle half along each axis.
+    A label is drawn first (three times in ten the background, or air and bare edges are never learned), then a volume
+    that has it, then one of its voxels, then where in the patch that voxel lies: in the middle half along each axis.
 
     Args:
         volumes: To draw from; at least one.

@@ -7,62 +7,41 @@ so. Whatever goes wrong before the last step leaves the served version as it was
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import nn
+from filelock import FileLock, Timeout
+from torch import Tensor, nn
 
-from ..errors import CancelledError, ConfigurationError, InvalidInputError
+from ..errors import BusyError, CancelledError, ConfigurationError, InvalidInputError
 from ..geometry import Volume
 from ..models.gate import Decision, decide
-from ..models.metrics import compare, mean_of_defined
 from ..models.store import ModelStore
 from ..models.tracking import NoTracking, Tracking, TrainingRun
 from ..models.version import ModelVersion
 from ..networks.factory import build_network, size_multiple
-from ..preprocessing import Prepared, prepare
 from ..task import TaskSpec, TrainerOptions
 from .cache import CachedVolume, VolumeCache
 from .cases import Case
-from .evaluation import CaseResult, Evaluation, compare_case
+from .devices import choose_device
+from .evaluation import Evaluation
 from .fitting import Epoch, Fitted, Fitting
-from .loss import PartialDiceCELoss
+from .loss import PartialDiceCELoss, silence_unknown
+from .measuring import Cancelled, Measuring, Predict, Progress
 from .overlays import write_overlay
 from .patches import PatchSampler, annotated_channels, fitting_patch
 from .splits import Fractions, Part, SplitStore, parts_of
 
-_log = logging.getLogger(__name__)
-
-Progress = Callable[[float, str], None]
-Cancelled = Callable[[], bool]
-
 _PREPARED_AT = 0.1
 _FITTED_AT = 0.9
 _MEASURED_FIRST: tuple[Part, ...] = ("holdout", "validation", "train")
-
-
-class Predict(Protocol):
-    """The sliding window of inference, handed in by the caller: `infers.sliding_window.predict`."""
-
-    def __call__(
-        self,
-        network: nn.Module,
-        prepared: Prepared,
-        *,
-        spec: TaskSpec,
-        device: torch.device,
-        progress: Progress,
-        cancelled: Cancelled,
-    ) -> Volume:
-        """The label map on `prepared.source`."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +103,7 @@ def train(
 
     Raises:
         InvalidInputError: If no case may be trained on, or the loss stops being finite.
+        BusyError: If another training works in the same folder.
         CancelledError: If `cancelled` answers true; nothing is stored.
         OutOfMemoryError: If half a batch does not fit the device.
     """
@@ -133,7 +113,8 @@ def train(
     )
     training = _Training(cases, spec, models, splits, predict, work_dir, options, device, progress, cancelled, run)
     try:
-        result = training.run()
+        with _alone(work_dir, task=spec.name):
+            result = training.run()
     except CancelledError:
         run.finish(status="KILLED", tags={})
         raise
@@ -152,6 +133,17 @@ def train(
         },
     )
     return result
+
+
+@contextlib.contextmanager
+def _alone(work_dir: Path, *, task: str) -> Iterator[None]:
+    """Hold the folder's lock: two trainings would overwrite each other's checkpoint."""
+    work_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(work_dir / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise BusyError(f"One training of '{task}' may run at a time, and one is running. Wait for it.") from error
 
 
 @dataclass
@@ -173,7 +165,7 @@ class _Training:
     def run(self) -> TrainResult:
         started = time.monotonic()
         self.device = choose_device(self.device_name)
-        self.work_dir.mkdir(parents=True, exist_ok=True)
+        self.measuring = Measuring(spec=self.spec, predict=self.predict, device=self.device, cancelled=self.cancelled)
         self.parts = self._split()
         served = self.models.served(self.spec.name)
         parent = served if served is not None and served.fingerprint == self.spec.fingerprint() else None
@@ -182,7 +174,7 @@ class _Training:
         measured = self.parts[measured_on]
         candidate = self._network()
         candidate.load_state_dict(fitted.best_state)
-        evaluation, drawn = self._measure(candidate, measured, start=_FITTED_AT, share=0.05)
+        evaluation, drawn = self.measuring.evaluate(candidate, measured, self._share(_FITTED_AT, 0.05))
         decision, before = self._decide(evaluation, served, parent, measured)
         overlay = self._overlay(measured[0], before, drawn)
         self._stop_if_cancelled()
@@ -241,14 +233,20 @@ class _Training:
             self.progress(
                 _PREPARED_AT * (position + 1) / len(wanted), f"prepared {position + 1} of {len(wanted)} images"
             )
+        cache.prune(wanted)
         training = volumes[: len(self.parts["train"])]
         return training, volumes[len(training) :] or training
 
     def _fit(self, parent: ModelVersion | None) -> Fitted:
         training, validation = self._prepared()
         network = self._network()
+        before = None
         if parent is not None:
             self.models.load_into(network, parent, spec=self.spec)
+            before = self._channels_of(trained_labels(parent))
+        annotated = torch.stack([annotated_channels(volume, self.spec) for volume in training]).any(dim=0)
+        known = annotated if before is None else annotated | before
+        silence_unknown(network, known=known, before=before)
         patch = fitting_patch(
             training,
             wanted=self.options.patch_voxels,
@@ -260,13 +258,13 @@ class _Training:
             spec=self.spec,
             options=self.options,
             sampler=PatchSampler(training, spec=self.spec, patch_voxels=patch),
-            loss=self._loss(training, parent).to(self.device),
-            validate=lambda trained: self._validate(trained, validation),
+            loss=PartialDiceCELoss(present=self._present(training), known=known).to(self.device),
+            validate=lambda trained: self.measuring.dice(trained, validation),
             device=self.device,
             checkpoint=self.work_dir / "checkpoint.safetensors",
             identity=self._identity(parent),
             on_epoch=self._track_epoch,
-            progress=lambda share, text: self.progress(_PREPARED_AT + (_FITTED_AT - _PREPARED_AT) * share, text),
+            progress=self._share(_PREPARED_AT, _FITTED_AT - _PREPARED_AT),
             cancelled=self.cancelled,
         ).run()
 
@@ -276,51 +274,16 @@ class _Training:
             torch.manual_seed(self.options.seed)
             return build_network(self.spec).to(self.device)
 
-    def _loss(self, training: Sequence[CachedVolume], parent: ModelVersion | None) -> PartialDiceCELoss:
-        learned = set() if parent is None else set(trained_labels(parent))
-        present = [True, *(any(label.index in volume.voxels for volume in training) for label in self.spec.labels)]
-        known = torch.stack([annotated_channels(volume, self.spec) for volume in training]).any(dim=0)
-        known |= torch.tensor([True, *(label.name in learned for label in self.spec.labels)])
-        return PartialDiceCELoss(present=torch.tensor(present), known=known)
-
-    def _validate(self, network: nn.Module, volumes: Sequence[CachedVolume]) -> dict[str, float]:
-        """Label → mean Dice on the working grid, through inference's own sliding window."""
-        rows: dict[str, list[float]] = {}
-        for volume in volumes:
-            self._stop_if_cancelled()
-            prediction = self._draw(network, volume.prepared())
-            compared = compare(prediction, volume.truth(), labels=self.spec.labels, surface=False)
-            for name, row in compared.items():
-                if volume.annotated is None or name in volume.annotated:
-                    rows.setdefault(name, []).append(row["dice"])
-        return {name: mean_of_defined(values) for name, values in rows.items()}
-
-    def _draw(self, network: nn.Module, prepared: Prepared) -> Volume:
-        network.eval()
-        return self.predict(
-            network,
-            prepared,
-            spec=self.spec,
-            device=self.device,
-            progress=lambda fraction, text: None,
-            cancelled=self.cancelled,
+    def _present(self, training: Sequence[CachedVolume]) -> Tensor:
+        """`(channels,)` labels that occur in the training volumes."""
+        return self._channels_of(
+            label.name for label in self.spec.labels if any(label.index in volume.voxels for volume in training)
         )
 
-    def _measure(
-        self, network: nn.Module, cases: Sequence[Case], *, start: float, share: float
-    ) -> tuple[Evaluation, Volume]:
-        """Metrics on the images' own grids, and what was drawn on the first."""
-        results: list[CaseResult] = []
-        first: Volume | None = None
-        for case in cases:
-            self._stop_if_cancelled()
-            image, truth = case.load()
-            drawn = self._draw(network, prepare(image, self.spec))
-            first = first or drawn
-            results.append(compare_case(case, drawn, truth, labels=self.spec.labels))
-            self.progress(start + share * len(results) / len(cases), f"measured {len(results)} of {len(cases)} cases")
-        assert first is not None, "there is always a case to measure"  # noqa: S101
-        return Evaluation(task=self.spec.name, cases=tuple(results)), first
+    def _channels_of(self, names: Iterable[str]) -> Tensor:
+        """`(channels,)` whether a channel is one of these labels; the background always."""
+        wanted = set(names)
+        return torch.tensor([True, *(label.name in wanted for label in self.spec.labels)])
 
     def _decide(
         self,
@@ -343,7 +306,9 @@ class _Training:
         except ConfigurationError as error:
             raise ConfigurationError(f"The served version cannot be compared with. {error}") from error
         held_out = bool(self.parts["holdout"])
-        before, drawn = self._measure(network, measured if held_out else measured[:1], start=0.95, share=0.04)
+        before, drawn = self.measuring.evaluate(
+            network, measured if held_out else measured[:1], self._share(0.95, 0.04)
+        )
         if not held_out:
             return decide({}, {}, margin=margin), drawn
         return decide(candidate.dice_per_case(), before.dice_per_case(), margin=margin), drawn
@@ -390,6 +355,10 @@ class _Training:
         values |= {f"validation_dice/{name}": dice for name, dice in epoch.per_label.items() if dice is not None}
         self.tracked.log_epoch(epoch.number, values)
 
+    def _share(self, start: float, width: float) -> Progress:
+        """The progress of a part of the training, told as that of the whole."""
+        return lambda fraction, text: self.progress(start + width * fraction, text)
+
     def _stop_if_cancelled(self) -> None:
         if self.cancelled():
             raise CancelledError("The training was cancelled.")
@@ -398,22 +367,3 @@ class _Training:
 def trained_labels(version: ModelVersion) -> tuple[str, ...]:
     """Labels a version was ever trained on; all of them for a version from elsewhere."""
     return tuple(version.data.get("trained_labels", version.labels))
-
-
-def choose_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one.
-
-    Raises:
-        InvalidInputError: If the device is not on this machine.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InvalidInputError(f"A device must be auto, cpu, cuda or cuda:<n>, got {name!r}.") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InvalidInputError(
-            f"Device '{name}' must exist, got {torch.cuda.device_count()} CUDA device(s). Use auto or cpu."
-        )
-    return device

@@ -10,6 +10,7 @@ import torch
 from scipy import ndimage
 
 from carina.structures import label_set
+from carina.task import ZScoreThenRange
 from carina.trainers.augmentation import augment, has_sides
 
 
@@ -91,3 +92,15 @@ def test_one_seed_gives_one_result(spec):
     assert torch.equal(first[0], second[0])
     assert torch.equal(first[1], second[1])
     assert not torch.equal(first[0], augment(label.float(), label, spec=spec, random=generator(6))[0])
+
+
+def test_soft_tissue_survives_where_the_whole_range_is_used(spec):
+    label = torch.zeros(1, 1, 16, 16, 16, dtype=torch.uint8)
+    ranged = dataclasses.replace(spec, intensity=ZScoreThenRange())
+    changes = {
+        task.intensity: max(
+            float(augment(label.float(), label, spec=task, random=generator(seed))[0].abs().max()) for seed in range(10)
+        )
+        for task in (spec, ranged)
+    }
+    assert changes[ranged.intensity] < 0.3 * changes[spec.intensity]

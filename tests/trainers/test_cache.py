@@ -82,3 +82,17 @@ def test_samples_are_voxels_of_their_label_spread_over_it():
         there = np.argwhere(label == value)
         assert (voxels.max(axis=0)[0], voxels.min(axis=0)[0]) == (there.max(axis=0)[0], there.min(axis=0)[0])
     assert len(sample_voxels(label)[2]) == np.count_nonzero(label == 2)
+
+
+def test_pruning_keeps_the_current_cases_alone(tmp_path, spec, toy_case):
+    cache = VolumeCache(tmp_path, spec)
+    for revision in ("1", "2"):
+        cache.get(toy_case(0, revision=revision))
+    (tmp_path / ".incoming-crashed").mkdir()
+    cache.prune([toy_case(0, revision="2")])
+    assert len(list(tmp_path.iterdir())) == 1
+
+    def fail():
+        raise AssertionError("read again")
+
+    cache.get(toy_case(0, revision="2", load=fail))

@@ -7,7 +7,8 @@ import math
 import torch
 from monai.losses import DiceLoss
 
-from carina.trainers.loss import PartialDiceCELoss
+from carina.networks.factory import build_network
+from carina.trainers.loss import PartialDiceCELoss, silence_unknown
 
 EVERYTHING = torch.tensor([True, True, True, True])
 
@@ -80,3 +81,13 @@ def test_half_precision_scores_are_fine():
     full, half = loss(logits, label, spared), loss(logits.bfloat16(), label, spared)
     assert half.dtype == torch.float32
     assert torch.isclose(full, half, rtol=0.02)
+
+
+def test_unknown_labels_start_silent_and_wake_when_they_are_annotated(spec):
+    network = build_network(spec)
+    image = torch.randn(1, 1, 8, 8, 8)
+    first = torch.tensor([True, True, False])
+    silence_unknown(network, known=first)
+    assert network(image).softmax(dim=1)[:, 2].max() < 0.01
+    silence_unknown(network, known=torch.tensor([True, True, True]), before=first)
+    assert network(image).softmax(dim=1)[:, 2].mean() > 0.05

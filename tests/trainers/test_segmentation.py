@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from carina.errors import CancelledError, InvalidInputError, OutOfMemoryError
+from carina.errors import BusyError, CancelledError, InvalidInputError, OutOfMemoryError
 from carina.geometry import Volume
 from carina.infers.sliding_window import predict
 from carina.models.store import ModelStore
 from carina.networks.factory import build_network
 from carina.structures import label_set
 from carina.trainers.checkpoint import load_checkpoint
+from carina.trainers.devices import choose_device
 from carina.trainers.fitting import rate_share
-from carina.trainers.segmentation import choose_device, train
+from carina.trainers.segmentation import train
 from carina.trainers.splits import FileSplitStore
 
 from .conftest import draw_toy
@@ -187,6 +188,15 @@ def test_a_loss_that_is_not_finite_is_a_clear_error(run, models, patients, spec)
     with pytest.raises(InvalidInputError, match="loss must stay finite, got nan in epoch 1"):
         run(patients, options=options)
     assert models.list(spec.name) == ()
+
+
+def test_two_trainings_in_one_folder_are_refused(run, models, patients, spec, tmp_path):
+    def second(fraction: float, text: str) -> None:
+        with pytest.raises(BusyError, match="One training of 'toy_ct'"):
+            run(patients, options=quick(spec))
+
+    run(patients, options=quick(spec), progress=second)
+    assert [version.version for version in models.list(spec.name)] == ["v1"]
 
 
 class FailingNetwork(torch.nn.Module):

@@ -1,0 +1,98 @@
+"""What a network draws on labelled images, measured; the same sliding window as in inference does the drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from ..errors import CancelledError
+from ..geometry import Volume
+from ..models.metrics import compare, mean_of_defined
+from ..preprocessing import Prepared, prepare
+from ..task import TaskSpec
+from .cache import CachedVolume
+from .cases import Case
+from .evaluation import CaseResult, Evaluation, compare_case
+
+Progress = Callable[[float, str], None]
+Cancelled = Callable[[], bool]
+
+
+class Predict(Protocol):
+    """The sliding window of inference, handed in by the caller: `infers.sliding_window.predict`."""
+
+    def __call__(
+        self,
+        network: nn.Module,
+        prepared: Prepared,
+        *,
+        spec: TaskSpec,
+        device: torch.device,
+        progress: Progress,
+        cancelled: Cancelled,
+    ) -> Volume:
+        """The label map on `prepared.source`."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measuring:
+    """Draws with networks of one task on one device.
+
+    Attributes:
+        spec: The task.
+        predict: `infers.sliding_window.predict`.
+        device: Where it runs.
+        cancelled: Asked before each image and within.
+    """
+
+    spec: TaskSpec
+    predict: Predict
+    device: torch.device
+    cancelled: Cancelled
+
+    def dice(self, network: nn.Module, volumes: Sequence[CachedVolume]) -> dict[str, float]:
+        """Label → mean Dice on the working grid, nan where no volume defines it: quick enough for every epoch."""
+        rows: dict[str, list[float]] = {}
+        for volume in volumes:
+            prediction = self._draw(network, volume.prepared())
+            compared = compare(prediction, volume.truth(), labels=self.spec.labels, surface=False)
+            for name, row in compared.items():
+                if volume.annotated is None or name in volume.annotated:
+                    rows.setdefault(name, []).append(row["dice"])
+        return {name: mean_of_defined(values) for name, values in rows.items()}
+
+    def evaluate(self, network: nn.Module, cases: Sequence[Case], progress: Progress) -> tuple[Evaluation, Volume]:
+        """All metrics on the images' own grids, and what was drawn on the first image.
+
+        Args:
+            network: The task's.
+            cases: At least one.
+            progress: Told after each case.
+        """
+        results: list[CaseResult] = []
+        drawn: list[Volume] = []
+        for case in cases:
+            image, truth = case.load()
+            prediction = self._draw(network, prepare(image, self.spec))
+            drawn = drawn or [prediction]
+            results.append(compare_case(case, prediction, truth, labels=self.spec.labels))
+            progress(len(results) / len(cases), f"measured {len(results)} of {len(cases)} cases")
+        return Evaluation(task=self.spec.name, cases=tuple(results)), drawn[0]
+
+    def _draw(self, network: nn.Module, prepared: Prepared) -> Volume:
+        if self.cancelled():
+            raise CancelledError("The training was cancelled.")
+        network.eval()
+        return self.predict(
+            network,
+            prepared,
+            spec=self.spec,
+            device=self.device,
+            progress=lambda fraction, text: None,
+            cancelled=self.cancelled,
+        )
