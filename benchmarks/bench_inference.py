@@ -1,6 +1,6 @@
 """Inference against MONAI Label's stock radiology app: same weights, same volume, one run; and peak memory.
 
-    python benchmarks/bench_inference.py [--only speed|memory] [--weights FILE] [--data DIR] [--work DIR] [--quick]
+    python benchmarks/bench_inference.py [--only speed|memory] [--weights FILE [--spacing-mm 3]] [--quick]
 
 Speed: the 20-slice abdominal CT with the network of `wholebody_ct`, end to end from the file to the written label map.
 The stock path is that of `monailabel/sample-apps/radiology`: its pre-transforms, MONAI's `SlidingWindowInferer` (ROI
@@ -70,6 +70,7 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, default=os.environ.get("CARINA_TEST_DATA", here.parents[2] / "shared/data")
     )
+    parser.add_argument("--spacing-mm", type=float, help="that of --weights, for both paths; default: the task's 1.5")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "carina-bench-inference")
     parser.add_argument("--steps", type=int, default=200, help="of the quick training")
     parser.add_argument("--quick", action="store_true", help="few training steps, small memory volume: a smoke test")
@@ -94,6 +95,8 @@ def measure_speed(arguments: argparse.Namespace) -> dict[str, object]:
     """Both paths on the abdominal CT."""
     arguments.work.mkdir(parents=True, exist_ok=True)
     spec = find_tasks().get("wholebody_ct")
+    if arguments.spacing_mm:
+        spec = dataclasses.replace(spec, spacing_mm=(arguments.spacing_mm,) * 3)
     folder = arguments.data / "ct_abdomen_jpeg2000"
     image = read_series(folder / "dicom").volume
     truth = reference(folder, spec, image.grid)

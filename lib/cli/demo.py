@@ -40,7 +40,7 @@ def demo(
     Takes about three minutes on two cores, needs no internet and touches nothing outside its folder. Exit status 1 if
     the second draft is not good enough, or if anything is lost on the way.
 
-    Examples: [bold]carina demo[/], [bold]carina demo --keep[/] to look at the result in OHIF or Slicer
+    Examples: [bold]carina demo[/], [bold]carina demo --keep[/] to look at the result in Slicer or Orthanc
     """
     with command(as_json=as_json) as output:
         started = time.monotonic()
@@ -67,7 +67,7 @@ def demo(
             content = _report(output, result, settings)
             output.result({**content, "url": server.url, "seconds": round(time.monotonic() - started, 1)})
             show_where_to_click(output, settings, server.address)
-            output.say(f"  This study {server.url}/ohif/viewer?StudyInstanceUIDs={result.held_out.study_instance_uid}")
+            output.say(f"  This study {result.held_out.patient_id}, study {result.held_out.study_instance_uid}")
             if keep:
                 output.finish()
                 _wait(output)

@@ -61,7 +61,7 @@ def load_drafter(
         UnknownModelError: If there is no such version.
         InvalidInputError: If overlap or device makes no sense.
     """
-    from ..infers.sliding_window import resolve_device
+    from ..networks.devices import resolve_device
     from ..networks.factory import build_network
 
     if overlap is not None and not 0 <= overlap < 1:

@@ -34,7 +34,7 @@ def up(
     home: Annotated[Path | None, typer.Option("--home", metavar="DIR", help="Instead of CARINA_HOME.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the server for 3D Slicer and OHIF until Ctrl-C.
+    """Run the server for MONAI Label clients such as 3D Slicer until Ctrl-C.
 
     Examples: [bold]carina up[/], [bold]carina up --store orthanc+http://pacs:8042 --user reader[/],
     [bold]carina up --store ./images --port 8001[/]
@@ -76,7 +76,6 @@ def show_where_to_click(output: Output, settings: Settings, address: ServerAddre
     """Addresses, and what to do with them in each viewer."""
     output.say(f"  3D Slicer  install the extension MONAILabel; in its module enter {address.url} as server, press ⟳,")
     output.say("             then Next Sample → Run → correct in Segment Editor → Submit Label → Train")
-    output.say(f"  OHIF       {address.url}/ohif/")
     output.say(f"  REST       {address.url}/docs")
     if address.pacs_url:
         output.say(f"  Orthanc    {address.pacs_url}/app/explorer.html  (user {address.pacs_user or 'none'},")

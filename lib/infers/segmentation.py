@@ -21,10 +21,11 @@ from ..geometry import Volume
 from ..images import read_volume, split_suffix, write_label
 from ..models.store import ModelStore
 from ..models.version import ModelVersion
+from ..networks.devices import resolve_device
 from ..networks.factory import build_network
 from ..preprocessing import prepare
 from ..task import TaskSpec
-from .sliding_window import Cancelled, Progress, predict, resolve_device
+from .sliding_window import Cancelled, Progress, predict
 
 if TYPE_CHECKING:
     from ..dicom.series import Series

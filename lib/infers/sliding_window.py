@@ -26,8 +26,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import CancelledError, InvalidInputError, OutOfMemoryError
+from ..errors import CancelledError, OutOfMemoryError
 from ..geometry import AnyArray, Volume, reorient
+from ..networks.devices import resolve_device
 from ..networks.factory import size_multiple
 from ..preprocessing import Prepared
 from ..task import TaskSpec, Voxels
@@ -102,26 +103,6 @@ def predict(
         f"{spec.out_channels} classes; the last used windows of {plan.window} voxels and a slab of "
         f"{_slab_bytes(plan, spec.out_channels) / 2**30:.1f} GiB. Free memory, or give the task a smaller roi_voxels."
     )
-
-
-def resolve_device(name: str | torch.device) -> torch.device:
-    """The device called `name`; `auto` is CUDA where there is one.
-
-    Raises:
-        InvalidInputError: If the device is unknown or not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InvalidInputError(f"A device must be auto, cpu, cuda or cuda:<n>, got {name!r}.") from error
-    count = torch.cuda.device_count()
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise InvalidInputError(f"Device '{device}' must exist, got {count} CUDA devices. Use auto.")
-    if device.type not in ("cpu", "cuda"):
-        raise InvalidInputError(f"A device must be auto, cpu, cuda or cuda:<n>, got {name!r}.")
-    return device
 
 
 @dataclass(frozen=True)

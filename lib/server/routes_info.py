@@ -58,7 +58,7 @@ def _page(services: Services) -> str:
         f"<!doctype html><html lang=en><meta charset=utf-8><title>carina</title><style>{_STYLE}</style>"
         f"<h1>carina {html.escape(__version__)}</h1>"
         "<p>This is a MONAI Label server. In 3D Slicer, open the module <b>MONAI Label</b> and enter this page's "
-        "address; in a browser, open <a href=/ohif/>OHIF</a>.</p>"
+        "address.</p>"
         "<table><tr><th>Task<th>For<th>Labels<th>Model</tr>" + "".join(rows) + "</table>"
         "<p><a href=/info/>Information</a> · <a href=/docs>Routes</a> · <a href=/logs/>Log</a> · "
         "<a href=/carina/jobs>Jobs</a> · <a href=/carina/deliveries>Deliveries</a></p></html>"

@@ -26,11 +26,11 @@ from ..models.gate import Decision, decide
 from ..models.store import ModelStore
 from ..models.tracking import NoTracking, Tracking, TrainingRun
 from ..models.version import ModelVersion
+from ..networks.devices import resolve_device
 from ..networks.factory import build_network, size_multiple
 from ..task import TaskSpec, TrainerOptions
 from .cache import CachedVolume, VolumeCache
 from .cases import Case
-from .devices import choose_device
 from .evaluation import Evaluation
 from .fitting import Epoch, Fitted, Fitting
 from .loss import PartialDiceCELoss, silence_unknown
@@ -164,7 +164,7 @@ class _Training:
 
     def run(self) -> TrainResult:
         started = time.monotonic()
-        self.device = choose_device(self.device_name)
+        self.device = resolve_device(self.device_name)
         self.measuring = Measuring(spec=self.spec, predict=self.predict, device=self.device, cancelled=self.cancelled)
         self.parts = self._split()
         served = self.models.served(self.spec.name)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -104,7 +105,11 @@ def test_up_says_where_it_serves_and_ends_well_on_ctrl_c(tmp_path):
 
 def test_ctrl_c_ends_a_command_with_130(tmp_path):
     command = [CARINA, "phantom", "--out", tmp_path, "--count", "10000"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
+    # A shell's background job ignores SIGINT and so would its children; a person's terminal does not.
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heeding
+    ) as running:
         try:
             while not list((tmp_path / "labels").glob("*.nii.gz")):
                 assert running.poll() is None

@@ -12,8 +12,9 @@ from scipy import ndimage
 
 from carina.errors import CancelledError, InvalidInputError, OutOfMemoryError
 from carina.geometry import Grid, Volume, reorient
-from carina.infers.sliding_window import predict, resolve_device
+from carina.infers.sliding_window import predict
 from carina.labels import Code, Label, LabelSet
+from carina.networks.devices import resolve_device
 from carina.networks.factory import build_network
 from carina.preprocessing import prepare
 from tests.infers.builder import Bands, noise_volume, oblique_affine, task

@@ -31,7 +31,7 @@ def test_a_tiny_label_is_met_as_often_as_a_huge_one(spec):
     sampler = PatchSampler([volume_of(label)], spec=spec, patch_voxels=(8, 8, 8))
     random = np.random.default_rng(0)
     with_tiny = sum(bool((sampler.draw(1, random=random).label == 2).any()) for _ in range(300)) / 300
-    assert 0.35 < with_tiny < 0.6
+    assert 0.25 < with_tiny < 0.5
 
 
 def test_patches_are_cut_from_the_volume(spec):

@@ -14,10 +14,10 @@ from carina.errors import BusyError, CancelledError, InvalidInputError, OutOfMem
 from carina.geometry import Volume
 from carina.infers.sliding_window import predict
 from carina.models.store import ModelStore
+from carina.networks.devices import resolve_device
 from carina.networks.factory import build_network
 from carina.structures import label_set
 from carina.trainers.checkpoint import load_checkpoint
-from carina.trainers.devices import choose_device
 from carina.trainers.fitting import rate_share
 from carina.trainers.segmentation import train
 from carina.trainers.splits import FileSplitStore
@@ -297,7 +297,7 @@ def test_a_tracked_run_ends_as_the_training_did(run, patients, spec):
 @pytest.mark.parametrize("name", ["gpu", "cuda:99"])
 def test_a_device_that_is_not_there_is_an_error(name):
     with pytest.raises(InvalidInputError, match="must"):
-        choose_device(name)
+        resolve_device(name)
 
 
 @pytest.mark.gpu

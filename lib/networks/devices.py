@@ -1,0 +1,27 @@
+"""Which device a network runs on."""
+
+from __future__ import annotations
+
+import torch
+
+from ..errors import InvalidInputError
+
+
+def resolve_device(name: str | torch.device) -> torch.device:
+    """The device called `name`; `auto` is CUDA where there is one.
+
+    Raises:
+        InvalidInputError: If the device is unknown or not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InvalidInputError(f"A device must be auto, cpu, cuda or cuda:<n>, got {name!r}.") from error
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise InvalidInputError(f"Device '{device}' must exist, got {count} CUDA devices. Use auto.")
+    if device.type not in ("cpu", "cuda"):
+        raise InvalidInputError(f"A device must be auto, cpu, cuda or cuda:<n>, got {name!r}.")
+    return device
