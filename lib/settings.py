@@ -55,7 +55,7 @@ class Settings:
 
     @property
     def tracking_dir(self) -> Path:
-        """MLflow's local file store."""
+        """MLflow's SQLite database, and its artifacts as plain files."""
         return self.home / "mlruns"
 
     @property
