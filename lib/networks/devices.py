@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from ..errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def resolve_device(name: str | torch.device) -> torch.device:
@@ -13,6 +16,8 @@ def resolve_device(name: str | torch.device) -> torch.device:
     Raises:
         InvalidInputError: If the device is unknown or not there.
     """
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
