@@ -65,6 +65,7 @@ class TrainerOptions:
         validation_fraction: Share of the patients used to choose the best epoch.
         holdout_fraction: Share of the patients kept frozen for the promotion gate.
         gate_margin: A label's mean Dice on the holdout may fall by at most this much.
+        augmentation: Strength of the random changes, 1 is usual; 0 shows whether a network can fit its cases at all.
         seed: Of sampling, augmentation and initialisation.
     """
 
@@ -78,6 +79,7 @@ class TrainerOptions:
     validation_fraction: float = 0.15
     holdout_fraction: float = 0.15
     gate_margin: float = 0.01
+    augmentation: float = 1.0
     seed: int = 0
 
 

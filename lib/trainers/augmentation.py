@@ -28,7 +28,9 @@ _RANGE_STRENGTH = 0.2
 _SIDES = frozenset({"left", "right"})
 
 
-def augment(image: Tensor, label: Tensor, *, spec: TaskSpec, random: torch.Generator) -> tuple[Tensor, Tensor]:
+def augment(
+    image: Tensor, label: Tensor, *, spec: TaskSpec, random: torch.Generator, strength: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """Rotate, scale, shade and blur the patient a little; every sample on its own.
 
     Args:
@@ -36,15 +38,18 @@ def augment(image: Tensor, label: Tensor, *, spec: TaskSpec, random: torch.Gener
         label: `(B, 1, X, Y, Z)` label indices.
         spec: For spacing, dimension and whether labels have a side.
         random: A generator on the CPU; it decides everything.
+        strength: Scales every change; 0 leaves the patches as they are.
 
     Returns:
         Both, same shapes and types; the label's values are a subset of the given ones.
     """
+    if strength == 0:
+        return image, label
     if not has_sides(spec):
         image, label = _flip(image, label, random=random, axes=spec.dimension)
-    image, label = _turn(image, label, spec=spec, random=random)
-    strength = _RANGE_STRENGTH if isinstance(spec.intensity, ZScoreThenRange) else _WINDOW_STRENGTH
-    return _shade(image, strength=strength, random=random), label
+    image, label = _turn(image, label, spec=spec, random=random, strength=strength)
+    shading = strength * (_RANGE_STRENGTH if isinstance(spec.intensity, ZScoreThenRange) else _WINDOW_STRENGTH)
+    return _shade(image, strength=shading, random=random), label
 
 
 def has_sides(spec: TaskSpec) -> bool:
@@ -66,10 +71,12 @@ def _flip(image: Tensor, label: Tensor, *, random: torch.Generator, axes: int) -
     return (image.flip(chosen), label.flip(chosen)) if chosen else (image, label)
 
 
-def _turn(image: Tensor, label: Tensor, *, spec: TaskSpec, random: torch.Generator) -> tuple[Tensor, Tensor]:
+def _turn(
+    image: Tensor, label: Tensor, *, spec: TaskSpec, random: torch.Generator, strength: float
+) -> tuple[Tensor, Tensor]:
     """Rotate about the patch's centre and scale, in millimetres; what comes into view repeats the edge."""
     batch, size = image.shape[0], image.shape[2:]
-    matrices = _matrices(batch, size, spacing_mm=spec.spacing_mm or (1.0, 1.0, 1.0), spec=spec, random=random)
+    matrices = _matrices(batch, size, spec=spec, random=random, strength=strength)
     chosen = torch.rand(batch, generator=random) < _SPATIAL_SHARE
     if not chosen.any():
         return image, label
@@ -85,12 +92,13 @@ def _turn(image: Tensor, label: Tensor, *, spec: TaskSpec, random: torch.Generat
     return image, label
 
 
-def _matrices(batch: int, size: torch.Size, *, spacing_mm: Spacing, spec: TaskSpec, random: torch.Generator) -> Tensor:
+def _matrices(batch: int, size: torch.Size, *, spec: TaskSpec, random: torch.Generator, strength: float) -> Tensor:
     """`(B, 3, 3)` in `affine_grid`'s coordinates: each axis from -1 to 1 over the patch, the last axis first."""
-    angles = torch.stack([_uniform(batch, _LARGEST_ANGLE, random) for _ in range(3)])
+    spacing_mm: Spacing = spec.spacing_mm or (1.0, 1.0, 1.0)
+    angles = torch.stack([_uniform(batch, _LARGEST_ANGLE * strength, random) for _ in range(3)])
     if spec.dimension == 2:
         angles[:2] = 0.0
-    scales = 1.0 + _uniform(batch, _LARGEST_SCALING, random)
+    scales = 1.0 + _uniform(batch, _LARGEST_SCALING * strength, random)
     rotation = _about(0, angles[0]) @ _about(1, angles[1]) @ _about(2, angles[2])
     extent = torch.tensor([float(count * step) for count, step in zip(size, spacing_mm, strict=True)])
     matrix = rotation * scales[:, None, None] * extent[None, None, :] / extent[None, :, None]

@@ -193,7 +193,7 @@ class Fitting:
     def _descend(self, batch: Batch, generator: torch.Generator) -> float:
         """One optimiser step; returns the loss."""
         image, label = batch.image.to(self.device), batch.label.to(self.device)
-        image, label = augment(image, label, spec=self.spec, random=generator)
+        image, label = augment(image, label, spec=self.spec, random=generator, strength=self.options.augmentation)
         if self.spec.dimension == 2:
             image, label = image[..., 0], label[..., 0]
         self._optimiser.zero_grad(set_to_none=True)

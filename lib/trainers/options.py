@@ -10,7 +10,9 @@ from ..errors import InvalidInputError
 from ..labels import did_you_mean
 from ..task import TrainerOptions
 
-_MAY_BE_ZERO = frozenset({"weight_decay", "validation_fraction", "holdout_fraction", "gate_margin", "seed"})
+_MAY_BE_ZERO = frozenset(
+    {"weight_decay", "validation_fraction", "holdout_fraction", "gate_margin", "augmentation", "seed"}
+)
 
 
 def override(options: TrainerOptions, values: Mapping[str, object]) -> TrainerOptions:

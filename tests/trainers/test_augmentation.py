@@ -39,6 +39,35 @@ def test_image_and_label_move_together(spec, seed):
     assert float(borders.median()) < 0.25
 
 
+@pytest.mark.parametrize("flips", [True, False])
+def test_without_strength_patches_stay_as_they_are(spec, flips):
+    named = dataclasses.replace(
+        spec, labels=label_set(*(("liver", "spleen") if flips else ("lung_left", "lung_right")))
+    )
+    assert has_sides(named) != flips
+    label = two_blobs()
+    for seed in range(8):
+        image, same = augment(label.float(), label, spec=named, random=generator(seed), strength=0.0)
+        assert torch.equal(image, label.float())
+        assert torch.equal(same, label)
+
+
+def test_changes_shrink_with_the_strength(spec):
+    label = two_blobs()
+    image = label.float()
+    lateral = dataclasses.replace(spec, labels=label_set("lung_left", "lung_right"))
+    changes = [
+        sum(
+            float(
+                (augment(image, label, spec=lateral, random=generator(seed), strength=strength)[0] - image).abs().mean()
+            )
+            for seed in range(8)
+        )
+        for strength in (0.1, 0.5, 1.0)
+    ]
+    assert 0 < changes[0] < changes[1] < changes[2]
+
+
 def test_sides_are_never_exchanged(spec):
     lateral = dataclasses.replace(spec, labels=label_set("lung_left", "lung_right"))
     label = two_blobs()
