@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from .orthanc_fixture import orthanc, orthanc_installed  # noqa: F401
+from .postgres_fixture import database_url, postgres  # noqa: F401
 
 
 @pytest.fixture(scope="session")

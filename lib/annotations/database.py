@@ -21,6 +21,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.types import TypeDecorator
 
 from ..errors import CarinaError, ConfigurationError, StorageError
+from .layout import bring_up_to_date
 
 BUSY_TIMEOUT_S = 30.0
 
@@ -59,13 +60,14 @@ class Database:
         self._engine = _engine(url)
 
     def create_tables(self) -> None:
-        """Make the tables that are not there yet; safe to call from several processes at once.
+        """Bring the tables to today's layout, see `layout`; safe to call from several processes at once.
 
         Raises:
+            ConfigurationError: If the database was written by a newer carina.
             StorageError: If the database cannot be written.
         """
-        with _translated("create its tables"), self._engine.begin() as connection:
-            Base.metadata.create_all(connection)
+        with _translated("be brought to today's layout"):
+            bring_up_to_date(self._writer)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

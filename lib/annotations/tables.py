@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import DDL, JSON, BigInteger, Connection, ForeignKey, Index, Integer, String, Text, event
+from sqlalchemy import JSON, BigInteger, Connection, Float, ForeignKey, Index, Integer, String, Text, event
 from sqlalchemy.orm import Mapped, Mapper, mapped_column
 
 from ..errors import ConflictError
@@ -40,6 +40,8 @@ class AnnotationRow(Base):
     grid: Mapped[dict[str, Any]] = mapped_column(JSON)
     voxels_changed: Mapped[int | None] = mapped_column(BigInteger)
     patient_key: Mapped[str] = mapped_column(String(64), index=True)
+    time_spent_s: Mapped[float | None] = mapped_column(Float(53))
+    sources: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class WithdrawalRow(Base):
@@ -66,6 +68,50 @@ class DeliveryRow(Base):
     last_error: Mapped[str | None] = mapped_column(Text)
     next_try: Mapped[datetime] = mapped_column(UtcDateTime)
     delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class CaseStateRow(Base):
+    """Where the work on one image for one task stands; how it came there is in the audit trail.
+
+    A case without a row is `unlabelled`. `task` is empty for labels that were made for none.
+    """
+
+    __tablename__ = "case_states"
+
+    image_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    task: Mapped[str] = mapped_column(String(128), primary_key=True)
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    annotation_id: Mapped[str | None] = mapped_column(ForeignKey("annotations.id"))
+    author: Mapped[str | None] = mapped_column(String(256))
+    reason: Mapped[str] = mapped_column(Text, default="")
+    changed: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class LeaseRow(Base):
+    """One image handed out to one user; the image id is the key, so that nobody else can have it too."""
+
+    __tablename__ = "leases"
+
+    image_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(256))
+    taken: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+class AuditRow(Base):
+    """One change: when, who, what, on what."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("audit_by_image", "image_id", "sequence"), {"sqlite_autoincrement": True})
+
+    sequence: Mapped[int] = mapped_column(_Counter, primary_key=True, autoincrement=True)
+    created: Mapped[datetime] = mapped_column(UtcDateTime)
+    author: Mapped[str | None] = mapped_column(String(256))
+    action: Mapped[str] = mapped_column(String(32))
+    image_id: Mapped[str] = mapped_column(String(128))
+    task: Mapped[str | None] = mapped_column(String(128))
+    annotation_id: Mapped[str | None] = mapped_column(String(32))
+    details: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
 class InfoRow(Base):
@@ -112,24 +158,13 @@ class FactRow(Base):
     value: Mapped[str] = mapped_column(Text)
 
 
-_APPEND_ONLY = (AnnotationRow, WithdrawalRow, SplitRow, FactRow)
+_APPEND_ONLY = (AnnotationRow, WithdrawalRow, SplitRow, FactRow, AuditRow)
 
 
 def _refuse_change(_mapper: Mapper[Any], _connection: Connection, row: Base) -> None:
     raise ConflictError(f"A row of '{row.__tablename__}' must stay as it was written. Add a new one instead.")
 
 
-for _table in _APPEND_ONLY:
+for _table in _APPEND_ONLY:  # triggers hold the same against hand-written SQL, see `migrations.append_only`
     event.listen(_table, "before_update", _refuse_change)
     event.listen(_table, "before_delete", _refuse_change)
-    for _action in ("UPDATE", "DELETE"):
-        # Holds against hand-written SQL too; other databases use their own grants.
-        event.listen(
-            _table.__table__,
-            "after_create",
-            DDL(  # type: ignore[no-untyped-call]
-                f"CREATE TRIGGER IF NOT EXISTS {_table.__tablename__}_no_{_action.lower()} "
-                f"BEFORE {_action} ON {_table.__tablename__} "
-                f"BEGIN SELECT RAISE(ABORT, '{_table.__tablename__} is append-only'); END"
-            ).execute_if(dialect="sqlite"),
-        )
