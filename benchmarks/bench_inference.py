@@ -1,6 +1,6 @@
 """Inference against MONAI Label's stock radiology app: same weights, same volume, one run; and peak memory.
 
-    python benchmarks/bench_inference.py [--only speed|memory] [--weights FILE [--spacing-mm 3]] [--quick]
+    python benchmarks/bench_inference.py [--only speed|memory] [--weights FILE] [--spacing-mm 3] [--quick]
 
 Speed: the 20-slice abdominal CT with the network of `wholebody_ct`, end to end from the file to the written label map.
 The stock path is that of `monailabel/sample-apps/radiology`: its pre-transforms, MONAI's `SlidingWindowInferer` (ROI
@@ -49,16 +49,15 @@ from carina.geometry import Grid, Volume, resample_label
 from carina.images import read_volume, write_image, write_label
 from carina.infers.segmentation import segment
 from carina.infers.sliding_window import predict
+from carina.infers.windows import round_up
 from carina.models.weights import load_foreign_state
-from carina.networks.factory import build_network
+from carina.networks.factory import build_network, size_multiple
 from carina.preprocessing import prepare, prepare_label
 from carina.registry import find_tasks
 from carina.task import NetworkSpec, TaskSpec
 
 SEED = 0
 LARGE_ORGANS = ("spleen", "liver", "stomach", "vertebrae_T12", "aorta", "autochthon_left", "autochthon_right", "colon")
-# What either path shows the network: thin windows as they are, and cubes with the edge slices repeated.
-PATCHES = ((96, 96, 32), (128, 80, 32), (64, 64, 64), (56, 56, 96))
 
 
 def main() -> None:
@@ -70,7 +69,7 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, default=os.environ.get("CARINA_TEST_DATA", here.parents[2] / "shared/data")
     )
-    parser.add_argument("--spacing-mm", type=float, help="that of --weights, for both paths; default: the task's 1.5")
+    parser.add_argument("--spacing-mm", type=float, help="of both paths and of the training; default: the task's 1.5")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "carina-bench-inference")
     parser.add_argument("--steps", type=int, default=200, help="of the quick training")
     parser.add_argument("--quick", action="store_true", help="few training steps, small memory volume: a smoke test")
@@ -198,7 +197,7 @@ class VoxelCounter:
 
 def quick_weights(spec: TaskSpec, arguments: argparse.Namespace, *, steps: int) -> Path:
     """Fit the network to the larger organs of the two labelled CTs for some steps; kept in the work folder."""
-    target = arguments.work / f"quick-{steps}.pt"
+    target = arguments.work / f"quick-{steps}-{spec.spacing_mm[0]:g}mm.pt"
     if target.is_file():
         return target
     rng = np.random.default_rng(SEED)
@@ -209,6 +208,9 @@ def quick_weights(spec: TaskSpec, arguments: argparse.Namespace, *, steps: int) 
         prepared = prepare(image, spec)
         truth = prepare_label(reference(folder, spec, image.grid, only=LARGE_ORGANS), prepared)
         cases.append((prepared.tensor[0], torch.from_numpy(truth.astype(np.int64))))
+    thin = round_up(cases[0][0].shape[2], size_multiple(spec))
+    # What either path shows the network: the thin volume as it is, and cubes with the edge slices repeated.
+    sizes = ((96, 96, thin), (128, 80, thin), (64, 64, 64), (56, 56, 96))
     network = build_network(spec).to(memory_format=torch.channels_last_3d).train()
     network.dropout.p = 0.0
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
@@ -220,7 +222,7 @@ def quick_weights(spec: TaskSpec, arguments: argparse.Namespace, *, steps: int) 
     started = time.perf_counter()
     for step in range(steps):
         image, truth = cases[0 if step % 5 else 1]
-        patch, label = random_patch(image, truth, rng, size=PATCHES[step % len(PATCHES)])
+        patch, label = random_patch(image, truth, rng, size=sizes[step % len(sizes)])
         scores = network(patch[None, None].contiguous(memory_format=torch.channels_last_3d))
         others = torch.logsumexp(scores[:, [c for c in range(spec.out_channels) if c not in chosen]], dim=1)
         loss = (
