@@ -7,11 +7,11 @@ which waits up to `BUSY_TIMEOUT_S` for the other writers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import DateTime, Engine, create_engine, event
 from sqlalchemy.engine import Connection, Dialect, make_url
@@ -28,6 +28,9 @@ BUSY_TIMEOUT_S = 30.0
 
 class Base(DeclarativeBase):
     """Base of every table carina keeps."""
+
+
+Row = TypeVar("Row", bound=Base)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -94,6 +97,33 @@ class Database:
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
+
+
+def locked_row(session: Session, table: type[Row], key: Any, new: Callable[[], Row]) -> tuple[Row, bool]:
+    """The row of a key, locked until the transaction ends; added when it is not there.
+
+    When another writer adds or removes the row at the same moment, this waits for it and takes what it left.
+
+    Args:
+        session: Of `Database.writing`.
+        table: Whose row.
+        key: Primary key.
+        new: Makes the row to add.
+
+    Returns:
+        The row, and whether it was added.
+    """
+    while True:
+        found = session.get(table, key, with_for_update=True, populate_existing=True)
+        if found is not None:
+            return found, False
+        try:
+            with session.begin_nested():
+                added = new()
+                session.add(added)
+            return added, True
+        except IntegrityError:  # added by another transaction meanwhile, and committed
+            continue
 
 
 def utc_now() -> datetime:
