@@ -13,7 +13,7 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from ..errors import ConflictError, UnknownLabelError
+from ..errors import ConflictError, InvalidInputError, UnknownLabelError
 from .annotation import DRAFT_TAG, safe
 from .audit import record
 from .database import Database, locked_row, utc_now
@@ -67,6 +67,20 @@ class CaseTable:
         query = select(CaseStateRow).where(CaseStateRow.image_id == image_id).order_by(CaseStateRow.task)
         with self._database.reading() as session:
             return [_case(row) for row in session.scalars(query)]
+
+    def task_of(self, image_id: str, named: str | None) -> str:
+        """The task named, else the only one of the image; empty if there is none.
+
+        Raises:
+            InvalidInputError: If none is named and there are several.
+        """
+        if named is not None:
+            return named
+        tasks = [case.task for case in self.of_image(image_id)]
+        if len(tasks) > 1:
+            listed = ", ".join(task or "none" for task in tasks)
+            raise InvalidInputError(f"The task must be named, got an image with work for several. Name one: {listed}.")
+        return tasks[0] if tasks else ""
 
     def list(
         self, *, state: State | None = None, task: str | None = None, offset: int = 0, limit: int | None = 100

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query
 
-from ..annotations.cases import Case
 from ..annotations.consensus import make_consensus
 from ..annotations.states import check_state
 from ..datastores.ids import check_id
@@ -74,7 +73,7 @@ def skip(services: ServicesOf, image_id: str, params: Params = None) -> dict[str
     """Leave a case out for a `reason`; without a task, the image for every task."""
     said = chosen(params or {}, _SAYING)
     services.store.record(check_id(image_id))
-    task = _named_task(services, said, touched=[])
+    task = _task(services, image_id, said) if _named(said) else None
     return services.annotations.cases.skip(image_id, task, user=user_of(said), reason=_reason(said)).to_json()
 
 
@@ -147,19 +146,15 @@ def audit(services: ServicesOf, image: str | None = None, after: Offset = 0, lim
 
 
 def _task(services: Services, image_id: str, said: dict[str, Any]) -> str:
-    touched = services.annotations.cases.of_image(check_id(image_id))
-    return _named_task(services, said, touched=touched)
+    """The task a request names, else the only one of the image; empty for none."""
+    named = _named(said)
+    if named is None or named in {case.task for case in services.annotations.cases.of_image(image_id)}:
+        return services.annotations.cases.task_of(check_id(image_id), named)
+    return services.tasks.get(named).name
 
 
-def _named_task(services: Services, said: dict[str, Any], *, touched: list[Case]) -> str:
-    """The task a request is about: the one it names, else the only one of the image; empty for none."""
-    named = text_of(said, "task") or text_of(said, "model")
-    if named is not None:
-        return named if named in {case.task for case in touched} else services.tasks.get(named).name
-    if len(touched) > 1:
-        tasks = ", ".join(case.task or "none" for case in touched)
-        raise InvalidInputError(f"The task must be named, got an image with cases of several: {tasks}. Send 'task'.")
-    return touched[0].task if touched else ""
+def _named(said: dict[str, Any]) -> str | None:
+    return text_of(said, "task") or text_of(said, "model")
 
 
 def _reason(said: dict[str, Any]) -> str:
