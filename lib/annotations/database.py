@@ -1,14 +1,15 @@
 """The one database of an installation: engine, transactions and the base of every table.
 
 SQLite by default, in WAL mode with `synchronous=FULL`, so a committed row survives a power cut; any other SQLAlchemy
-URL works too. Engine and sessions may be used from any thread; one process per write at a time is enough for SQLite,
-which waits up to `BUSY_TIMEOUT_S` for the other writers.
+URL works too. Engine and sessions may be used from any thread. SQLite has one writer at a time: the threads of a
+process queue for their turn, and processes wait up to `BUSY_TIMEOUT_S` for each other.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,6 +62,9 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._engine = _engine(url)
+        # SQLite's own waiting polls, and of many threads one may lose every time; with a lock each has its turn.
+        one_writer = self._engine.dialect.name == "sqlite"
+        self._turn: AbstractContextManager[Any] = threading.Lock() if one_writer else nullcontext()
 
     def create_tables(self) -> None:
         """Bring the tables to today's layout, see `layout`; safe to call from several processes at once.
@@ -70,7 +74,7 @@ class Database:
             StorageError: If the database cannot be written.
         """
         with _translated("be brought to today's layout"):
-            bring_up_to_date(self._writer)
+            bring_up_to_date(self._writer(durable=True))
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -79,20 +83,24 @@ class Database:
             yield session
 
     @contextmanager
-    def writing(self) -> Iterator[Session]:
-        """A session committed at the end of the block, or rolled back when it raises.
+    def writing(self, *, durable: bool = True) -> Iterator[Session]:
+        """A session committed at the end of the block, or rolled back when it raises. Not to be nested.
 
         On SQLite the write lock is taken at the start, so what is read inside cannot change before the commit.
+
+        Args:
+            durable: Whether the commit waits for the disk. Without, a power cut may undo the last commits, in their
+                order and whole, while the end of the process undoes none; for what nobody would miss, such as leases.
 
         Raises:
             StorageError: If the database cannot be written, with the block's changes undone.
         """
-        with _translated("be written"), Session(self._writer, expire_on_commit=False) as session, session.begin():
+        engine = self._writer(durable=durable)
+        with self._turn, _translated("be written"), Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
 
-    @property
-    def _writer(self) -> Engine:
-        return self._engine.execution_options(carina_writes=True)
+    def _writer(self, *, durable: bool) -> Engine:
+        return self._engine.execution_options(carina_writes=True, carina_durable=durable)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -135,7 +143,10 @@ def _engine(url: str) -> Engine:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() != "sqlite":
-            return create_engine(parsed, pool_pre_ping=True, pool_size=8, max_overflow=56)
+            engine = create_engine(parsed, pool_pre_ping=True, pool_size=8, max_overflow=56)
+            if parsed.get_backend_name() == "postgresql":
+                event.listen(engine, "begin", _begin_postgresql)
+            return engine
     except (ArgumentError, ImportError) as error:
         raise ConfigurationError("CARINA_DATABASE_URL must be an SQLAlchemy URL whose driver is installed.") from error
     if not parsed.database or parsed.database == ":memory:" or "mode=memory" in parsed.database:
@@ -166,8 +177,15 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A deferred transaction that reads and then writes fails at once when another writer came between;
     # IMMEDIATE waits for its turn instead.
-    writes = connection.get_execution_options().get("carina_writes")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    options = connection.get_execution_options()
+    if not options.get("carina_durable", True):
+        connection.exec_driver_sql("PRAGMA synchronous = NORMAL")  # of this connection, which ends with the transaction
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("carina_writes") else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if not connection.get_execution_options().get("carina_durable", True):
+        connection.exec_driver_sql("SET LOCAL synchronous_commit TO OFF")
 
 
 @contextmanager

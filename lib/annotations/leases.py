@@ -1,7 +1,7 @@
 """Leases: an image handed out to one user is handed to nobody else until it is released or the time is up.
 
-Taking one is atomic across threads and processes: the image id is the table's key. Times are the clock of the machine
-that hands out. Lock order within a transaction: lease, case, notes.
+Taking one is atomic across threads and processes: the image id is the table's key. A power cut may forget the last
+ones. Times are the clock of the machine that hands out. Lock order within a transaction: lease, case, notes.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class LeaseTable:
             ConflictError: If somebody else holds it.
         """
         safe(image_id, what="An image id")
-        with self._database.writing() as session:
+        with self._database.writing(durable=False) as session:
             return take_lease(session, image_id, holder=holder, duration_s=self.duration_s)
 
     def renew(self, image_id: str, holder: str) -> Lease:
@@ -73,7 +73,7 @@ class LeaseTable:
         Raises:
             ConflictError: If the holder has it no more.
         """
-        with self._database.writing() as session:
+        with self._database.writing(durable=False) as session:
             row = session.get(LeaseRow, image_id, with_for_update=True)
             if row is None or row.holder != holder or row.expires <= utc_now():
                 raise ConflictError(
@@ -96,7 +96,7 @@ class LeaseTable:
         Raises:
             ConflictError: If somebody else holds it.
         """
-        with self._database.writing() as session:
+        with self._database.writing(durable=False) as session:
             row = session.get(LeaseRow, image_id, with_for_update=True)
             if row is not None and holder is not None and row.holder != holder and row.expires > utc_now():
                 raise _taken(row)

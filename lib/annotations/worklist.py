@@ -69,11 +69,11 @@ class Worklist:
         noted = ImageInfoRow.info[(OFFERED, strategy, "ts")].as_string()
         with self._database.reading() as session:
             active = select(LeaseRow.image_id, LeaseRow.holder).where(LeaseRow.expires > utc_now())
-            leases = session.execute(active.order_by(LeaseRow.taken, LeaseRow.image_id))
+            leases = session.execute(active.order_by(LeaseRow.taken, LeaseRow.image_id)).all()
             notes = session.execute(select(ImageInfoRow.subject, noted).where(noted.is_not(None)))
             return Outlook(
                 closed=frozenset(_closed(session, wanted)),
-                holders=dict(leases.tuples().all()),
+                holders={lease.image_id: lease.holder for lease in leases},
                 offered={image_id: _seconds(text) for image_id, text in notes},
             )
 
@@ -94,7 +94,7 @@ class Worklist:
         """
         safe(image_id, what="An image id")
         try:
-            with self._database.writing() as session:
+            with self._database.writing(durable=False) as session:
                 if holder:
                     take_lease(session, image_id, holder=holder, duration_s=self._lease_s)
                 elif self._held(session, image_id):
