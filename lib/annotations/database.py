@@ -63,8 +63,10 @@ class Database:
     def __init__(self, url: str) -> None:
         self._engine = _engine(url)
         # SQLite's own waiting polls, and of many threads one may lose every time; with a lock each has its turn.
-        one_writer = self._engine.dialect.name == "sqlite"
-        self._turn: AbstractContextManager[Any] = threading.Lock() if one_writer else nullcontext()
+        self._is_sqlite = self._engine.dialect.name == "sqlite"
+        self._turn: AbstractContextManager[Any] = threading.Lock() if self._is_sqlite else nullcontext()
+        self._kept: Connection | None = None
+        self._keeping = threading.Lock()
 
     def create_tables(self) -> None:
         """Bring the tables to today's layout, see `layout`; safe to call from several processes at once.
@@ -79,7 +81,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session on one consistent snapshot; nothing is written."""
-        with _translated("be read"), Session(self._engine, expire_on_commit=False) as session:
+        with _translated("be read"), self._kept_open(), Session(self._engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -96,14 +98,27 @@ class Database:
             StorageError: If the database cannot be written, with the block's changes undone.
         """
         engine = self._writer(durable=durable)
-        with self._turn, _translated("be written"), Session(engine, expire_on_commit=False) as session, session.begin():
-            yield session
+        with self._turn, _translated("be written"), self._kept_open():  # noqa: SIM117  two sorts of things
+            with Session(engine, expire_on_commit=False) as session, session.begin():
+                yield session
 
     def _writer(self, *, durable: bool) -> Engine:
         return self._engine.execution_options(carina_writes=True, carina_durable=durable)
 
+    @contextmanager
+    def _kept_open(self) -> Iterator[None]:
+        """Keep one idle connection to SQLite: the last one to close brings the whole log to the disk, every time."""
+        if self._is_sqlite and self._kept is None:
+            with self._keeping:
+                self._kept = self._kept or self._engine.connect()
+        yield
+
     def close(self) -> None:
         """Give the connections back."""
+        with self._keeping:
+            kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
         self._engine.dispose()
 
 
@@ -157,8 +172,10 @@ def _engine(url: str) -> Engine:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"The database folder must be writable, got {error.strerror}. Check CARINA_HOME.") from error
-    # A connection per transaction: opening SQLite costs well under a millisecond, and none is left to a forked child.
-    engine = create_engine(parsed, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_S})
+    # A connection per transaction: opening SQLite costs well under a millisecond, and none is shared between threads.
+    engine = create_engine(
+        parsed, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
+    )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -29,6 +29,16 @@ def test_sqlite_keeps_a_write_ahead_log_and_waits_for_its_turn(database, tmp_pat
     assert settings == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 30_000, "foreign_keys": 1}
 
 
+def test_sqlite_s_log_stays_between_transactions_and_is_folded_in_at_the_end(database, tmp_path):
+    log = tmp_path / "db" / "carina.sqlite-wal"
+    for name in ("first", "second"):
+        with database.writing() as session:
+            session.add(FactRow(name=name, value=""))
+        assert log.is_file()
+    database.close()
+    assert not log.exists()
+
+
 def test_readers_that_then_write_do_not_fail_each_other(database):
     with database.writing() as session:
         session.add(FactRow(name="0", value=""))
