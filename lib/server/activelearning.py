@@ -15,6 +15,8 @@ from .catalogue import image_details
 from .inputs import text_of, user_of
 from .services import Services
 
+SLICER_DEFAULT = "user-xyz"
+"""What 3D Slicer's module says it is until somebody enters a name; it could be any number of people."""
 PARAMETERS = frozenset({"label_tag", "model", "task", "client_id", "user"})
 
 
@@ -28,7 +30,8 @@ def choose_next(services: Services, strategy: str, params: Mapping[str, Any]) ->
         services: The server's parts.
         strategy: Its name.
         params: `label_tag` (which sort of label is wanted, `final` by default), `task` or `model` (whose labels; any
-            by default), `user` or `client_id` (who asks; a client that does not say it holds nothing).
+            by default), `user` or `client_id` (who asks; a client that does not say it, and a Slicer without a name of
+            its own, hold nothing).
 
     Returns:
         `id`, `weight` and the image's details; empty when nothing is left for this client.
@@ -39,16 +42,17 @@ def choose_next(services: Services, strategy: str, params: Mapping[str, Any]) ->
     chooser = services.strategies.get(strategy)
     wanted = _wanted(services, params)
     user = user_of(params)
+    holder = None if user == SLICER_DEFAULT else user
     records = services.store.list_images()
     while True:
         now = time.time()
         outlook = services.annotations.worklist.look(wanted, strategy=strategy)
-        pool = _pool(records, outlook, user)
-        choice = _held(pool, outlook, user) or chooser.choose(pool, now=now)
+        pool = _pool(records, outlook, holder)
+        choice = _held(pool, outlook, holder) or chooser.choose(pool, now=now)
         if choice is None:
             return {}
         note = {"ts": int(now), "client_id": user}
-        if services.annotations.worklist.hand_out(choice.image_id, wanted, strategy=strategy, holder=user, note=note):
+        if services.annotations.worklist.hand_out(choice.image_id, wanted, strategy=strategy, holder=holder, note=note):
             return {"id": choice.image_id, "weight": choice.weight, **image_details(services, choice.image_id)}
         # Somebody else was faster: what there is left is looked at again.
 
@@ -59,7 +63,7 @@ def _wanted(services: Services, params: Mapping[str, Any]) -> Wanted:
     return Wanted(tag=tag, task=services.tasks.get(task).name if task else None)
 
 
-def _pool(records: list[ImageRecord], outlook: Outlook, user: str | None) -> list[Candidate]:
+def _pool(records: list[ImageRecord], outlook: Outlook, holder: str | None) -> list[Candidate]:
     return [
         Candidate(
             image_id=record.image_id,
@@ -67,14 +71,14 @@ def _pool(records: list[ImageRecord], outlook: Outlook, user: str | None) -> lis
             last_offered=outlook.offered.get(record.image_id, 0.0),
         )
         for record in records
-        if record.image_id not in outlook.closed and outlook.holders.get(record.image_id, user) == user
+        if record.image_id not in outlook.closed and outlook.holders.get(record.image_id, holder) == holder
     ]
 
 
-def _held(pool: list[Candidate], outlook: Outlook, user: str | None) -> Choice | None:
-    """What the user has already, so that a restarted client goes on where it was; what it has had longest first."""
-    if user is None:
+def _held(pool: list[Candidate], outlook: Outlook, holder: str | None) -> Choice | None:
+    """What the client has already, so that a restarted one goes on where it was; what it has had longest first."""
+    if holder is None:
         return None
     pooled = {candidate.image_id for candidate in pool}
-    held = [image_id for image_id, holder in outlook.holders.items() if holder == user and image_id in pooled]
+    held = [image_id for image_id, has in outlook.holders.items() if has == holder and image_id in pooled]
     return Choice(image_id=held[0]) if held else None

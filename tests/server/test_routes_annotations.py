@@ -194,8 +194,10 @@ class TestHandingOut:
     def test_a_client_without_a_name_is_served_and_holds_nothing(self, http, ask):
         assert ask() == ask() == "case-a"
         assert http.get("/carina/leases").json() == []
+        assert ask("user-xyz") == "case-a"  # every Slicer that nobody has given a name
+        assert http.get("/carina/leases").json() == []
         assert ask("anna") == "case-a"
-        assert ask() == "case-b"
+        assert ask() == ask("user-xyz") == "case-b"
 
     def test_skipped_images_are_not_offered_for_their_task_or_for_any(self, ask, say):
         say("skip", "case-a", task=TASK, reason="motion")
