@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from carina.annotations.states import ACTIONS, STATES, TRANSITIONS, check_reason, check_state, targets
@@ -21,6 +23,17 @@ def test_a_label_and_a_draft_are_refused_in_no_state():
 
 def test_only_a_withdrawal_has_several_ends():
     assert all(len(row[action]) == 1 for row in TRANSITIONS.values() for action in row if action != "withdraw")
+
+
+def test_the_documented_table_is_the_table():
+    lines = (Path(__file__).parents[2] / "docs" / "annotations.md").read_text().splitlines()
+    rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    columns = next(row for row in rows if row[0].startswith("a case that is"))[1:]
+    documented = {row[0]: dict(zip(columns, row[1:], strict=True)) for row in rows if row[0] in STATES}
+    assert documented == {
+        state: {action: "".join(TRANSITIONS[state].get(action, ["–"])) for action in columns} for state in STATES
+    }
+    assert set(columns) == set(ACTIONS) - {"withdraw"}
 
 
 def test_every_state_can_be_reached_from_the_first():
