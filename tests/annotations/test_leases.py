@@ -106,7 +106,7 @@ def test_leases_outlive_the_process(settings, store):
 def take_all(database: Database, holder: str) -> list[str]:
     """Every image of the pool that is still to be had, one after the other."""
     worklist = Worklist(database, lease_s=600)
-    wanted, note = Wanted(tag="final"), {"ts": 0, "client_id": holder}
+    wanted, note = Wanted(tag="final"), {"ts": 7, "client_id": holder}
     return [
         image_id for image_id in POOL if worklist.hand_out(image_id, wanted, strategy="first", holder=holder, note=note)
     ]
@@ -119,6 +119,9 @@ def test_many_threads_on_one_pool_get_each_image_once(database):
     assert sorted(handed) == POOL
     leases = {lease.image_id: lease.holder for lease in LeaseTable(database).active()}
     assert leases == {image_id: f"user{number}" for number, images in enumerate(got) for image_id in images}
+    outlook = Worklist(database, lease_s=600).look(Wanted(tag="final"), strategy="first")
+    assert outlook.holders == leases
+    assert outlook.offered == dict.fromkeys(POOL, 7.0)
 
 
 def take_all_in_a_process(url: str, holder: str, answers) -> None:

@@ -20,9 +20,10 @@ from carina.settings import Settings
 
 GRID = Grid((3, 2, 2), np.diag([1.0, -2.0, 3.0, 1.0]))
 TASKS = ("thorax_ct", "")
-IMAGES = ("case-a", "case-b")
+IMAGES = ("case-a",)
 users = st.sampled_from(["anna", "bert", None])
-cases = st.tuples(st.sampled_from(IMAGES), st.sampled_from(TASKS))
+# Mostly one case: histories get long where they meet.
+cases = st.sampled_from([("case-a", "thorax_ct")] * 3 + [("case-a", "")])
 tags = st.sampled_from(["final", "final", "final", "second"])
 
 
@@ -96,7 +97,7 @@ class Reading(RuleBasedStateMachine):
     @invariant()
     def the_trail_replays_to_the_states_and_every_step_is_in_the_table(self) -> None:
         now = dict.fromkeys([(image, task) for image in IMAGES for task in TASKS], "unlabelled")
-        for entry in self.store.audit.page(limit=10_000):
+        for entry in self.store.audit.of_image(IMAGES[0]):
             if "from" not in entry.details:
                 continue
             case, before, after = (entry.image_id, entry.task or ""), entry.details["from"], entry.details["to"]
@@ -162,9 +163,9 @@ class Reading(RuleBasedStateMachine):
 
 Reading.TestCase.settings = settings(
     max_examples=int(
-        os.environ.get("CARINA_TEST_EXAMPLES", "6")
+        os.environ.get("CARINA_TEST_EXAMPLES", "8")
     ),  # more of them: by hand, before a change of the table
-    stateful_step_count=20,
+    stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
