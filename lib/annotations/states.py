@@ -105,7 +105,7 @@ def targets(state: State, action: Action) -> frozenset[State]:
     found = TRANSITIONS[state].get(action)
     if found is None:
         possible = ", ".join(each for each in _ASKED_FOR if each in TRANSITIONS[state])
-        fitting = ", ".join(each for each in STATES if action in TRANSITIONS[each])
+        fitting = " or ".join(each for each in STATES if action in TRANSITIONS[each])
         raise ConflictError(
             f"To {action} a case it must be {fitting}, got one that is {state}. Possible now: {possible}."
         )
