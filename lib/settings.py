@@ -22,6 +22,7 @@ class Settings:
         unpacked_limit_mib: Largest accepted archive, unpacked.
         pacs_timeout_s: Per request to the PACS.
         inference_queue: Requests that may wait before the server answers 429.
+        lease_minutes: How long a case stays with the one it was handed to.
     """
 
     home: Path = field(default_factory=lambda: default_home())
@@ -32,6 +33,7 @@ class Settings:
     unpacked_limit_mib: int = 8192
     pacs_timeout_s: float = 60.0
     inference_queue: int = 32
+    lease_minutes: float = 30.0
 
     @property
     def models_dir(self) -> Path:

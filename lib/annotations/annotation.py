@@ -14,6 +14,7 @@ from ..geometry import Grid
 from .tables import AnnotationRow
 
 Origin = Literal["manual", "semiautomatic", "automatic"]
+DRAFT_TAG, FINAL_TAG, CONSENSUS_TAG = "original", "final", "consensus"
 ORIGINS: tuple[Origin, ...] = ("manual", "semiautomatic", "automatic")
 
 safe = check_id  # one rule for every id and tag from outside
@@ -28,7 +29,7 @@ class Annotation:
         sequence: Order of the versions in the database.
         image_id: Id in the image store.
         task: Task it was made for, if the client said so.
-        tag: `original` (a draft), `final` (a person's work), or another name.
+        tag: `original` (a draft), `final` (a person's work), `consensus` (merged from several), or another name.
         user: Who submitted it.
         parent: Id of the version that was the latest of the image when this one was submitted.
         model_version: Version of the model the draft came from.
@@ -40,6 +41,8 @@ class Annotation:
         grid: Where the voxels lie.
         voxels_changed: Voxels whose label differs from the parent's; None without a parent or when too large to count.
         patient_key: Pseudonym of the patient.
+        time_spent_s: How long the user worked on it, if the client said so.
+        sources: Ids of the versions it was merged from; empty for all others.
         withdrawn: Taken out of use; never deleted.
     """
 
@@ -59,6 +62,8 @@ class Annotation:
     grid: Grid
     voxels_changed: int | None
     patient_key: str
+    time_spent_s: float | None = None
+    sources: tuple[str, ...] = ()
     withdrawn: bool = False
 
 
@@ -81,5 +86,7 @@ def from_row(row: AnnotationRow, *, withdrawn: bool) -> Annotation:
         grid=Grid(tuple(row.grid["shape"]), np.array(row.grid["affine_ras"], dtype=np.float64)),
         voxels_changed=row.voxels_changed,
         patient_key=row.patient_key,
+        time_spent_s=row.time_spent_s,
+        sources=tuple(row.sources or ()),
         withdrawn=withdrawn,
     )

@@ -1,34 +1,41 @@
 """The home of annotators' work: immutable versions, committed before anything else happens to them.
 
-A submit writes the label file (flushed, hashed), then commits one transaction with the version and its delivery to
-the PACS. Whatever dies in between leaves either the whole version or a file nobody was told about, which
-`sweep` sets aside. Any number of threads and processes may use one store; there are no locks but the database's.
+A submit writes the label file (flushed, hashed), then commits one transaction with the version, its delivery to the
+PACS, the state of its case, the lease it ends and the audit trail. Whatever dies in between leaves either the whole
+version or a file nobody was told about, which `sweep` sets aside. Any number of threads and processes may use one
+store; there are no locks but the database's.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Select, exists, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, or_, select
 
 from ..errors import CarinaError, InvalidInputError, UnknownLabelError
 from ..geometry import Volume
 from ..settings import Settings
-from .annotation import ORIGINS, Annotation, Origin, from_row, safe
+from .annotation import CONSENSUS_TAG, FINAL_TAG, ORIGINS, Annotation, Origin, from_row, safe
+from .audit import AuditTrail, record
+from .cases import CaseTable, note_draft, note_version, note_withdrawal
 from .database import Database, utc_now
 from .deliveries import DeliveryTable
 from .files import LabelFiles
+from .leases import DEFAULT_LEASE_S, LeaseTable, drop_lease
+from .notes import merge_notes, notes_on
 from .patients import PatientKeys, load_patient_keys
 from .splits import SplitTable
-from .tables import AnnotationRow, ImageInfoRow, InfoRow, LabelInfoRow, WithdrawalRow
+from .tables import AnnotationRow, ImageInfoRow, LabelInfoRow, WithdrawalRow
+from .versions import fit_for_training, in_use, is_readers_work, row_of
 from .voxel_values import LARGEST_VALUE, check_values, recode
+from .worklist import Worklist
 
 logger = logging.getLogger(__name__)
 
@@ -52,14 +59,21 @@ class AnnotationStore:
         database: Where rows go; its tables must be there.
         files: Where voxels go.
         patients: Turns patient ids into keys.
+        lease_s: How long a case stays with the one it was handed to.
     """
 
-    def __init__(self, database: Database, *, files: LabelFiles, patients: PatientKeys) -> None:
+    def __init__(
+        self, database: Database, *, files: LabelFiles, patients: PatientKeys, lease_s: float = DEFAULT_LEASE_S
+    ) -> None:
         self.database = database
         self.files = files
         self.patients = patients
         self.deliveries = DeliveryTable(database)
         self.splits = SplitTable(database)
+        self.cases = CaseTable(database)
+        self.leases = LeaseTable(database, duration_s=lease_s)
+        self.worklist = Worklist(database, lease_s=lease_s)
+        self.audit = AuditTrail(database)
 
     def submit(
         self,
@@ -74,8 +88,13 @@ class AnnotationStore:
         patient_id: str | None = None,
         origin: Origin = "manual",
         deliver: bool = True,
+        time_spent_s: float | None = None,
+        sources: Sequence[Annotation] = (),
     ) -> Annotation:
         """Store a new version; when this returns it survives a power cut.
+
+        It advances its case as `states.TRANSITIONS` says and ends the user's lease on the image. No state of the case
+        refuses it.
 
         Validation of names and grids against the image is `submit.submit_label`'s.
 
@@ -90,10 +109,12 @@ class AnnotationStore:
             patient_id: Kept as a pseudonym only.
             origin: How it was made.
             deliver: Whether the PACS is to have it as well.
+            time_spent_s: How long the user worked on it.
+            sources: The versions it was merged from; their patient is its patient.
 
         Raises:
             UnsafeIdError: If the image id or the tag could leave its folder.
-            InvalidInputError: If the origin is not one of DICOM's.
+            InvalidInputError: If the origin is not one of DICOM's, or the time is none.
             LabelError: If the array is not uint8 or uint16, or names and values do not fit.
             StorageError: If the disk is full or the database cannot be written; then nothing is stored.
         """
@@ -101,6 +122,8 @@ class AnnotationStore:
         safe(tag, what="A tag")
         if origin not in ORIGINS:
             raise InvalidInputError(f"An origin must be one of {', '.join(ORIGINS)}, got {origin!r}.")
+        if time_spent_s is not None and not (math.isfinite(time_spent_s) and time_spent_s >= 0):
+            raise InvalidInputError(f"A time spent must be seconds from 0 up, got {time_spent_s}. Leave it out.")
         check_values(label, names)
         parent = self._latest(image_id, task)
         annotation_id = uuid.uuid4().hex
@@ -121,7 +144,9 @@ class AnnotationStore:
             names=dict(names),
             grid={"shape": list(label.grid.shape), "affine_ras": label.grid.affine_ras.tolist()},
             voxels_changed=changed,
-            patient_key=self.patients.key(patient_id, image_id=image_id),
+            patient_key=sources[0].patient_key if sources else self.patients.key(patient_id, image_id=image_id),
+            time_spent_s=time_spent_s,
+            sources=[source.id for source in sources] or None,
         )
         try:
             with self.database.writing() as session:
@@ -129,6 +154,9 @@ class AnnotationStore:
                 session.flush()
                 if deliver:
                     self.deliveries.add(session, annotation_id)
+                if user and is_readers_work(tag):
+                    drop_lease(session, image_id, holder=user)
+                note_version(session, row)
         except BaseException:
             if self._certainly_absent(annotation_id):
                 self.files.discard(file_name)
@@ -142,7 +170,7 @@ class AnnotationStore:
             UnknownLabelError: If there is none.
         """
         with self.database.reading() as session:
-            row = _row(session, annotation_id)
+            row = row_of(session, annotation_id)
             return from_row(row, withdrawn=session.get(WithdrawalRow, row.id) is not None)
 
     def latest(self, image_id: str, *, tag: str = "final", task: str | None = None) -> Annotation:
@@ -156,7 +184,7 @@ class AnnotationStore:
         Raises:
             UnknownLabelError: If there is none.
         """
-        query = _in_use().where(AnnotationRow.image_id == image_id, AnnotationRow.tag == tag)
+        query = in_use().where(AnnotationRow.image_id == image_id, AnnotationRow.tag == tag)
         if task is not None:
             query = query.where(AnnotationRow.task == task)
         found = self._first(query)
@@ -174,13 +202,18 @@ class AnnotationStore:
 
     def labelled(self, tag: str = "final") -> list[Annotation]:
         """Every version with a tag that was not withdrawn, oldest first."""
-        query = _in_use().where(AnnotationRow.tag == tag).order_by(AnnotationRow.sequence)
+        query = in_use().where(AnnotationRow.tag == tag).order_by(AnnotationRow.sequence)
         with self.database.reading() as session:
             return [from_row(row, withdrawn=False) for row in session.scalars(query)]
 
+    def for_training(self, tag: str = FINAL_TAG) -> list[Annotation]:
+        """The versions that may be learned from, oldest first: nothing rejected, of an accepted case only that."""
+        with self.database.reading() as session:
+            return [from_row(row, withdrawn=False) for row in fit_for_training(session, tag=tag)]
+
     def labelled_images(self, tag: str = "final") -> list[str]:
         """Ids of the images that have a version with a tag, in alphabetical order."""
-        query = _in_use().where(AnnotationRow.tag == tag).with_only_columns(AnnotationRow.image_id).distinct()
+        query = in_use().where(AnnotationRow.tag == tag).with_only_columns(AnnotationRow.image_id).distinct()
         with self.database.reading() as session:
             return sorted(session.scalars(query))
 
@@ -210,16 +243,29 @@ class AnnotationStore:
             UnknownLabelError: If there is no such version.
         """
         with self.database.writing() as session:
-            row = _row(session, annotation_id)
+            row = row_of(session, annotation_id)
             if session.get(WithdrawalRow, row.id) is None:
                 session.add(WithdrawalRow(annotation_id=row.id, author=user, reason=reason, created=utc_now()))
+                note_withdrawal(session, row, user=user, reason=reason)
                 self.deliveries.call_off(session, row.id)
+
+    def note_draft(
+        self, image_id: str, *, task: str, model_version: str, user: str | None, notes: Mapping[str, Any]
+    ) -> None:
+        """Say that a model has drawn a draft of an image: its case advances, and the notes are kept.
+
+        Raises:
+            UnsafeIdError: If the id is not safe.
+        """
+        safe(image_id, what="An image id")
+        with self.database.writing() as session:
+            note_draft(session, image_id, task=task, user=user, model_version=model_version)
+            merge_notes(session, ImageInfoRow, image_id, notes)
 
     def image_info(self, image_id: str) -> dict[str, Any]:
         """Free notes on an image; empty when there are none."""
         with self.database.reading() as session:
-            row = session.get(ImageInfoRow, image_id)
-            return dict(row.info) if row else {}
+            return notes_on(session, ImageInfoRow, image_id)
 
     def update_image_info(self, image_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Merge notes into those on an image, atomically.
@@ -227,21 +273,33 @@ class AnnotationStore:
         Raises:
             UnsafeIdError: If the id is not safe.
         """
-        return self._update_info(ImageInfoRow, safe(image_id, what="An image id"), changes)
+        safe(image_id, what="An image id")
+        with self.database.writing() as session:
+            return merge_notes(session, ImageInfoRow, image_id, changes)
 
     def label_info(self, annotation_id: str) -> dict[str, Any]:
         """Free notes on a version; empty when there are none."""
         with self.database.reading() as session:
-            row = session.get(LabelInfoRow, annotation_id)
-            return dict(row.info) if row else {}
+            return notes_on(session, LabelInfoRow, annotation_id)
 
-    def update_label_info(self, annotation_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def update_label_info(
+        self, annotation_id: str, changes: Mapping[str, Any], *, user: str | None = None
+    ) -> dict[str, Any]:
         """Merge notes into those on a version, atomically; the version itself does not change.
+
+        The audit trail gets the notes' names, not what they say.
 
         Raises:
             UnknownLabelError: If there is no such version.
         """
-        return self._update_info(LabelInfoRow, self.get(annotation_id).id, changes)
+        with self.database.writing() as session:
+            row = row_of(session, annotation_id)
+            merged = merge_notes(session, LabelInfoRow, row.id, changes)
+            record(
+                session, "note", row.image_id, task=row.task, user=user, annotation_id=row.id,
+                details={"keys": sorted(changes)},
+            )  # fmt: skip
+            return merged
 
     def sweep(self, *, older_than_s: float = _SWEEP_AGE_S) -> Swept:
         """Tidy up after crashes: delete half-written files, set aside whole ones that no row names.
@@ -265,7 +323,7 @@ class AnnotationStore:
         self.database.close()
 
     def _latest(self, image_id: str, task: str | None) -> Annotation | None:
-        query = _in_use().where(AnnotationRow.image_id == image_id)
+        query = in_use().where(AnnotationRow.image_id == image_id, AnnotationRow.tag != CONSENSUS_TAG)
         if task is not None:
             query = query.where(or_(AnnotationRow.task == task, AnnotationRow.task.is_(None)))
         return self._first(query)
@@ -297,16 +355,6 @@ class AnnotationStore:
             return False
         return False
 
-    def _update_info(self, table: type[InfoRow], subject: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-        with self.database.writing() as session:
-            row = session.get(table, subject, with_for_update=True)
-            if row is None:
-                row = table(subject=subject, info={}, updated=utc_now())
-                session.add(row)
-            row.info = {**row.info, **changes}
-            row.updated = utc_now()
-            return dict(row.info)
-
 
 def open_annotations(settings: Settings) -> AnnotationStore:
     """The store of an installation, made on first use.
@@ -318,15 +366,5 @@ def open_annotations(settings: Settings) -> AnnotationStore:
     database = Database(settings.database_url)
     database.create_tables()
     patients = load_patient_keys(settings.home / "patient.key", database=database)
-    return AnnotationStore(database, files=LabelFiles(settings.annotations_dir), patients=patients)
-
-
-def _in_use() -> Select[AnnotationRow]:
-    return select(AnnotationRow).where(~exists().where(WithdrawalRow.annotation_id == AnnotationRow.id))
-
-
-def _row(session: Session, annotation_id: str) -> AnnotationRow:
-    row = session.scalars(select(AnnotationRow).where(AnnotationRow.id == annotation_id)).first()
-    if row is None:
-        raise UnknownLabelError(f"Annotation '{annotation_id[:64]}' must be stored, got no version of that id.")
-    return row
+    files = LabelFiles(settings.annotations_dir)
+    return AnnotationStore(database, files=files, patients=patients, lease_s=settings.lease_minutes * 60)

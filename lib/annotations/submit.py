@@ -32,6 +32,7 @@ def submit_label(
     patient_id: str | None = None,
     origin: Origin = "manual",
     deliver: bool = True,
+    time_spent_s: float | None = None,
 ) -> Annotation:
     """Check a label from outside and store it on its image's grid; nothing is stored when anything is wrong.
 
@@ -49,6 +50,7 @@ def submit_label(
         patient_id: Kept as a pseudonym only.
         origin: How it was made.
         deliver: Whether the PACS is to have it as well.
+        time_spent_s: How long the user worked on it.
 
     Raises:
         UnsafeIdError: If the image id or the tag could leave its folder.
@@ -71,6 +73,7 @@ def submit_label(
         patient_id=patient_id,
         origin=origin,
         deliver=deliver,
+        time_spent_s=time_spent_s,
     )
 
 

@@ -32,6 +32,9 @@ def up(
     ] = None,
     user: UserOption = None,
     home: Annotated[Path | None, typer.Option("--home", metavar="DIR", help="Instead of CARINA_HOME.")] = None,
+    lease_minutes: Annotated[
+        float, typer.Option("--lease-minutes", min=1, help="How long a case stays with the reader it was handed to.")
+    ] = 30.0,
     as_json: JsonOption = False,
 ) -> None:
     """Run the server for MONAI Label clients such as 3D Slicer until Ctrl-C.
@@ -43,7 +46,7 @@ def up(
         from ..server.run import serve
         from .stores import credentials
 
-        settings = Settings(host=host, port=port)
+        settings = Settings(host=host, port=port, lease_minutes=lease_minutes)
         if home is not None:
             settings = dataclasses.replace(settings, home=home.resolve())
         output.say("Starting; the first start takes some seconds …")

@@ -1,4 +1,4 @@
-"""Lets a strategy choose among the unlabelled images, and notes what was handed out."""
+"""Lets a strategy choose among the images that are left to label, and hands the choice out to one client only."""
 
 from __future__ import annotations
 
@@ -6,54 +6,79 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from ..annotations.annotation import FINAL_TAG
+from ..annotations.worklist import Outlook, Wanted
 from ..datastores.ids import check_id
-from ..strategies import Candidate
+from ..datastores.port import ImageRecord
+from ..strategies import Candidate, Choice
 from .catalogue import image_details
-from .inputs import text_of
+from .inputs import text_of, user_of
 from .services import Services
 
-_OFFERED = "strategy"
+SLICER_DEFAULT = "user-xyz"
+"""What 3D Slicer's module says it is until somebody enters a name; it could be any number of people."""
+PARAMETERS = frozenset({"label_tag", "model", "task", "client_id", "user"})
 
 
 def choose_next(services: Services, strategy: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """The next image to label, with what is known of it. Blocks.
 
+    The image stays with the client until it submits or skips it, gives it back, or the lease runs out; a client that
+    asks again gets the image it has. What another client has, what is labelled and what was skipped is not offered.
+
     Args:
         services: The server's parts.
         strategy: Its name.
-        params: `label_tag` (which sort of label is wanted, `final` by default) and `client_id`.
+        params: `label_tag` (which sort of label is wanted, `final` by default), `task` or `model` (whose labels; any
+            by default), `user` or `client_id` (who asks; a client that does not say it, and a Slicer without a name of
+            its own, hold nothing).
 
     Returns:
-        `id`, `weight` and the image's details; empty when every image has its label.
+        `id`, `weight` and the image's details; empty when nothing is left for this client.
 
     Raises:
-        UnknownNameError: If there is no such strategy.
+        UnknownNameError: If there is no such strategy or task.
     """
     chooser = services.strategies.get(strategy)
-    tag = check_id(text_of(params, "label_tag") or "final", what="A tag")
-    now = time.time()
-    choice = chooser.choose(_pool(services, strategy, tag), now=now)
-    if choice is None:
-        return {}
-    offered = services.annotations.image_info(choice.image_id).get(_OFFERED, {})
-    note = {"ts": int(now), "client_id": text_of(params, "client_id")}
-    services.annotations.update_image_info(choice.image_id, {_OFFERED: {**offered, strategy: note}})
-    return {"id": choice.image_id, "weight": choice.weight, **image_details(services, choice.image_id)}
+    wanted = _wanted(services, params)
+    user = user_of(params)
+    holder = None if user == SLICER_DEFAULT else user
+    records = services.store.list_images()
+    while True:
+        now = time.time()
+        outlook = services.annotations.worklist.look(wanted, strategy=strategy)
+        pool = _pool(records, outlook, holder)
+        choice = _held(pool, outlook, holder) or chooser.choose(pool, now=now)
+        if choice is None:
+            return {}
+        note = {"ts": int(now), "client_id": user}
+        if services.annotations.worklist.hand_out(choice.image_id, wanted, strategy=strategy, holder=holder, note=note):
+            return {"id": choice.image_id, "weight": choice.weight, **image_details(services, choice.image_id)}
+        # Somebody else was faster: what there is left is looked at again.
 
 
-def _pool(services: Services, strategy: str, tag: str) -> list[Candidate]:
-    labelled = set(services.annotations.labelled_images(tag))
+def _wanted(services: Services, params: Mapping[str, Any]) -> Wanted:
+    tag = check_id(text_of(params, "label_tag") or FINAL_TAG, what="A tag")
+    task = text_of(params, "task") or text_of(params, "model")
+    return Wanted(tag=tag, task=services.tasks.get(task).name if task else None)
+
+
+def _pool(records: list[ImageRecord], outlook: Outlook, holder: str | None) -> list[Candidate]:
     return [
         Candidate(
             image_id=record.image_id,
             patient_id=record.patient_id or record.image_id,
-            last_offered=_last_offered(services, record.image_id, strategy),
+            last_offered=outlook.offered.get(record.image_id, 0.0),
         )
-        for record in services.store.list_images()
-        if record.image_id not in labelled
+        for record in records
+        if record.image_id not in outlook.closed and outlook.holders.get(record.image_id, holder) == holder
     ]
 
 
-def _last_offered(services: Services, image_id: str, strategy: str) -> float:
-    note = services.annotations.image_info(image_id).get(_OFFERED, {}).get(strategy, {})
-    return float(note.get("ts", 0))
+def _held(pool: list[Candidate], outlook: Outlook, holder: str | None) -> Choice | None:
+    """What the client has already, so that a restarted one goes on where it was; what it has had longest first."""
+    if holder is None:
+        return None
+    pooled = {candidate.image_id for candidate in pool}
+    held = [image_id for image_id, has in outlook.holders.items() if has == holder and image_id in pooled]
+    return Choice(image_id=held[0]) if held else None

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .. import __version__
 from . import (
     routes_activelearning,
+    routes_annotations,
     routes_carina,
     routes_datastore,
     routes_infer,
@@ -52,6 +53,7 @@ def create_app(services: Services) -> FastAPI:
         routes_logs,
         routes_model,
         routes_ohif,
+        routes_annotations,
         routes_carina,
     ):
         app.include_router(routes.router)

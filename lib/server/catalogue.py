@@ -67,6 +67,8 @@ def label_details(services: Services, annotation: Annotation) -> dict[str, Any]:
         "ts": int(annotation.created.timestamp()),
         "labels": dict(annotation.names),
         "voxels_changed": annotation.voxels_changed,
+        "time_spent_s": annotation.time_spent_s,
+        "sources": list(annotation.sources),
         "withdrawn": annotation.withdrawn,
         "name": f"{annotation.id}.nii.gz",
     }

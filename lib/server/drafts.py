@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..annotations.store import AnnotationStore
+from ..errors import CarinaError
 
+_LOG = logging.getLogger(__name__)
 _PREFIX = "draft:"
 
 
@@ -29,18 +32,28 @@ class Draft:
     at: float
 
 
-def remember_draft(annotations: AnnotationStore, image_id: str, *, task: str, params: Mapping[str, Any]) -> None:
-    """Note a draft among the image's notes; each task has its own key, so two at once do not overwrite each other.
+def remember_draft(
+    annotations: AnnotationStore, image_id: str, *, task: str, params: Mapping[str, Any], user: str | None = None
+) -> None:
+    """Note a draft among the image's notes, and that its case has one; failing to is logged and no reason to fail.
+
+    Each task has its own key, so two drafts at once do not overwrite each other.
 
     Args:
         annotations: Where notes are kept.
         image_id: Of the datastore.
         task: Which task drew it.
         params: The inference's answer; without a `model_version` nothing is noted.
+        user: Who asked for it.
     """
-    if params.get("model_version"):
-        note = {"version": params["model_version"], "sha256": params.get("model_sha256"), "at": time.time()}
-        annotations.update_image_info(image_id, {_PREFIX + task: note})
+    version = params.get("model_version")
+    if not version:
+        return
+    note = {"version": version, "sha256": params.get("model_sha256"), "at": time.time()}
+    try:
+        annotations.note_draft(image_id, task=task, model_version=str(version), user=user, notes={_PREFIX + task: note})
+    except CarinaError as error:
+        _LOG.warning("A draft by %s could not be noted: %s", task, error)
 
 
 def drafts_of(annotations: AnnotationStore, image_id: str) -> list[Draft]:

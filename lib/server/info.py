@@ -65,6 +65,8 @@ def datastore_status(services: Services) -> dict[str, Any]:
     except PacsError as problem:
         total, error = 0, str(problem)
     status: dict[str, Any] = {"total": total, "completed": tags.get("final", 0), "label_tags": tags}
+    counts = services.annotations.cases.counts()
+    status["cases"] = {state: count for state, count in counts.items() if state != "unlabelled"}
     return status | ({"error": error} if error else {})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,3 +73,32 @@ def text_of(params: Mapping[str, Any], key: str, *, limit: int = 128) -> str | N
     if not isinstance(value, str) or len(value) > limit or not value.isprintable():
         raise InvalidInputError(f"Parameter '{key}' must be at most {limit} printable characters.")
     return value
+
+
+def user_of(params: Mapping[str, Any]) -> str | None:
+    """Who a client says it is: `user`, else the `client_id` that MONAI Label's clients send; None if neither.
+
+    Raises:
+        InvalidInputError: If it is not text, or too long.
+    """
+    return text_of(params, "user") or text_of(params, "client_id")
+
+
+def seconds_of(params: Mapping[str, Any], *keys: str) -> float | None:
+    """A duration in seconds under the first of the keys that is there; text is read as a number.
+
+    Raises:
+        InvalidInputError: If it is no number from 0 up.
+    """
+    for key in keys:
+        value = params.get(key)
+        if value is None or value == "":
+            continue
+        try:
+            seconds = float(value) if isinstance(value, int | float | str) else math.nan
+        except (ValueError, OverflowError):
+            seconds = math.nan
+        if isinstance(value, bool) or not (math.isfinite(seconds) and seconds >= 0):
+            raise InvalidInputError(f"Parameter '{key}' must be seconds from 0 up. Send a number such as 95.5.")
+        return seconds
+    return None

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 
-from .activelearning import choose_next
+from .activelearning import PARAMETERS, choose_next
 from .inputs import chosen
 from .wiring import ServicesOf
 
@@ -18,4 +18,4 @@ def next_sample(
     services: ServicesOf, strategy: str, params: Annotated[dict[str, Any] | None, Body()] = None
 ) -> dict[str, Any]:
     """The next image to label; an empty object when every image has its label."""
-    return choose_next(services, strategy, chosen(params or {}, {"label_tag", "client_id"}))
+    return choose_next(services, strategy, chosen(params or {}, PARAMETERS))

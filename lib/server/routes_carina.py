@@ -9,7 +9,6 @@ from fastapi import APIRouter, Body, Query
 from ..datastores.ids import check_id
 from ..errors import InvalidInputError
 from ..task import TaskSpec
-from .catalogue import label_details
 from .inputs import refuse_reserved, text_of
 from .services import Services
 from .training import task_dictionary
@@ -82,12 +81,6 @@ def job_events(services: ServicesOf, job_id: str, offset: Annotated[int, Query(g
     """What a job reported from `offset` on, and the offset to ask from next."""
     events, following = services.jobs.events(check_id(job_id, what="A job id"), offset=offset)
     return {"events": events, "offset": following}
-
-
-@router.get("/annotations/{image_id}")
-def annotation_versions(services: ServicesOf, image_id: str) -> list[dict[str, Any]]:
-    """Every stored version of an image's labels, oldest first."""
-    return [label_details(services, version) for version in services.annotations.versions(check_id(image_id))]
 
 
 @router.get("/infer")

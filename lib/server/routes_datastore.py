@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, File, Form, Query, UploadFile
 from fastapi.responses import FileResponse, Response
 
+from ..annotations.worklist import OFFERED
 from ..datastores.ids import check_id
 from ..errors import InvalidInputError, NotFoundError
 from .catalogue import dataset_archive, find_annotation, image_as_file, image_details, label_details, listing
@@ -34,8 +35,8 @@ def datastore(services: ServicesOf, output: str = "stats") -> Any:
     if output == "all":
         return listing(services)
     if output == "train":
-        labelled = services.annotations.labelled_images(_FINAL)
-        return [{"image": image, "label": services.annotations.latest(image, tag=_FINAL).id} for image in labelled]
+        newest = {version.image_id: version.id for version in services.annotations.for_training(_FINAL)}
+        return [{"image": image, "label": newest[image]} for image in sorted(newest)]
     if output == "stats":
         return datastore_status(services)
     raise InvalidInputError(f"Output must be stats, all or train, got '{output[:32]}'.")
@@ -103,8 +104,10 @@ def update_image_info(
     """Add notes to an image."""
     services.store.record(check_id(image))
     changes = json_object(info, "info")
-    if any(key.startswith("draft:") for key in changes):
-        raise InvalidInputError("Notes of the name 'draft:…' must be the server's own. Choose another name.")
+    if any(key.startswith("draft:") or key == OFFERED for key in changes):
+        raise InvalidInputError(
+            f"Notes of the names 'draft:…' and '{OFFERED}' must be the server's own. Choose another name."
+        )
     services.annotations.update_image_info(image, changes)
     return image_details(services, image)
 

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from ..errors import InvalidInputError, MissingDependencyError, NotFoundError
 from .drafts import remember_draft
 from .inference import OUTPUTS, finished, inference_options, locate_image, result_suffix
-from .inputs import json_object
+from .inputs import json_object, user_of
 from .responses import file_response, multipart_response
 from .tickets import InferenceRequest, InferenceResult
 from .uploads import temporary_folder
@@ -41,7 +41,8 @@ async def infer(
         raise InvalidInputError(f"Output must be one of {', '.join(OUTPUTS)}, got '{output[:32]}'.")
     if label is not None:
         raise InvalidInputError(f"Task '{model}' must be given an image only, got a label as well. Leave it out.")
-    options = inference_options(json_object(params), spec)
+    sent = json_object(params)
+    options, user = inference_options(sent, spec), user_of(sent)
     with temporary_folder(services.settings) as folder:
         source = await run_in_threadpool(locate_image, services, folder, image=image, session_id=session_id, file=file)
         target = folder / f"{options['request_id']}{result_suffix(options, output)}"
@@ -51,7 +52,9 @@ async def infer(
         result = await finished(request, services, ticket)
         content = await run_in_threadpool(result.path.read_bytes)
     if image and file is None and not session_id:
-        await run_in_threadpool(remember_draft, services.annotations, image, task=model, params=result.params)
+        await run_in_threadpool(
+            remember_draft, services.annotations, image, task=model, params=result.params, user=user
+        )
     answer = {**result.params, "request_id": options["request_id"], "label_names": spec.labels.indices}
     return _response(output, answer, result, content)
 

@@ -133,6 +133,7 @@ class RunningServer:
         command += ["--upload-limit-mib", str(settings.upload_limit_mib)]
         command += ["--unpacked-limit-mib", str(settings.unpacked_limit_mib)]
         command += ["--inference-queue", str(settings.inference_queue)]
+        command += ["--lease-minutes", str(settings.lease_minutes)]
         command += ["--store", self._store_url] if self._store_url else []
         return command + (["--user", self._credentials[0]] if self._credentials else [])
 

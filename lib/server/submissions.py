@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..annotations.annotation import Annotation
+from ..annotations.annotation import CONSENSUS_TAG, DRAFT_TAG, Annotation
 from ..annotations.submit import submit_label
 from ..datastores.ids import check_id
 from ..datastores.port import read_image
@@ -14,7 +14,7 @@ from ..errors import InvalidInputError, LabelError
 from ..images import read_label
 from ..task import TaskSpec
 from .drafts import drafts_of
-from .inputs import text_of
+from .inputs import seconds_of, text_of, user_of
 from .services import Services
 
 
@@ -25,15 +25,18 @@ def submit(services: Services, *, image: str, label_file: Path, params: Mapping[
         services: The server's parts.
         image: Id in the image store.
         label_file: `.nii.gz`, `.nrrd`, `.seg.nrrd` or another readable label map.
-        params: `label_info` (list of name and idx), `model` or `task`, `client_id` or `user`.
+        params: `label_info` (list of name and idx), `model` or `task`, `client_id` or `user`, `time_spent_s`.
         tag: `final` unless the client says otherwise.
 
     Raises:
         UnknownImageError: If the image is not in the store.
+        InvalidInputError: If the tag is the server's own.
         LabelError: If values and names do not fit, or no task has the names.
         GeometryError: If the label does not overlap its image.
     """
     record = services.store.record(check_id(image))
+    if tag == CONSENSUS_TAG:
+        raise InvalidInputError(f"Tag '{tag}' must be the server's own, for merged labels. Submit with another one.")
     label, names_in_file = read_label(label_file)
     names = label_names(params.get("label_info")) or names_in_file
     drafts = {draft.task: draft for draft in drafts_of(services.annotations, image)}
@@ -48,11 +51,12 @@ def submit(services: Services, *, image: str, label_file: Path, params: Mapping[
         client_names=names,
         spec=spec,
         tag=check_id(tag or "final", what="A tag"),
-        user=text_of(params, "user") or text_of(params, "client_id"),
+        user=user_of(params),
         model_version=draft.model_version if draft else None,
         patient_id=record.patient_id,
         origin="semiautomatic" if draft else "manual",
-        deliver=tag != "original" and bool(record.study_instance_uid),  # a SEG needs a DICOM series to refer to
+        deliver=tag != DRAFT_TAG and bool(record.study_instance_uid),  # a SEG needs a DICOM series to refer to
+        time_spent_s=seconds_of(params, "time_spent_s", "time_spent"),
     )
     services.outbox.wake()
     return annotation

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from carina.annotations.database import Database
-from carina.annotations.tables import FactRow
+from carina.annotations.database import Database, locked_row, utc_now
+from carina.annotations.tables import FactRow, ImageInfoRow
 from carina.errors import ConfigurationError, StorageError
 
 
@@ -27,6 +27,16 @@ def test_sqlite_keeps_a_write_ahead_log_and_waits_for_its_turn(database, tmp_pat
             for name in ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
         }
     assert settings == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 30_000, "foreign_keys": 1}
+
+
+def test_sqlite_s_log_stays_between_transactions_and_is_folded_in_at_the_end(database, tmp_path):
+    log = tmp_path / "db" / "carina.sqlite-wal"
+    for name in ("first", "second"):
+        with database.writing() as session:
+            session.add(FactRow(name=name, value=""))
+        assert log.is_file()
+    database.close()
+    assert not log.exists()
 
 
 def test_readers_that_then_write_do_not_fail_each_other(database):
@@ -76,3 +86,46 @@ def test_a_damaged_database_is_a_storage_error(tmp_path):
     with pytest.raises(StorageError):
         database.create_tables()
     database.close()
+
+
+def test_a_commit_waits_for_the_disk_unless_told_that_it_need_not(database_url):
+    opened = Database(database_url)
+    setting = "PRAGMA synchronous" if database_url.startswith("sqlite") else "SHOW synchronous_commit"
+    seen = []
+    for durable in (True, False, True):
+        with opened.writing(durable=durable) as session:
+            seen.append(str(session.connection().exec_driver_sql(setting).scalar()))
+    opened.close()
+    assert seen in (["2", "1", "2"], ["on", "off", "on"])
+
+
+def test_every_one_of_many_threads_has_its_turn_to_write(database):
+    def add(number: int) -> None:
+        for part in range(8):
+            with database.writing() as session:
+                session.add(FactRow(name=f"{number}-{part}", value=""))
+
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(add, range(32)))
+    with database.reading() as session:
+        assert session.query(FactRow).count() == 256
+
+
+def test_a_row_that_two_add_at_once_is_one_row(database_url):
+    opened = Database(database_url)
+    opened.create_tables()
+
+    def add(number: int) -> bool:
+        with opened.writing() as session:
+            row, added = locked_row(
+                session, ImageInfoRow, "a", lambda: ImageInfoRow(subject="a", info={}, updated=utc_now())
+            )
+            row.info = {**row.info, str(number): 1}
+            return added
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(add, range(24)))
+    with opened.reading() as session:
+        assert len(session.get(ImageInfoRow, "a").info) == 24
+    assert made.count(True) == 1
+    opened.close()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from carina.errors import InvalidInputError, UnsafeIdError
-from carina.server.inputs import RESERVED_KEYS, chosen, json_object, text_of
+from carina.server.inputs import RESERVED_KEYS, chosen, json_object, seconds_of, text_of, user_of
 
 
 @pytest.mark.parametrize("text", [None, "", "  ", "{}", "null"])
@@ -36,3 +36,21 @@ def test_a_text_parameter_is_short_printable_text(value):
 def test_an_empty_text_counts_as_none():
     assert text_of({"user": ""}, "user") is None
     assert text_of({"user": "Ärztin 1"}, "user") == "Ärztin 1"
+
+
+def test_a_user_is_who_it_says_it_is_and_else_the_client():
+    assert user_of({"user": "anna", "client_id": "slicer"}) == "anna"
+    assert user_of({"client_id": "slicer"}) == "slicer"
+    assert user_of({"user": ""}) is None
+
+
+def test_seconds_are_a_number_from_zero_up_under_the_first_name_that_is_there():
+    assert seconds_of({"time_spent": 3, "time_spent_s": "95.5"}, "time_spent_s", "time_spent") == 95.5
+    assert seconds_of({"time_spent": 0}, "time_spent_s", "time_spent") == 0
+    assert seconds_of({"time_spent_s": ""}, "time_spent_s") is None
+
+
+@pytest.mark.parametrize("value", ["soon", -1, True, [3], "nan", "inf", 10**400])
+def test_other_times_are_refused(value):
+    with pytest.raises(InvalidInputError, match="seconds"):
+        seconds_of({"time_spent_s": value}, "time_spent_s")
