@@ -43,7 +43,8 @@ def train(
     with command(as_json=as_json) as output:
         spec = find_tasks().get(task)
         from ..infers.sliding_window import predict
-        from ..jobs.train import finite, summary, work_dir
+        from ..jobs.train import summary, work_dir
+        from ..jobs.work import finite
         from ..models.tracking import MlflowTracking
         from ..trainers.dataset import read_case_folder
         from ..trainers.options import override
@@ -94,7 +95,7 @@ def evaluate(
     """
     with command(as_json=as_json) as output:
         spec = find_tasks().get(task)
-        from ..jobs.train import finite
+        from ..jobs.work import finite
         from ..trainers.dataset import read_case_folder
         from ..trainers.evaluation import evaluate as evaluate_cases
         from .drafting import load_drafter

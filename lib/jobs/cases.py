@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ..annotations.annotation import Annotation
 from ..annotations.store import AnnotationStore
@@ -16,7 +16,9 @@ from ..trainers.cases import Case
 logger = logging.getLogger(__name__)
 
 
-def labelled_cases(annotations: AnnotationStore, images: ImageStore, spec: TaskSpec) -> list[Case]:
+def labelled_cases(
+    annotations: AnnotationStore, images: ImageStore, spec: TaskSpec, *, only: Collection[str] | None = None
+) -> list[Case]:
     """One case per image with a final label that says something about the task.
 
     The newest such version of an image counts. An image the store does not list at the moment is left out, and its
@@ -26,9 +28,12 @@ def labelled_cases(annotations: AnnotationStore, images: ImageStore, spec: TaskS
         annotations: Labels.
         images: Images.
         spec: The task.
+        only: Annotation ids; later versions are passed over. None: all.
     """
     newest: dict[str, Annotation] = {}
     for annotation in annotations.labelled("final"):  # oldest first
+        if only is not None and annotation.id not in only:
+            continue
         if annotation.task == spec.name or any(name in spec.labels for name in annotation.names):
             newest[annotation.image_id] = annotation
     listed = {record.image_id for record in images.list_images()}

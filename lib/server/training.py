@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from ..jobs.job import Job
 from ..jobs.options import parse_options
-from ..jobs.store import Job
 from ..task import TaskSpec
 from .inputs import refuse_reserved, text_of
 from .services import Services
@@ -65,7 +65,7 @@ def train_stats(services: Services) -> dict[str, dict[str, Any]]:
 
 
 def _stats(services: Services, spec: TaskSpec, job: Job) -> dict[str, Any]:
-    epochs = [event for event in services.jobs.events(job.id)[0] if "epoch" in event]
+    epochs = [event for event in services.jobs.events(job.id)[0] if event["type"] == "epoch"]
     stats: dict[str, Any] = {
         "status": _STATES[job.state],
         "start_ts": _clock(job.started or job.created),
