@@ -191,6 +191,17 @@ class JobFolder:
             return []
         return text.splitlines()[-lines:]
 
+    def log_from(self, offset: int) -> tuple[str, int]:
+        """Complete lines of the log from a byte offset on, and the offset after them."""
+        try:
+            with self.log.open("rb") as stream:
+                stream.seek(offset)
+                content = stream.read()
+        except FileNotFoundError:
+            return "", offset
+        complete = content[: content.rfind(b"\n") + 1]
+        return complete.decode("utf-8", errors="replace"), offset + len(complete)
+
     def write_result(self, result: Mapping[str, Any]) -> None:
         """The process ended well."""
         write_json(self.path / "result.json", dict(result))

@@ -104,7 +104,8 @@ class JobRunner(JobDesk):
     def start(self, kind: str, request: Mapping[str, Any], *, user: str | None = None, enqueue: bool = False) -> Job:
         """Queue a job as `queue` does, and supervise it."""
         job = self.queue(kind, request, user=user, enqueue=enqueue)
-        self._look_now()
+        self.supervise()
+        self._wake.set()
         return job
 
     def cancel(self, job_id: str) -> Job:
@@ -114,9 +115,9 @@ class JobRunner(JobDesk):
         return job
 
     def resume(self, job_id: str) -> Job:
-        """See `JobDesk.resume`; the job is supervised."""
+        """See `JobDesk.resume`."""
         job = super().resume(job_id)
-        self._look_now()
+        self._wake.set()
         return job
 
     def settle(self) -> bool:
@@ -129,10 +130,6 @@ class JobRunner(JobDesk):
         except Timeout:
             return False
         return True
-
-    def _look_now(self) -> None:
-        self.supervise()
-        self._wake.set()
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -11,10 +11,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .. import __version__
 from . import (
     routes_activelearning,
+    routes_batch,
     routes_carina,
     routes_datastore,
     routes_infer,
     routes_info,
+    routes_jobs,
     routes_logs,
     routes_model,
     routes_ohif,
@@ -45,6 +47,7 @@ def create_app(services: Services) -> FastAPI:
     for routes in (
         routes_info,
         routes_infer,
+        routes_batch,
         routes_datastore,
         routes_activelearning,
         routes_train,
@@ -53,6 +56,7 @@ def create_app(services: Services) -> FastAPI:
         routes_model,
         routes_ohif,
         routes_carina,
+        routes_jobs,
     ):
         app.include_router(routes.router)
     app.add_middleware(BodyLimit, limit_bytes=services.settings.upload_limit_mib << 20)

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 
 from ..errors import CarinaError, MissingDependencyError, NotFoundError
+from . import background
+from .background import task_dictionary
 from .inputs import refuse_reserved
-from .training import TRAIN, start_training, task_dictionary
+from .training import TRAIN, start_training
 from .wiring import ServicesOf
 
 router = APIRouter(tags=["Training"])
@@ -18,15 +20,7 @@ Params = Annotated[dict[str, Any] | None, Body()]
 @router.get("/train")
 def status(services: ServicesOf, all: bool = False, check_if_running: bool = False) -> Any:  # noqa: A002  MONAI's name
     """The newest training, all of them, or 404 when none runs (or ever ran)."""
-    jobs = services.jobs.jobs(kind=TRAIN)
-    if check_if_running:
-        running = [job for job in jobs if job.active]
-        if not running:
-            raise NotFoundError("A training must be running, got none.")
-        return task_dictionary(services, running[0], details=False)
-    if not jobs:
-        raise NotFoundError("A training must have been started, got none.")
-    return [task_dictionary(services, job) for job in jobs] if all else task_dictionary(services, jobs[-1])
+    return background.status(services, TRAIN, all_of_them=all, check_if_running=check_if_running)
 
 
 @router.post("/train")
@@ -54,10 +48,7 @@ def train(services: ServicesOf, model: str, params: Params = None, enqueue: bool
 @router.delete("/train")
 def stop(services: ServicesOf) -> dict[str, Any]:
     """Stop the training that runs, and those that wait."""
-    active = [job for job in services.jobs.jobs(kind=TRAIN) if job.active]
-    for job in active:
-        services.jobs.cancel(job.id)
-    return task_dictionary(services, services.jobs.status(active[0].id)) if active else {}
+    return background.stop(services, TRAIN)
 
 
 @router.get("/scoring")

@@ -38,7 +38,7 @@ def runner_of(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., JobR
         script = tmp_path / f"job{len(opened)}.py"
         script.write_text(_PROLOGUE + code)
         command = more.pop("command", lambda folder: [sys.executable, str(script), str(folder)])
-        runner = JobRunner(settings, command=command, **more)
+        runner = JobRunner(more.pop("settings", settings), command=command, **more)
         opened.append(runner)
         return runner
 
@@ -56,7 +56,7 @@ def until() -> Callable[[Callable[[], object]], None]:
     """Waits for a condition; fails when it does not come."""
 
     def wait(condition: Callable[[], object]) -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while not condition():
             assert time.monotonic() < end, "waited too long"
             time.sleep(0.02)

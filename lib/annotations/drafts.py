@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..annotations.store import AnnotationStore
+from .store import AnnotationStore
 
 _PREFIX = "draft:"
 
