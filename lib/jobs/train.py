@@ -47,14 +47,14 @@ def run(work: Work) -> dict[str, Any]:
     work.reporter.progress(0.0, "looking for labelled images")
     plan = work.folder.plan()
     cases = labelled_cases(work.annotations, work.images, spec, only=None if plan is None else plan["annotations"])
-    if not cases:
-        raise InvalidInputError(
-            f"Training '{spec.name}' must have labelled images, got none. Submit final labels first."
-        )
     if plan is not None and len(cases) < len(plan["annotations"]):
         raise ConflictError(
             f"A resumed training must find the {len(plan['annotations'])} labels and images it began with, got "
             f"{len(cases)}. Bring them back, or start a new training."
+        )
+    if not cases:
+        raise InvalidInputError(
+            f"Training '{spec.name}' must have labelled images, got none. Submit final labels first."
         )
     from ..infers.sliding_window import predict  # torch takes seconds; what is wrong above is said at once
     from ..trainers.segmentation import NOTHING, train
