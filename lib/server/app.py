@@ -20,6 +20,7 @@ from . import (
     routes_logs,
     routes_model,
     routes_ohif,
+    routes_scoring,
     routes_session,
     routes_train,
 )
@@ -51,6 +52,7 @@ def create_app(services: Services) -> FastAPI:
         routes_datastore,
         routes_activelearning,
         routes_train,
+        routes_scoring,
         routes_session,
         routes_logs,
         routes_model,

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 
 from ..errors import InvalidInputError
-from ..jobs.infer import ALL, KIND, UNLABELLED
+from ..jobs.images import ALL, UNLABELLED
+from ..jobs.infer import KIND
 from .background import status, stop, task_dictionary
 from .inputs import refuse_reserved, text_of
 from .wiring import ServicesOf

@@ -1,4 +1,4 @@
-"""Training: `/train`, as MONAI Label's clients call it, and the scoring it also asks for."""
+"""Training: `/train`, as MONAI Label's clients call it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 
-from ..errors import CarinaError, MissingDependencyError, NotFoundError
+from ..errors import CarinaError
 from . import background
 from .background import task_dictionary
-from .inputs import refuse_reserved
 from .training import TRAIN, start_training
 from .wiring import ServicesOf
 
@@ -49,28 +48,3 @@ def train(services: ServicesOf, model: str, params: Params = None, enqueue: bool
 def stop(services: ServicesOf) -> dict[str, Any]:
     """Stop the training that runs, and those that wait."""
     return background.stop(services, TRAIN)
-
-
-@router.get("/scoring")
-def scoring_status() -> None:
-    """Scorings: there are none."""
-    raise NotFoundError("A scoring must have been started, got none.")
-
-
-@router.post("/scoring")
-def score_all(params: Params = None) -> dict[str, Any]:
-    """Run every scoring method there is: none."""
-    refuse_reserved(params or {})
-    return {}
-
-
-@router.post("/scoring/{method}")
-def score(method: str) -> None:
-    """Refused: not offered yet."""
-    raise MissingDependencyError("Scoring is not offered by this version. Use 'carina evaluate'.")
-
-
-@router.delete("/scoring")
-def scoring_stop() -> dict[str, Any]:
-    """Nothing to stop."""
-    return {}

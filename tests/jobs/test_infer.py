@@ -2,86 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-import torch
 
 from carina.annotations.drafts import drafts_of
-from carina.annotations.store import open_annotations
 from carina.annotations.submit import submit_label
-from carina.datastores.port import open_store
 from carina.errors import CancelledError, InvalidInputError, NoModelError, UnsafeIdError
-from carina.geometry import Grid, Volume
-from carina.images import write_image
+from carina.geometry import Volume
 from carina.jobs import infer
-from carina.jobs.events import Reporter
-from carina.jobs.folder import JobFolder
-from carina.jobs.kind import Work
+from carina.jobs.images import ALL
 from carina.jobs.runner import JobRunner
-from carina.models.store import ModelStore
-from carina.networks.factory import build_network
 from carina.registry import find_tasks
 
-AFFINE = np.array([[-3.0, 0.2, 0.0, 20.0], [0.2, 3.0, 0.0, -30.0], [0.0, 0.0, 4.0, 100.0], [0.0, 0.0, 0.0, 1.0]])
-GRID = Grid((20, 18, 12), AFFINE)
-SPEC = find_tasks().get("thorax_ct")
+from .conftest import GRID, SPEC, add_version
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> Path:
-    random = np.random.default_rng(7)
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for number in range(3):
-        array = random.normal(40, 20, GRID.shape).astype(np.float32)
-        write_image(folder / f"case{number}.nii.gz", Volume(array, GRID))
-    return folder
-
-
-def add_version(settings, seed: int) -> str:
-    torch.manual_seed(seed)
-    models = ModelStore(settings.models_dir)
-    state = build_network(SPEC).state_dict()
-    version = models.add(SPEC.name, state, fingerprint=SPEC.fingerprint(), labels=SPEC.labels.indices)
-    models.promote(SPEC.name, version.version, reason="test")
-    return version.version
-
-
-@pytest.fixture
-def annotations(settings):
-    store = open_annotations(settings)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def batch(settings, images, annotations, tmp_path):
-    """Run a batch in this process: a new job, or another attempt of one by its name."""
-    store = open_store(str(images), settings=settings)
-
-    def run(job: str = "job", *, cancelled=lambda: False, **options):
-        folder = JobFolder(tmp_path / job)
-        folder.path.mkdir(exist_ok=True)
-        infer.check(SPEC, options)
-        return infer.run(
-            Work(
-                folder=folder,
-                settings=settings,
-                spec=SPEC,
-                options=options,
-                device="cpu",
-                user="anna",
-                annotations=annotations,
-                images=store,
-                reporter=Reporter(folder),
-                cancelled=cancelled,
-            )
-        )
-
-    yield run
-    store.close()
+def batch(job_of):
+    return job_of(infer)
 
 
 def label(annotations, image_id: str, **more):
@@ -98,7 +36,7 @@ def tags(annotations, image_id: str) -> list[tuple[str, str | None]]:
 def test_drafts_are_kept_as_versions_and_a_persons_work_is_left_alone(batch, annotations, settings):
     version = add_version(settings, 0)
     mine = label(annotations, "case1")
-    result = batch(images=infer.ALL)
+    result = batch(images=ALL)
     assert result == {
         "model_version": version, "images": 3, "drafted": 2, "already_drafted": 0, "labelled": 1, "failed": {},
     }  # fmt: skip
@@ -118,12 +56,12 @@ def test_drafts_are_kept_as_versions_and_a_persons_work_is_left_alone(batch, ann
 
 def test_the_same_batch_again_drafts_nothing_and_another_version_drafts_anew(batch, annotations, settings):
     add_version(settings, 0)
-    assert batch("first", images=infer.ALL)["drafted"] == 3
-    again = batch("again", images=infer.ALL)
+    assert batch("first", images=ALL)["drafted"] == 3
+    again = batch("again", images=ALL)
     assert (again["drafted"], again["already_drafted"]) == (0, 3)
     assert batch("rest")["images"] == 0  # unlabelled: no label at all, drafts included
     newer = add_version(settings, 1)
-    assert batch("newer", images=infer.ALL)["drafted"] == 3
+    assert batch("newer", images=ALL)["drafted"] == 3
     assert tags(annotations, "case2") == [("original", "v1"), ("original", newer)]
 
 
@@ -160,7 +98,7 @@ def test_a_label_of_another_task_is_no_reason_to_leave_an_image_out(batch, annot
     add_version(settings, 0)
     label(annotations, "case0", spec=find_tasks().get("wholebody_ct"))
     label(annotations, "case1", spec=None)  # made for no task, but with this task's heart
-    assert batch(images=infer.ALL)["labelled"] == 1
+    assert batch(images=ALL)["labelled"] == 1
     assert [version.tag for version in annotations.versions("case0")] == ["final", "original"]
 
 

@@ -82,8 +82,6 @@ def test_bad_requests_are_refused_and_start_nothing(http, address, params, statu
     assert http.get("/carina/jobs").json() == []
 
 
-def test_unknown_jobs_and_scorings_are_said_so(http):
+def test_unknown_jobs_are_said_so(http):
     assert http.get("/carina/jobs/0123").status_code == 404
     assert http.get("/carina/jobs/..%2Fx").status_code in (400, 404)
-    assert http.get("/scoring/").status_code == 404
-    assert http.post("/scoring/dice").status_code == 501
