@@ -218,7 +218,7 @@ class JobFolder:
         error = _read(self.path / "error.json")
         if error is None:
             return None
-        return Outcome(result=None, cause=cast(Said, error["cause"]), error=str(error["error"]))
+        return Outcome(result=None, cause=cast(Said, error.get("cause", "error")), error=str(error.get("error", "")))
 
     def clear_ending(self) -> None:
         """Forget how the last attempt ended, before there is another one; a request to cancel that came late stays."""

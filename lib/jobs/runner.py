@@ -205,6 +205,8 @@ class JobRunner(JobDesk):
         rule, folder = RULES[cause], self.folder(job.id)
         error = error or rule.sentence or None
         folder.forget_access()
+        # Before the row: who sees that the job has ended finds the event too.
+        folder.append_event({"type": "state", "state": rule.state, "attempt": job.attempt, "error": error})
         try:
             if rule.state == "interrupted":
                 ended = self.store.interrupt(job.id, error or "", retries=rule.retries, clear=folder.clear_ending)
@@ -214,7 +216,6 @@ class JobRunner(JobDesk):
             return
         if rule.state == "succeeded":
             folder.forget_checkpoint()
-        folder.append_event({"type": "state", "state": rule.state, "attempt": job.attempt, "error": error})
         self._offsets.pop(job.id, None)
         going_on = ", and is resumed" if ended.active else ""
         logger.info("Job %s (%s %s) %s%s.", job.id, job.kind, job.task, rule.state, going_on)

@@ -38,7 +38,7 @@ def train_stats(services: Services) -> dict[str, dict[str, Any]]:
 
 
 def _stats(services: Services, spec: TaskSpec, job: Job) -> dict[str, Any]:
-    epochs = [event for event in services.jobs.events(job.id)[0] if event["type"] == "epoch"]
+    epochs = [event for event in services.jobs.events(job.id)[0] if event.get("type") == "epoch"]
     stats: dict[str, Any] = {
         "status": STATES[job.state],
         "start_ts": clock(job.started or job.created),
