@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ..annotations.store import open_annotations
 from ..datastores.port import open_store
@@ -153,5 +153,14 @@ def finite(value: Any) -> Any:
     return value
 
 
+def leave(status: int) -> NoReturn:
+    """End the process. One that was cancelled has saved everything, and does not wait for torch to be torn down."""
+    if status != EXIT_CANCELLED:
+        sys.exit(status)
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

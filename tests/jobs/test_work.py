@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,17 @@ def test_a_damaged_job_folder_is_an_error_in_words(tmp_path):
     done = subprocess.run(job_command(tmp_path / "job"), check=False, capture_output=True, timeout=300)
     assert done.returncode == EXIT_FAILED
     assert "job.json" in json.loads((tmp_path / "job" / "error.json").read_text())["error"]
+
+
+def test_a_cancelled_process_ends_with_its_status_without_being_torn_down():
+    program = (
+        "import atexit, sys; from carina.jobs.work import EXIT_CANCELLED, leave; "
+        "atexit.register(print, 'torn down'); print('said', end=''); leave(int(sys.argv[1]))"
+    )
+    ended = [
+        subprocess.run([sys.executable, "-c", program, str(status)], check=False, capture_output=True, timeout=300)
+        for status in (EXIT_CANCELLED, EXIT_FAILED)
+    ]
+    assert [done.returncode for done in ended] == [EXIT_CANCELLED, EXIT_FAILED]
+    assert [b"torn down" in done.stdout for done in ended] == [False, True]
+    assert all(done.stdout.startswith(b"said") for done in ended)
