@@ -54,7 +54,7 @@ class JobRunner(JobDesk):
         verify_tls: True, False, or a file or folder of certificates.
         command: What to start for a job folder; another one in tests.
         slots: Where jobs run; this machine's GPUs and its CPU by default.
-        grace_s: From a request to cancel to SIGKILL.
+        grace_s: From a request to cancel to SIGKILL; with what it takes to see the end, cancelling takes 5 s at most.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class JobRunner(JobDesk):
         verify_tls: bool | Path = True,
         command: Callable[[Path], Sequence[str]] = job_command,
         slots: Sequence[Slot] | None = None,
-        grace_s: float = 5.0,
+        grace_s: float = 4.0,
     ) -> None:
         super().__init__(settings)
         self._access = ImageAccess(store_url=store_url, credentials=credentials, verify_tls=verify_tls)
