@@ -8,6 +8,8 @@ from pathlib import Path
 
 import platformdirs
 
+from .errors import ConfigurationError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -23,6 +25,7 @@ class Settings:
         pacs_timeout_s: Per request to the PACS.
         inference_queue: Requests that may wait before the server answers 429.
         lease_minutes: How long a case stays with the one it was handed to.
+        checkpoint_every_s: How often a training within an epoch is saved; `CARINA_CHECKPOINT_EVERY_S`, else a minute.
     """
 
     home: Path = field(default_factory=lambda: default_home())
@@ -34,6 +37,7 @@ class Settings:
     pacs_timeout_s: float = 60.0
     inference_queue: int = 32
     lease_minutes: float = 30.0
+    checkpoint_every_s: float = field(default_factory=lambda: _number("CARINA_CHECKPOINT_EVERY_S", 60.0))
 
     @property
     def models_dir(self) -> Path:
@@ -85,3 +89,15 @@ def default_home() -> Path:
     """`CARINA_HOME`, else the platform's user data folder."""
     override = os.environ.get("CARINA_HOME")
     return Path(override).expanduser() if override else Path(platformdirs.user_data_dir("carina", appauthor=False))
+
+
+def _number(variable: str, default: float) -> float:
+    """A number above 0 from the environment."""
+    text = os.environ.get(variable) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise ConfigurationError(f"{variable} must be a number above 0, got {text[:32]!r}. Correct it or leave it out.")
+    return value

@@ -25,11 +25,12 @@ from monailabel.interfaces.tasks.train import TrainTask  # noqa: E402
 from carina import __version__  # noqa: E402  monailabel below needs compat first
 from carina.infers.segmentation import SegmentationInfer  # noqa: E402
 from carina.server.activelearning import choose_next  # noqa: E402
+from carina.server.background import task_dictionary  # noqa: E402
 from carina.server.info import app_info, trainer_info  # noqa: E402
 from carina.server.monai_datastore import CarinaDatastore  # noqa: E402
 from carina.server.services import Services, build_services  # noqa: E402
 from carina.server.tickets import InferenceRequest  # noqa: E402
-from carina.server.training import start_training, task_dictionary  # noqa: E402
+from carina.server.training import start_training  # noqa: E402
 from carina.server.uploads import temporary_root  # noqa: E402
 from carina.settings import Settings  # noqa: E402
 from carina.strategies import Strategy as CarinaStrategy  # noqa: E402

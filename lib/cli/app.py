@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import annotating, demo, diagnosis, importing, inferring, models, phantoms, serving, tasks, training
+from . import annotating, demo, diagnosis, importing, inferring, jobs, models, phantoms, serving, tasks, training
 from .output import write_json_line
 
 app = typer.Typer(
@@ -50,6 +50,7 @@ app.command("train")(training.train)
 app.command("evaluate")(training.evaluate)
 app.add_typer(models.app, name="models")
 app.add_typer(annotating.app, name="annotations")
+app.add_typer(jobs.app, name="jobs")
 
 
 def main() -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
+from ..errors import CancelledError
 from ..models.store import ModelStore
 from ..registry import find_tasks
 from ..settings import Settings
@@ -35,7 +42,8 @@ def train(
 ) -> None:
     """Train a task on labelled images; the new version is served only if it is not worse on the holdout patients.
 
-    A patient never moves between training, validation and holdout: the split is kept with the models.
+    A patient never moves between training, validation and holdout: the split is kept with the models. Ctrl-C leaves a
+    checkpoint, and the same command goes on from it; so it does after a crash, from at most a minute before.
 
     Examples: [bold]carina train thorax_ct --images phantoms/images --labels phantoms/labels[/],
     [bold]carina train wholebody_ct --images ct --labels seg --max-epochs 20 --set patience_epochs=5[/]
@@ -43,7 +51,8 @@ def train(
     with command(as_json=as_json) as output:
         spec = find_tasks().get(task)
         from ..infers.sliding_window import predict
-        from ..jobs.train import finite, summary, work_dir
+        from ..jobs.train import summary, work_dir
+        from ..jobs.work import finite
         from ..models.tracking import MlflowTracking
         from ..trainers.dataset import read_case_folder
         from ..trainers.options import override
@@ -60,7 +69,7 @@ def train(
         chosen = {name: value for name, value in given.items() if value is not None}
         chosen |= assignments(options or [], option="--set")
         settings = Settings()
-        with output.progress(f"Train {spec.name}") as report:
+        with stoppable() as stopped, output.progress(f"Train {spec.name}") as report:
             result = train_segmentation(
                 read_case_folder(images, labels, spec),
                 spec=spec,
@@ -71,10 +80,35 @@ def train(
                 options=override(spec.trainer, chosen),
                 device=device,
                 progress=report,
+                cancelled=stopped,
                 tracking=MlflowTracking(settings.tracking_dir),
+                checkpoint_every_s=settings.checkpoint_every_s,
             )
         _show_training(output, result)
         output.result(finite({"task": spec.name, **summary(result), "overlay": str(result.overlay)}))
+
+
+@contextmanager
+def stoppable() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed; the second one ends the command at once.
+
+    Raises:
+        typer.Exit: With status 130, when the work ended because of it, with a line that says how to go on.
+    """
+    pressed = threading.Event()
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        pressed.set()
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed.is_set
+    except CancelledError as error:
+        Console(stderr=True).print("Stopped. Run the same command again to go on from here.")
+        raise typer.Exit(130) from error
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def evaluate(
@@ -94,7 +128,7 @@ def evaluate(
     """
     with command(as_json=as_json) as output:
         spec = find_tasks().get(task)
-        from ..jobs.train import finite
+        from ..jobs.work import finite
         from ..trainers.dataset import read_case_folder
         from ..trainers.evaluation import evaluate as evaluate_cases
         from .drafting import load_drafter

@@ -238,7 +238,7 @@ class SegmentationInfer(InferTask):
 
     def _network(self, version_name: object) -> tuple[ModelVersion, nn.Module]:
         """The version asked for, or served, and its network; call with the lock held."""
-        version = self._version(version_name)
+        version = self.version(version_name)
         if self._loaded is None or (self._loaded[0].version, self._loaded[0].sha256) != (
             version.version,
             version.sha256,
@@ -248,7 +248,13 @@ class SegmentationInfer(InferTask):
             self._loaded = (version, network.eval())
         return self._loaded
 
-    def _version(self, name: object) -> ModelVersion:
+    def version(self, name: object = None) -> ModelVersion:
+        """The version of that name; without one the served version, or public weights a user put there.
+
+        Raises:
+            UnknownModelError: If there is no such version.
+            NoModelError: If the task has no model.
+        """
         if name:
             return self._models.get(self.spec.name, str(name))
         version = self._models.served(self.spec.name) or self._models.import_public(self.spec)

@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from ..errors import CancelledError, OutOfMemoryError
 from ..geometry import AnyArray, Volume, reorient
-from ..networks.devices import resolve_device
+from ..networks.devices import is_out_of_memory, resolve_device
 from ..networks.factory import size_multiple
 from ..preprocessing import Prepared
 from ..task import TaskSpec, Voxels
@@ -152,7 +152,7 @@ def _attempt(
     try:
         return _run(network, prepared, plan, rung, classes=classes, reporter=reporter)
     except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
     return None
 
@@ -248,13 +248,6 @@ def _slab_bytes(plan: WindowPlan, classes: int) -> int:
     """What the slab takes with float32 scores."""
     slab = plan.axes[plan.slab_axis()]
     return 4 * classes * (min(slab.window + 1, slab.size)) * math.prod(axis.size for axis in plan.axes) // slab.size
-
-
-def _is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
-    """Whether memory ran out: CUDA has an error of its own, the CPU allocator and cuBLAS only have words."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return "allocate memory" in str(error) or "ALLOC_FAILED" in str(error)
 
 
 def _release_memory() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from ..annotations.annotation import Annotation
+from ..annotations.annotation import FINAL_TAG, Annotation
 from ..annotations.store import AnnotationStore
 from ..annotations.submit import for_task
 from ..datastores.port import ImageStore, read_image
@@ -16,19 +16,25 @@ from ..trainers.cases import Case
 logger = logging.getLogger(__name__)
 
 
-def labelled_cases(annotations: AnnotationStore, images: ImageStore, spec: TaskSpec) -> list[Case]:
+def labelled_cases(
+    annotations: AnnotationStore, images: ImageStore, spec: TaskSpec, *, only: Collection[str] | None = None
+) -> list[Case]:
     """One case per image with a final label that says something about the task.
 
-    The newest such version of an image counts. An image the store does not list at the moment is left out, and its
-    annotation kept.
+    The newest such version of an image counts that may be learned from, which no rejected one may. An image the store
+    does not list at the moment is left out, and its annotation kept.
 
     Args:
         annotations: Labels.
         images: Images.
         spec: The task.
+        only: Annotation ids, as an earlier call chose them; later versions and verdicts are passed over. None: all.
     """
     newest: dict[str, Annotation] = {}
-    for annotation in annotations.labelled("final"):  # oldest first
+    candidates = annotations.for_training() if only is None else annotations.labelled(FINAL_TAG)
+    for annotation in candidates:  # oldest first
+        if only is not None and annotation.id not in only:
+            continue
         if annotation.task == spec.name or any(name in spec.labels for name in annotation.names):
             newest[annotation.image_id] = annotation
     listed = {record.image_id for record in images.list_images()}

@@ -1,13 +1,15 @@
 """The folder of one job: the only thing a server and a job's process share besides the database.
 
-job.json        what to do                         written by the server
-access.json     address and credentials, 0600      written by the server, deleted by the process once read
-cancel          its existence asks the process to stop
-process.json    pid and start time                 written by the process
-events.jsonl    progress, one object per line
-log.txt         all it printed
-result.json     how it ended well…
-error.json      …or not: state and a sentence
+job.json                  what to do                        written by the server at each start
+access.json               address and credentials, 0600     written by the server, deleted by the process once read
+cancel                    its existence asks the process to stop
+process.json              pid and start time                written by the process
+plan.json                 what a training works on          written by the process at its first start
+checkpoint.safetensors    where a training stands           deleted once it has ended well
+events.jsonl              progress, one object per line, of all attempts
+log.txt                   all it printed, in all attempts
+result.json               how it ended well…
+error.json                …or not: cause and a sentence
 """
 
 from __future__ import annotations
@@ -25,15 +27,15 @@ from ..errors import ConfigurationError
 from ..models.files import write_json
 from .process import ProcessMark
 
-Ending = Literal["failed", "cancelled"]
+Said = Literal["error", "cancel", "stop"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a process said about its end: a result, or a state and a sentence."""
+    """What a process said about its end: a result, or a cause and a sentence."""
 
     result: Mapping[str, Any] | None
-    state: Ending | None = None
+    cause: Said | None = None
     error: str | None = None
 
 
@@ -63,6 +65,8 @@ class JobFolder:
         self.path = path
         self.log = path / "log.txt"
         self.overlay = path / "overlay.png"
+        self.checkpoint = path / "checkpoint.safetensors"
+        self._plan = path / "plan.json"
         self._access = path / "access.json"
         self._cancel = path / "cancel"
         self._events = path / "events.jsonl"
@@ -133,27 +137,48 @@ class JobFolder:
         content = _read(self.path / "process.json")
         return None if content is None else ProcessMark(pid=int(content["pid"]), started=float(content["started"]))
 
-    def append_event(self, event: Mapping[str, Any]) -> None:
-        """Add one line to the events; only the job's process does."""
-        with self._events.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"time": round(time.time(), 3), **event}, allow_nan=False) + "\n")
+    def plan(self) -> dict[str, Any] | None:
+        """What a training works on, fixed at its first start; None before that."""
+        return _read(self._plan)
 
-    def events(self, *, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """Complete events from a byte offset on, and the offset after them."""
+    def write_plan(self, plan: Mapping[str, Any]) -> None:
+        """Fix what a training works on, so that each later attempt is the same training."""
+        write_json(self._plan, dict(plan))
+
+    def append_event(self, event: Mapping[str, Any]) -> None:
+        """Add one line to the events: the job's process does, and the server while there is no process.
+
+        A line torn by a crash is closed first, so that it takes no other with it.
+        """
+        line = json.dumps({"time": round(time.time(), 3), **event}, allow_nan=False) + "\n"
+        with self._events.open("ab+") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            if size:
+                stream.seek(size - 1)
+                line = line if stream.read(1) == b"\n" else "\n" + line
+            stream.write(line.encode())
+
+    def events_at(self, *, offset: int = 0) -> list[tuple[int, dict[str, Any]]]:
+        """Complete events from a byte offset on, each with the offset after it."""
         try:
             with self._events.open("rb") as stream:
                 stream.seek(offset)
                 content = stream.read()
         except FileNotFoundError:
-            return [], offset
-        complete = content[: content.rfind(b"\n") + 1]
+            return []
         events = []
-        for line in complete.splitlines():
-            try:
-                events.append(json.loads(line))
-            except json.JSONDecodeError:  # torn by a crash, and closed by the next event
-                continue
-        return events, offset + len(complete)
+        for line in content[: content.rfind(b"\n") + 1].splitlines(keepends=True):
+            offset += len(line)
+            with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError):  # torn by a crash
+                event = json.loads(line)
+                if isinstance(event, dict):
+                    events.append((offset, event))
+        return events
+
+    def events(self, *, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """Complete events from a byte offset on, and the offset after them."""
+        found = self.events_at(offset=offset)
+        return [event for _, event in found], found[-1][0] if found else offset
 
     def log_tail(self, *, lines: int = 50, limit_bytes: int = 64 * 1024) -> list[str]:
         """The last lines of the log."""
@@ -166,13 +191,24 @@ class JobFolder:
             return []
         return text.splitlines()[-lines:]
 
+    def log_from(self, offset: int) -> tuple[str, int]:
+        """Complete lines of the log from a byte offset on, and the offset after them."""
+        try:
+            with self.log.open("rb") as stream:
+                stream.seek(offset)
+                content = stream.read()
+        except FileNotFoundError:
+            return "", offset
+        complete = content[: content.rfind(b"\n") + 1]
+        return complete.decode("utf-8", errors="replace"), offset + len(complete)
+
     def write_result(self, result: Mapping[str, Any]) -> None:
         """The process ended well."""
         write_json(self.path / "result.json", dict(result))
 
-    def write_error(self, state: Ending, error: str) -> None:
+    def write_error(self, cause: Said, error: str) -> None:
         """The process ended otherwise."""
-        write_json(self.path / "error.json", {"state": state, "error": error})
+        write_json(self.path / "error.json", {"cause": cause, "error": error})
 
     def outcome(self) -> Outcome | None:
         """What the process said about its end; None when it said nothing."""
@@ -182,7 +218,21 @@ class JobFolder:
         error = _read(self.path / "error.json")
         if error is None:
             return None
-        return Outcome(result=None, state=cast(Ending, error["state"]), error=str(error["error"]))
+        return Outcome(result=None, cause=cast(Said, error.get("cause", "error")), error=str(error.get("error", "")))
+
+    def clear_ending(self) -> None:
+        """Forget how the last attempt ended, before there is another one; a request to cancel that came late stays."""
+        for name in ("error.json", "process.json"):
+            (self.path / name).unlink(missing_ok=True)
+
+    def clear_for_resuming(self) -> None:
+        """Forget the request to cancel too: a person wants the job to go on."""
+        self.clear_ending()
+        self._cancel.unlink(missing_ok=True)
+
+    def forget_checkpoint(self) -> None:
+        """Delete what only another attempt would need."""
+        self.checkpoint.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -1,8 +1,8 @@
-"""Starts jobs as subprocesses, one at a time, watches them, and recognises those an earlier server left running.
+"""Starts jobs as subprocesses, one in each slot, watches them, and recognises those an earlier server left running.
 
 Of several processes on one installation, the one that holds the file lock in `jobs_dir` supervises; all of them may
-queue and cancel. A job's process leads a session of its own, so it lives on when the server is restarted, and can be
-ended with everything it started. Lock order: file lock, then database.
+queue, cancel and resume. A job's process leads a session of its own, so it lives on when the server is restarted, and
+can be ended with everything it started. Lock order: file lock, then database.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,14 +20,16 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ..annotations.database import Database, utc_now
-from ..errors import CarinaError, ConflictError, InvalidInputError
-from ..registry import find_tasks
+from ..annotations.database import utc_now
+from ..errors import CarinaError, ConflictError
 from ..settings import Settings
+from .desk import JobDesk
 from .folder import ImageAccess, JobFolder
-from .options import parse_device, parse_options
+from .job import Job
+from .options import parse_device
 from .process import mark_of
-from .store import Job, JobState, JobStore
+from .slots import Slot, find_slots, suitable
+from .states import RULES, Cause
 
 logger = logging.getLogger(__name__)
 
@@ -36,16 +37,15 @@ _WATCH_S = 0.2
 _IDLE_S = 2.0
 _APPEARS_WITHIN_S = 10.0
 _LOCK_NAME = ".runner.lock"
-_AGAIN = "Start it again: it goes on after the last finished epoch."
 
 
-def training_command(folder: Path) -> Sequence[str]:
-    """The process of a training; no secret is in it."""
-    return [sys.executable, "-m", f"{__package__}.train", str(folder)]
+def job_command(folder: Path) -> Sequence[str]:
+    """The process of a job; no secret is in it."""
+    return [sys.executable, "-m", f"{__package__}.work", str(folder)]
 
 
-class JobRunner:
-    """Queues jobs and supervises their processes. Every method may be called from any thread.
+class JobRunner(JobDesk):
+    """A desk that also supervises the jobs' processes. Every method may be called from any thread.
 
     Args:
         settings: Of this installation.
@@ -53,7 +53,8 @@ class JobRunner:
         credentials: User and password there.
         verify_tls: True, False, or a file or folder of certificates.
         command: What to start for a job folder; another one in tests.
-        grace_s: From a request to cancel to SIGKILL.
+        slots: Where jobs run; this machine's GPUs and its CPU by default.
+        grace_s: From a request to cancel to SIGKILL; with what it takes to see the end, cancelling takes 5 s at most.
     """
 
     def __init__(
@@ -63,16 +64,15 @@ class JobRunner:
         store_url: str = "",
         credentials: tuple[str, str] | None = None,
         verify_tls: bool | Path = True,
-        command: Callable[[Path], Sequence[str]] = training_command,
-        grace_s: float = 5.0,
+        command: Callable[[Path], Sequence[str]] = job_command,
+        slots: Sequence[Slot] | None = None,
+        grace_s: float = 4.0,
     ) -> None:
-        self._settings = settings
+        super().__init__(settings)
         self._access = ImageAccess(store_url=store_url, credentials=credentials, verify_tls=verify_tls)
         self._command = command
+        self._slots = find_slots() if slots is None else tuple(slots)
         self._grace_s = grace_s
-        self._database = Database(settings.database_url)
-        self._database.create_tables()
-        self.store = JobStore(self._database)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._offsets: dict[str, int] = {}
         self._wake = threading.Event()
@@ -99,90 +99,37 @@ class JobRunner:
         for child in self._children.values():  # nobody else may reap them while this process lives
             threading.Thread(target=child.wait, name="carina-reaper", daemon=True).start()
         self._children.clear()
-        self._database.close()
+        super().close()
 
     def start(self, kind: str, request: Mapping[str, Any], *, user: str | None = None, enqueue: bool = False) -> Job:
-        """Queue a job; it starts when no other runs.
-
-        Args:
-            kind: `train`.
-            request: `{"task": name, "options": {…}}`; options as `options.parse_options` takes them.
-            user: Who asks.
-            enqueue: Also when the task is being trained or waits already.
-
-        Raises:
-            InvalidInputError: If the kind, an option or a value is unknown.
-            UnknownNameError: If the task is unknown.
-            BusyError: If the task is being trained or waits already, unless `enqueue`.
-        """
-        if kind != "train":
-            raise InvalidInputError(f"A job must be of kind 'train', got '{kind[:32]}'.")
-        spec = find_tasks().get(str(request.get("task", "")))
-        options = dict(request.get("options") or {})
-        parse_options(spec, options)
-        parse_device(options)
-        job = self.store.add(
-            kind, task=spec.name, request={"task": spec.name, "options": options}, user=user, enqueue=enqueue
-        )
+        """Queue a job as `queue` does, and supervise it."""
+        job = self.queue(kind, request, user=user, enqueue=enqueue)
         self.supervise()
         self._wake.set()
         return job
 
-    def status(self, job_id: str) -> Job:
-        """One job.
-
-        Raises:
-            UnknownJobError: If there is none of that id.
-        """
-        return self.store.get(job_id)
-
-    def jobs(self, kind: str | None = None) -> list[Job]:
-        """All jobs in the order they were asked for."""
-        return self.store.jobs(kind=kind)
-
-    def running(self, kind: str | None = None) -> list[Job]:
-        """Jobs whose process works at the moment."""
-        return self.store.jobs(kind=kind, states=("running",))
-
     def cancel(self, job_id: str) -> Job:
-        """Ask a job to end; it does so at its next step, or is killed after the grace time.
-
-        Returns:
-            The job, `cancelled` if it still waited, else `running` until its process is gone.
-
-        Raises:
-            UnknownJobError: If there is none of that id.
-            ConflictError: If it has ended.
-        """
-        job = self.store.cancel_queued(job_id)
-        if job.state == "running":
-            self.folder(job_id).ask_to_cancel()
-            process = job.process or self.folder(job_id).process()
-            if process is not None:
-                process.ask_to_end()
-            self._wake.set()
+        """See `JobDesk.cancel`."""
+        job = super().cancel(job_id)
+        self._wake.set()
         return job
 
-    def wait(self, job_id: str, *, timeout_s: float) -> Job:
-        """The job once it has ended, or as it is when the time is up."""
-        end = time.monotonic() + timeout_s
-        job = self.status(job_id)
-        while job.active and time.monotonic() < end:
-            time.sleep(_WATCH_S / 4)
-            job = self.status(job_id)
+    def resume(self, job_id: str) -> Job:
+        """See `JobDesk.resume`."""
+        job = super().resume(job_id)
+        self._wake.set()
         return job
 
-    def events(self, job_id: str, *, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """What a job reported from a byte offset on, and the offset to ask from next time."""
-        return self.folder(self.status(job_id).id).events(offset=offset)
-
-    def log_tail(self, job_id: str, *, lines: int = 50) -> list[str]:
-        """The last lines of a job's log."""
-        return self.folder(self.status(job_id).id).log_tail(lines=lines)
-
-    def folder(self, job_id: str) -> JobFolder:
-        """A job's files."""
-        return JobFolder(self._settings.jobs_dir / job_id)
+    def settle(self) -> bool:
+        """Record once what became of running jobs, start none; whether nobody else supervises them."""
+        try:
+            self._settings.jobs_dir.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._settings.jobs_dir / _LOCK_NAME, timeout=0):
+                for job in self.running():
+                    self._watch(job)
+        except Timeout:
+            return False
+        return True
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -201,8 +148,9 @@ class JobRunner:
             self._wake.clear()
             for job in self.running():
                 self._watch(job)
-            busy = bool(self.running()) or self._start_next()
-            self._pause(_WATCH_S if busy else _IDLE_S)
+            while not self._stop.is_set() and self._start_next():
+                pass
+            self._pause(_WATCH_S if self.running() else _IDLE_S)
 
     def _watch(self, job: Job) -> None:
         folder = self.folder(job.id)
@@ -226,12 +174,12 @@ class JobRunner:
         waited_s = (utc_now() - (job.started or job.created)).total_seconds()
         if waited_s > _APPEARS_WITHIN_S:
             folder.ask_to_cancel()  # should it appear yet, it ends at once
-            self._end(job, "interrupted", f"The server ended while it started this job. {_AGAIN}")
+            self._end(job, "start")
 
     def _follow(self, job: Job, folder: JobFolder) -> None:
         events, offset = folder.events(offset=self._offsets.get(job.id, 0))
         self._offsets[job.id] = offset
-        reported = [event for event in events if "message" in event]
+        reported = [event for event in events if event.get("type") == "progress"]
         if reported:
             last = reported[-1]
             self.store.set_progress(job.id, progress=float(last["fraction"]), message=str(last["message"]))
@@ -239,33 +187,57 @@ class JobRunner:
     def _finish(self, job: Job, folder: JobFolder, exit_code: int | None) -> None:
         outcome = folder.outcome()
         if outcome is not None and outcome.result is not None:
-            self._end(job, "succeeded", None, result=outcome.result)
+            self._end(job, "result", result=outcome.result)
         elif folder.cancel_age_s() is not None:
-            self._end(job, "cancelled", "Cancelled on request.")
+            self._end(job, "cancel")
         elif outcome is not None:
-            self._end(job, outcome.state or "failed", outcome.error)
+            self._end(job, outcome.cause or "error", outcome.error)
+        elif exit_code is None:
+            self._end(job, "loss")
+        elif exit_code < 0:
+            self._end(job, "signal", RULES["signal"].sentence.format(signal=signal.Signals(-exit_code).name))
         else:
-            state, error = _explained(exit_code)
-            self._end(job, state, error)
+            self._end(job, "silence", RULES["silence"].sentence.format(status=exit_code))
 
-    def _end(self, job: Job, state: JobState, error: str | None, *, result: Mapping[str, Any] | None = None) -> None:
-        self.folder(job.id).forget_access()
-        self._offsets.pop(job.id, None)
+    def _end(
+        self, job: Job, cause: Cause, error: str | None = None, *, result: Mapping[str, Any] | None = None
+    ) -> None:
+        rule, folder = RULES[cause], self.folder(job.id)
+        error = error or rule.sentence or None
+        folder.forget_access()
+        # Before the row: who sees that the job has ended finds the event too.
+        folder.append_event({"type": "state", "state": rule.state, "attempt": job.attempt, "error": error})
         try:
-            self.store.finish(job.id, state, result=result, error=error)
+            if rule.state == "interrupted":
+                ended = self.store.interrupt(job.id, error or "", retries=rule.retries, clear=folder.clear_ending)
+            else:
+                ended = self.store.finish(job.id, rule.state, result=result, error=error)
         except ConflictError:  # pragma: no cover  another supervisor was first
             return
-        logger.info("Job %s (%s %s) %s.", job.id, job.kind, job.task, state)
+        if rule.state == "succeeded":
+            folder.forget_checkpoint()
+        self._offsets.pop(job.id, None)
+        going_on = ", and is resumed" if ended.active else ""
+        logger.info("Job %s (%s %s) %s%s.", job.id, job.kind, job.task, rule.state, going_on)
+
+    def _place(self, job: Job, running: list[Job]) -> str | None:
+        """The free slot for a waiting job; a task has one running job of a kind, however many slots there are."""
+        if any((other.kind, other.task) == (job.kind, job.task) for other in running):
+            return None
+        taken = {other.slot or self._slots[0].name for other in running}
+        candidates = suitable(self._slots, parse_device(job.options))
+        return next((slot.name for slot in candidates if slot.name not in taken), None)
 
     def _start_next(self) -> bool:
-        """Start the job that has waited longest; whether there was one."""
-        job = self.store.claim_next()
+        """Start the job that has waited longest for a slot that is free; whether there was one."""
+        job = self.store.claim_next(self._place)
         if job is None:
             return False
         folder = self.folder(job.id)
-        settings = {**asdict(self._settings), "home": str(self._settings.home)}
+        slot = next(slot for slot in self._slots if slot.name == job.slot)
         try:
-            folder.prepare({"kind": job.kind, **job.request, "settings": settings}, access=self._access)
+            folder.prepare(self._instructions(job, slot), access=self._access)
+            folder.append_event({"type": "state", "state": "running", "attempt": job.attempt, "slot": slot.name})
             with folder.log.open("ab") as log:
                 child = subprocess.Popen(  # noqa: S603  the command is our own
                     self._command(folder.path),
@@ -273,26 +245,26 @@ class JobRunner:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                    env={**os.environ, **slot.environment, "PYTHONUNBUFFERED": "1"},
                 )
         except OSError as error:
-            self._end(job, "failed", f"The job's process must start, got '{error.strerror}'. Check disk and memory.")
+            self._end(job, "error", f"The job's process must start, got '{error.strerror}'. Check disk and memory.")
             return True
         self._children[job.id] = child
         self.store.set_process(job.id, mark_of(child.pid))  # there until it is waited for, even if it has ended
         return True
 
+    def _instructions(self, job: Job, slot: Slot) -> dict[str, Any]:
+        """What `job.json` holds."""
+        return {
+            "kind": job.kind,
+            "task": job.task,
+            "options": dict(job.options),
+            "user": job.user,
+            "device": slot.device(parse_device(job.options)),
+            "settings": {**asdict(self._settings), "home": str(self._settings.home)},
+        }
+
     def _pause(self, seconds: float) -> None:
         if not self._stop.is_set():
             self._wake.wait(seconds)
-
-
-def _explained(exit_code: int | None) -> tuple[JobState, str]:
-    """State and sentence for a process that said nothing about its end."""
-    if exit_code is None:
-        return "interrupted", f"The process ended while no server watched, without a result. {_AGAIN}"
-    if exit_code < 0:
-        name = signal.Signals(-exit_code).name
-        why = " Memory may have run out." if name == "SIGKILL" else ""
-        return "interrupted", f"The process was ended by {name} before it had a result.{why} {_AGAIN}"
-    return "failed", f"The process ended with exit status {exit_code} and without a result. See the job's log."

@@ -3,99 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from types import MappingProxyType
-from typing import Any, Literal, cast
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
-from sqlalchemy import JSON, BigInteger, Float, Integer, String, Text, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 
-from ..annotations.database import Base, Database, UtcDateTime, utc_now
+from ..annotations.database import Database, utc_now
 from ..errors import BusyError, ConflictError, UnknownJobError
+from .job import Job, JobRow, from_row
 from .process import ProcessMark
-
-JobState = Literal["queued", "running", "succeeded", "failed", "cancelled", "interrupted"]
-TRANSITIONS: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
-    {
-        "queued": frozenset({"running", "cancelled"}),
-        "running": frozenset({"succeeded", "failed", "cancelled", "interrupted"}),
-        "succeeded": frozenset(),
-        "failed": frozenset(),
-        "cancelled": frozenset(),
-        "interrupted": frozenset(),
-    }
-)
-ACTIVE: tuple[JobState, ...] = ("queued", "running")
-
-
-class JobRow(Base):
-    """One job."""
-
-    __tablename__ = "jobs"
-    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012  SQLAlchemy reads it as it is
-
-    sequence: Mapped[int] = mapped_column(
-        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
-    )
-    id: Mapped[str] = mapped_column(String(32), unique=True)
-    kind: Mapped[str] = mapped_column(String(32))
-    task: Mapped[str] = mapped_column(String(128))
-    request: Mapped[dict[str, Any]] = mapped_column(JSON)
-    author: Mapped[str | None] = mapped_column(String(256))
-    state: Mapped[str] = mapped_column(String(16), index=True)
-    pid: Mapped[int | None]
-    process_started: Mapped[float | None] = mapped_column(Float(53))
-    created: Mapped[datetime] = mapped_column(UtcDateTime)
-    started: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    ended: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    progress: Mapped[float] = mapped_column(Float, default=0.0)
-    message: Mapped[str] = mapped_column(Text, default="")
-    result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    error: Mapped[str | None] = mapped_column(Text)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One job as it stood when it was read.
-
-    Attributes:
-        id: 32 hexadecimal digits.
-        kind: `train`.
-        task: Task name.
-        request: `{"task", "options"}`, without addresses or credentials.
-        user: Who asked for it.
-        state: Where it stands, see `TRANSITIONS`.
-        process: Its process, once there is one.
-        created: UTC.
-        started: UTC.
-        ended: UTC.
-        progress: 0–1.
-        message: What it is doing, in a few words.
-        result: What it gave.
-        error: Why it ended otherwise, in a sentence; the traceback is in its log.
-    """
-
-    id: str
-    kind: str
-    task: str
-    request: Mapping[str, Any]
-    user: str | None
-    state: JobState
-    process: ProcessMark | None
-    created: datetime
-    started: datetime | None
-    ended: datetime | None
-    progress: float
-    message: str
-    result: Mapping[str, Any] | None
-    error: str | None
-
-    @property
-    def active(self) -> bool:
-        """Whether it waits or runs."""
-        return self.state in ACTIVE
+from .states import ACTIVE, TRANSITIONS, JobState
 
 
 class JobStore:
@@ -120,6 +38,8 @@ class JobStore:
             BusyError: If a job of this kind and task waits or runs, unless `enqueue`.
         """
         with self._database.writing() as session:
+            if session.get_bind().dialect.name == "postgresql":  # SQLite lets one write at a time anyway
+                session.execute(text("LOCK TABLE jobs IN SHARE ROW EXCLUSIVE MODE"))
             same = select(JobRow).where(JobRow.kind == kind, JobRow.task == task, JobRow.state.in_(ACTIVE)).limit(1)
             other = session.scalars(same).first()
             if other is not None and not enqueue:
@@ -140,7 +60,7 @@ class JobStore:
             )
             session.add(row)
             session.flush()
-            return _job(row)
+            return from_row(row)
 
     def get(self, job_id: str) -> Job:
         """One job.
@@ -149,7 +69,7 @@ class JobStore:
             UnknownJobError: If there is none of that id.
         """
         with self._database.reading() as session:
-            return _job(_row(session, job_id))
+            return from_row(_row(session, job_id, lock=False))
 
     def jobs(self, *, kind: str | None = None, states: tuple[JobState, ...] | None = None) -> list[Job]:
         """Jobs in the order they were asked for."""
@@ -159,19 +79,29 @@ class JobStore:
         if states is not None:
             query = query.where(JobRow.state.in_(states))
         with self._database.reading() as session:
-            return [_job(row) for row in session.scalars(query)]
+            return [from_row(row) for row in session.scalars(query)]
 
-    def claim_next(self) -> Job | None:
-        """Set the job that has waited longest to running; None when none waits."""
-        query = select(JobRow).where(JobRow.state == "queued").order_by(JobRow.sequence).limit(1).with_for_update()
+    def claim_next(self, place: Callable[[Job, list[Job]], str | None]) -> Job | None:
+        """Set the job that has waited longest, of those that have a place, to running.
+
+        Args:
+            place: A waiting job and those that run → the slot it may start in, None if it has to wait.
+
+        Returns:
+            The job, None when none can start.
+        """
+        waiting = select(JobRow).where(JobRow.state == "queued").order_by(JobRow.sequence).with_for_update()
         with self._database.writing() as session:
-            row = session.scalars(query).first()
-            if row is None:
-                return None
-            _advance(row, "running")
-            row.started = utc_now()
-            row.message = "starting"
-            return _job(row)
+            rows = list(session.scalars(waiting))
+            running = [from_row(row) for row in session.scalars(select(JobRow).where(JobRow.state == "running"))]
+            for row in rows:
+                slot = place(from_row(row), running)
+                if slot is not None:
+                    _advance(row, "running")
+                    row.slot, row.attempt = slot, row.attempt + 1
+                    row.started, row.message, row.error = utc_now(), "starting", None
+                    return from_row(row)
+        return None
 
     def set_process(self, job_id: str, process: ProcessMark) -> None:
         """Record which process does the work."""
@@ -196,13 +126,51 @@ class JobStore:
         """
         with self._database.writing() as session:
             row = _row(session, job_id)
-            _advance(row, state)
-            row.ended = utc_now()
+            _end(row, state, error)
             row.result = None if result is None else dict(result)
-            row.error = error
-            row.message = error or state
             row.progress = 1.0 if state == "succeeded" else row.progress
-            return _job(row)
+            return from_row(row)
+
+    def interrupt(self, job_id: str, error: str, *, retries: int | None, clear: Callable[[], None]) -> Job:
+        """Record that a job was cut off, and queue it again in the same transaction unless that happened too often.
+
+        Args:
+            job_id: Of a running job.
+            error: Why, in a sentence.
+            retries: How often in a row it may be resumed by itself; None: always.
+            clear: Removes what the old process left about its end; called if the job is queued again.
+
+        Raises:
+            ConflictError: If the job does not run.
+        """
+        with self._database.writing() as session:
+            row = _row(session, job_id)
+            _end(row, "interrupted", error)
+            if retries is None or row.retries < retries:
+                row.retries += 0 if retries is None else 1
+                _queue_again(row, clear)
+            return from_row(row)
+
+    def resume(self, job_id: str, *, clear: Callable[[], None]) -> Job:
+        """Queue a job again that was cancelled, failed or was interrupted; it keeps its id and its place.
+
+        Args:
+            job_id: Which.
+            clear: As in `interrupt`.
+
+        Raises:
+            UnknownJobError: If there is none of that id.
+            ConflictError: If it waits, runs or has succeeded.
+        """
+        with self._database.writing() as session:
+            row = _row(session, job_id)
+            if "queued" not in TRANSITIONS[cast(JobState, row.state)]:
+                raise ConflictError(
+                    f"A job must be cancelled, failed or interrupted to be resumed, got job {row.id} {row.state}."
+                )
+            row.retries = 0
+            _queue_again(row, clear)
+            return from_row(row)
 
     def cancel_queued(self, job_id: str) -> Job:
         """Take a waiting job off the queue; one that already runs is returned as it is.
@@ -213,15 +181,16 @@ class JobStore:
         """
         with self._database.writing() as session:
             row = _row(session, job_id)
-            if row.state != "running":
-                _advance(row, "cancelled")
-                row.ended = utc_now()
-                row.error = row.message = "Cancelled before it started."
-            return _job(row)
+            if row.state == "queued":
+                _end(row, "cancelled", "Cancelled while it waited.")
+            elif row.state != "running":
+                raise ConflictError(f"A job must wait or run to be cancelled, got job {row.id} {row.state} already.")
+            return from_row(row)
 
 
-def _row(session: Session, job_id: str) -> JobRow:
-    row = session.scalars(select(JobRow).where(JobRow.id == job_id)).first()
+def _row(session: Session, job_id: str, *, lock: bool = True) -> JobRow:
+    query = select(JobRow).where(JobRow.id == job_id)
+    row = session.scalars(query.with_for_update() if lock else query).first()
     if row is None:
         raise UnknownJobError(f"Job '{job_id[:64]}' must be known, got no job of that id.")
     return row
@@ -229,25 +198,19 @@ def _row(session: Session, job_id: str) -> JobRow:
 
 def _advance(row: JobRow, state: JobState) -> None:
     if state not in TRANSITIONS[cast(JobState, row.state)]:
-        raise ConflictError(f"Job {row.id} must not go from {row.state} to {state}. Start a new one.")
+        raise ConflictError(f"Job {row.id} must not go from {row.state} to {state}.")
     row.state = state
 
 
-def _job(row: JobRow) -> Job:
-    marked = row.pid is not None and row.process_started is not None
-    return Job(
-        id=row.id,
-        kind=row.kind,
-        task=row.task,
-        request=dict(row.request),
-        user=row.author,
-        state=cast(JobState, row.state),
-        process=ProcessMark(pid=row.pid or 0, started=row.process_started or 0.0) if marked else None,
-        created=row.created,
-        started=row.started,
-        ended=row.ended,
-        progress=row.progress,
-        message=row.message,
-        result=None if row.result is None else dict(row.result),
-        error=row.error,
-    )
+def _end(row: JobRow, state: JobState, error: str | None) -> None:
+    _advance(row, state)
+    row.ended = utc_now()
+    row.error = error
+    row.message = error or state
+
+
+def _queue_again(row: JobRow, clear: Callable[[], None]) -> None:
+    clear()
+    _advance(row, "queued")
+    row.ended = row.pid = row.process_started = None
+    row.message = "waiting to go on"

@@ -1,159 +1,99 @@
-"""The process of one training: `python -m carina.jobs.train <job folder>`.
-
-It is started by `runner.JobRunner`, reports through the job folder alone, and ends within a step after it was asked to
-(flag file or SIGTERM). What goes wrong is one sentence in `error.json`; the traceback is in the log.
-"""
+"""The kind `train`: a training from the labels submitted so far, which outlives its process."""
 
 from __future__ import annotations
 
-import logging
-import math
-import os
 import shutil
-import signal
-import sys
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..annotations.store import open_annotations
-from ..datastores.port import open_store
-from ..errors import CancelledError, CarinaError, InvalidInputError
+from ..errors import ConflictError, InvalidInputError
 from ..models.store import ModelStore
 from ..models.tracking import MlflowTracking
-from ..registry import find_tasks
 from ..settings import Settings
+from ..task import TaskSpec
+from ..trainers.cases import Case
 from .cases import labelled_cases
-from .events import EventTracking, Reporter
-from .folder import JobFolder
-from .options import parse_device, parse_options
-from .process import mark_of
+from .events import EventTracking
+from .kind import JobKind, Work
+from .options import parse_options
 
 if TYPE_CHECKING:
     from ..trainers.segmentation import TrainResult
 
-logger = logging.getLogger(__name__)
 
-_NICENESS = 5
-_LOOK_S = 0.25
-EXIT_FAILED = 1
-EXIT_CANCELLED = 3
-
-
-class Cancellation:
-    """Whether the process was asked to end: SIGTERM, or the flag in its folder, looked for a few times a second."""
-
-    def __init__(self, folder: JobFolder) -> None:
-        self._folder = folder
-        self._asked = threading.Event()
-        self._looked_at = -math.inf
-
-    def listen(self) -> None:
-        """Take SIGTERM as a request; in the main thread only."""
-        signal.signal(signal.SIGTERM, lambda _number, _frame: self._asked.set())
-
-    def __call__(self) -> bool:
-        """Whether to end."""
-        now = time.monotonic()
-        if not self._asked.is_set() and now - self._looked_at >= _LOOK_S:
-            self._looked_at = now
-            if self._folder.cancel_age_s() is not None:
-                self._asked.set()
-        return self._asked.is_set()
-
-
-def main(arguments: list[str]) -> int:
-    """Run the job of a folder.
-
-    Returns:
-        Exit status: 0, `EXIT_FAILED` or `EXIT_CANCELLED`.
-    """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    folder = JobFolder(Path(arguments[0]))
-    cancelled = Cancellation(folder)
-    cancelled.listen()
-    folder.write_process(mark_of(os.getpid()))
-    os.nice(_NICENESS)
-    return run(folder, lambda: run_training(folder, cancelled))
-
-
-def run(folder: JobFolder, work: Callable[[], Mapping[str, Any]]) -> int:
-    """Do the work and leave its outcome in the folder, whatever happens.
-
-    Returns:
-        Exit status as of `main`.
-    """
-    try:
-        folder.write_result(finite(work()))
-    except CancelledError as error:
-        logger.info("%s", error)
-        folder.write_error("cancelled", "Cancelled on request.")
-        return EXIT_CANCELLED
-    except CarinaError as error:
-        logger.exception("The job failed.")
-        folder.write_error("failed", str(error))
-        return EXIT_FAILED
-    except Exception as error:
-        logger.exception("The job failed unexpectedly.")
-        folder.write_error("failed", f"The training must end, got an unexpected {type(error).__name__}. See its log.")
-        return EXIT_FAILED
-    return 0
-
-
-def run_training(folder: JobFolder, cancelled: Callable[[], bool]) -> dict[str, Any]:
-    """Train as the folder's `job.json` says.
-
-    Returns:
-        What `result.json` holds.
+def check(spec: TaskSpec, options: Mapping[str, Any]) -> None:
+    """Refuse options that no training of the task could take.
 
     Raises:
-        CancelledError: If `cancelled` answers true.
-        InvalidInputError: If an option is unknown, or nothing is labelled.
+        InvalidInputError: If an option is unknown or a value does not fit.
     """
-    request = folder.request()
-    settings = Settings(**{**request["settings"], "home": Path(request["settings"]["home"])})
-    spec = find_tasks().get(request["task"])
-    options = parse_options(spec, request["options"])
-    device = parse_device(request["options"])
-    access = folder.take_access()
-    reporter = Reporter(folder)
-    reporter.progress(0.0, "looking for labelled images")
-    annotations = open_annotations(settings)
-    user, password = access.credentials or (None, None)
-    images = open_store(access.store_url, settings=settings, user=user, password=password, verify_tls=access.verify_tls)
-    try:
-        cases = labelled_cases(annotations, images, spec)
-        if not cases:
-            raise InvalidInputError(
-                f"Training '{spec.name}' must have labelled images, got none. Submit final labels first."
-            )
-        from ..infers.sliding_window import predict  # torch takes seconds; what is wrong above is said at once
-        from ..trainers.segmentation import train
+    parse_options(spec, options)
 
-        result = train(
-            cases,
-            spec=spec,
-            models=ModelStore(settings.models_dir),
-            splits=annotations.splits,
-            predict=predict,
-            work_dir=work_dir(settings, spec.name),
-            options=options,
-            device=device,
-            progress=reporter.progress,
-            cancelled=cancelled,
-            tracking=EventTracking(MlflowTracking(settings.tracking_dir), reporter),
+
+def run(work: Work) -> dict[str, Any]:
+    """Train, or go on where an earlier attempt of the job stopped.
+
+    The first attempt fixes which labels the job learns from and which version it starts from, so that labels and
+    promotions that come meanwhile do not turn it into another training.
+
+    Raises:
+        CancelledError: If the job was asked to end; its checkpoint stays.
+        ConflictError: If a label or image of the first attempt is not there any more.
+        InvalidInputError: If nothing is labelled.
+        CarinaError: As `trainers.segmentation.train` does.
+    """
+    spec, models = work.spec, ModelStore(work.settings.models_dir)
+    work.reporter.progress(0.0, "looking for labelled images")
+    plan = work.folder.plan()
+    cases = labelled_cases(work.annotations, work.images, spec, only=None if plan is None else plan["annotations"])
+    if plan is not None and len(cases) < len(plan["annotations"]):
+        raise ConflictError(
+            f"A resumed training must find the {len(plan['annotations'])} labels and images it began with, got "
+            f"{len(cases)}. Bring them back, or start a new training."
         )
-    finally:
-        images.close()
-        annotations.close()
-    shutil.copyfile(result.overlay, folder.overlay)
+    if not cases:
+        raise InvalidInputError(
+            f"Training '{spec.name}' must have labelled images, got none. Submit final labels first."
+        )
+    from ..infers.sliding_window import predict  # torch takes seconds; what is wrong above is said at once
+    from ..trainers.segmentation import NOTHING, train
+
+    if plan is None:
+        served = models.served(spec.name)
+        plan = {"start_from": served.version if served else NOTHING, "annotations": _revisions(cases)}
+        work.folder.write_plan(plan)
+    result = train(
+        cases,
+        spec=spec,
+        models=models,
+        splits=work.annotations.splits,
+        predict=predict,
+        work_dir=work_dir(work.settings, spec.name),
+        options=parse_options(spec, work.options),
+        device=work.device,
+        progress=work.reporter.progress,
+        cancelled=work.cancelled,
+        tracking=EventTracking(MlflowTracking(work.settings.tracking_dir, job=work.folder.path.name), work.reporter),
+        on_step=work.reporter.step,
+        checkpoint=work.folder.checkpoint,
+        checkpoint_every_s=work.settings.checkpoint_every_s,
+        start_from=plan["start_from"],
+    )
+    shutil.copyfile(result.overlay, work.folder.overlay)
     return summary(result)
 
 
+KIND = JobKind(
+    name="train",
+    description="Train a task from the labels submitted so far; the gate decides what is served",
+    check=check,
+    run=run,
+)
+
+
 def work_dir(settings: Settings, task: str) -> Path:
-    """Where a task's trainings keep prepared volumes and checkpoints, so that the next one goes on from there."""
+    """Where a task's trainings keep prepared volumes, so that the next one finds them."""
     return settings.jobs_dir / "work" / task
 
 
@@ -172,16 +112,5 @@ def summary(result: TrainResult) -> dict[str, Any]:
     }
 
 
-def finite(value: Any) -> Any:
-    """`value` with None in place of every number JSON does not have."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return value
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def _revisions(cases: Sequence[Case]) -> list[str]:
+    return [case.revision for case in cases]

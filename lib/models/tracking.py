@@ -19,6 +19,7 @@ from typing import Any, Protocol
 _log = logging.getLogger(__name__)
 
 DATABASE_NAME = "mlflow.sqlite"
+_JOB_TAG = "carina.job"
 _SILENCED = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -68,10 +69,12 @@ class MlflowTracking:
 
     Args:
         folder: `Settings.tracking_dir`.
+        job: Whose run it is; a run that an earlier attempt of the job began is gone on with. None: always a new run.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, job: str | None = None) -> None:
         self.folder = folder
+        self._job = job
 
     @property
     def uri(self) -> str:
@@ -83,7 +86,13 @@ class MlflowTracking:
         recorded: _MlflowRun | None = None
         with _logged("start a run"):
             client = self._client()
-            run = client.create_run(self._experiment(client, task), run_name=name, tags={"task": task})
+            experiment = self._experiment(client, task)
+            earlier = self._earlier_run(client, experiment)
+            if earlier is not None:
+                client.update_run(earlier, status="RUNNING")
+                return _MlflowRun(client, earlier)
+            tags = {"task": task} | ({_JOB_TAG: self._job} if self._job else {})
+            run = client.create_run(experiment, run_name=name, tags=tags)
             recorded = _MlflowRun(client, run.info.run_id)
             recorded.log_parameters(parameters)
         return recorded or _ForgottenRun()
@@ -95,6 +104,12 @@ class MlflowTracking:
 
         self.folder.mkdir(parents=True, exist_ok=True)
         return MlflowClient(tracking_uri=self.uri)
+
+    def _earlier_run(self, client: Any, experiment: str) -> str | None:
+        if not self._job:
+            return None
+        runs = client.search_runs([experiment], f"tags.`{_JOB_TAG}` = '{self._job}'", max_results=1)
+        return str(runs[0].info.run_id) if runs else None
 
     def _experiment(self, client: Any, task: str) -> str:
         found = client.get_experiment_by_name(task)

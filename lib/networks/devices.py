@@ -1,4 +1,4 @@
-"""Which device a network runs on."""
+"""Which device a network runs on, and whether its memory ran out."""
 
 from __future__ import annotations
 
@@ -30,3 +30,12 @@ def resolve_device(name: str | torch.device) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise InvalidInputError(f"A device must be auto, cpu, cuda or cuda:<n>, got {name!r}.")
     return device
+
+
+def is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
+    """Whether memory ran out: CUDA has an error of its own, the CPU allocator and cuBLAS only have words."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return "allocate memory" in str(error) or "ALLOC_FAILED" in str(error)

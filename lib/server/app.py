@@ -12,13 +12,16 @@ from .. import __version__
 from . import (
     routes_activelearning,
     routes_annotations,
+    routes_batch,
     routes_carina,
     routes_datastore,
     routes_infer,
     routes_info,
+    routes_jobs,
     routes_logs,
     routes_model,
     routes_ohif,
+    routes_scoring,
     routes_session,
     routes_train,
 )
@@ -46,15 +49,18 @@ def create_app(services: Services) -> FastAPI:
     for routes in (
         routes_info,
         routes_infer,
+        routes_batch,
         routes_datastore,
         routes_activelearning,
         routes_train,
+        routes_scoring,
         routes_session,
         routes_logs,
         routes_model,
         routes_ohif,
         routes_annotations,
         routes_carina,
+        routes_jobs,
     ):
         app.include_router(routes.router)
     app.add_middleware(BodyLimit, limit_bytes=services.settings.upload_limit_mib << 20)

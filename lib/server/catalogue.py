@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ..annotations.annotation import Annotation
+from ..annotations.drafts import without_drafts
 from ..datastores.ids import check_id
 from ..datastores.port import read_image
 from ..errors import UnknownImageError, UnknownLabelError
 from ..images import split_suffix, write_image
-from .drafts import without_drafts
 from .services import Services
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from ..annotations.annotation import Annotation
 from ..annotations.deliveries import Delivery
+from ..annotations.drafts import drafts_of
 from ..annotations.store import AnnotationStore
 from ..datastores.port import ImageStore, read_image
 from ..dicom.seg import Provenance, SegReference, write_seg
@@ -16,7 +17,6 @@ from ..labels import Label
 from ..registry import Registry
 from ..structures import STRUCTURES
 from ..task import TaskSpec
-from .drafts import drafts_of
 
 _ORIGINS: dict[str, Literal["MANUAL", "SEMIAUTOMATIC", "AUTOMATIC"]] = {
     "manual": "MANUAL",

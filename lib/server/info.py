@@ -24,7 +24,7 @@ def app_info(services: Services) -> dict[str, Any]:
         "models": {spec.name: model_info(services, spec) for spec in services.tasks},
         "trainers": {spec.name: trainer_info(spec) for spec in services.tasks},
         "strategies": {item.name: {"description": item.description} for item in services.strategies},
-        "scoring": {},
+        "scoring": {item.name: {"description": item.description} for item in services.scoring},
         "train_stats": train_stats(services),
         "datastore": datastore_status(services),
         "deliveries": services.annotations.deliveries.counts(),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body
 
 from ..datastores.ids import check_id
 from ..errors import InvalidInputError
 from ..task import TaskSpec
 from .inputs import refuse_reserved, text_of
 from .services import Services
-from .training import task_dictionary
 from .wiring import ServicesOf
 
 router = APIRouter(prefix="/carina", tags=["carina"])
@@ -56,31 +55,6 @@ def rollback(
     refuse_reserved(options)
     reason = text_of(options, "reason", limit=500) or "rolled back by a person"
     return services.models.rollback(services.tasks.get(task).name, reason=reason, by=_who(options)).to_json()
-
-
-@router.get("/jobs")
-def jobs(services: ServicesOf) -> list[dict[str, Any]]:
-    """All jobs, oldest first."""
-    return [task_dictionary(services, job, details=False) for job in services.jobs.jobs()]
-
-
-@router.get("/jobs/{job_id}")
-def job(services: ServicesOf, job_id: str) -> dict[str, Any]:
-    """One job with the last lines of its log."""
-    return task_dictionary(services, services.jobs.status(check_id(job_id, what="A job id")))
-
-
-@router.delete("/jobs/{job_id}")
-def cancel_job(services: ServicesOf, job_id: str) -> dict[str, Any]:
-    """Ask a job to stop."""
-    return task_dictionary(services, services.jobs.cancel(check_id(job_id, what="A job id")))
-
-
-@router.get("/jobs/{job_id}/events")
-def job_events(services: ServicesOf, job_id: str, offset: Annotated[int, Query(ge=0)] = 0) -> dict[str, Any]:
-    """What a job reported from `offset` on, and the offset to ask from next."""
-    events, following = services.jobs.events(check_id(job_id, what="A job id"), offset=offset)
-    return {"events": events, "offset": following}
 
 
 @router.get("/infer")

@@ -1,4 +1,4 @@
-"""Drafts: `/infer/{task}` as MONAI Label's clients call it, and what is not done yet of batch inference."""
+"""Drafts: `/infer/{task}` as MONAI Label's clients call it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from ..errors import InvalidInputError, MissingDependencyError, NotFoundError
-from .drafts import remember_draft
+from ..annotations.drafts import remember_draft
+from ..errors import InvalidInputError
 from .inference import OUTPUTS, finished, inference_options, locate_image, result_suffix
 from .inputs import json_object, user_of
 from .responses import file_response, multipart_response
@@ -65,24 +65,3 @@ def _response(output: str, answer: dict[str, Any], result: InferenceResult, cont
     if output == "all":
         return multipart_response(answer, result.path.name, content)
     return file_response(result.path.name, content)
-
-
-@router.get("/batch/infer")
-async def batch_status(all: bool = False, check_if_running: bool = False) -> list[Any]:  # noqa: A002
-    """Batch inferences: there are none."""
-    if all and not check_if_running:
-        return []
-    raise NotFoundError("A batch inference must have been started, got none.")
-
-
-@router.post("/batch/infer/{model}")
-async def batch_start(services: ServicesOf, model: str) -> None:
-    """Refused: not offered yet."""
-    services.tasks.get(model)
-    raise MissingDependencyError("Batch inference is not offered by this version. Call /infer for each image.")
-
-
-@router.delete("/batch/infer")
-async def batch_stop() -> dict[str, Any]:
-    """Nothing to stop."""
-    return {}

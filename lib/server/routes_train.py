@@ -1,4 +1,4 @@
-"""Training: `/train`, as MONAI Label's clients call it, and the scoring it also asks for."""
+"""Training: `/train`, as MONAI Label's clients call it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 
-from ..errors import CarinaError, MissingDependencyError, NotFoundError
-from .inputs import refuse_reserved
-from .training import TRAIN, start_training, task_dictionary
+from ..errors import CarinaError
+from . import background
+from .background import task_dictionary
+from .training import TRAIN, start_training
 from .wiring import ServicesOf
 
 router = APIRouter(tags=["Training"])
@@ -18,15 +19,7 @@ Params = Annotated[dict[str, Any] | None, Body()]
 @router.get("/train")
 def status(services: ServicesOf, all: bool = False, check_if_running: bool = False) -> Any:  # noqa: A002  MONAI's name
     """The newest training, all of them, or 404 when none runs (or ever ran)."""
-    jobs = services.jobs.jobs(kind=TRAIN)
-    if check_if_running:
-        running = [job for job in jobs if job.active]
-        if not running:
-            raise NotFoundError("A training must be running, got none.")
-        return task_dictionary(services, running[0], details=False)
-    if not jobs:
-        raise NotFoundError("A training must have been started, got none.")
-    return [task_dictionary(services, job) for job in jobs] if all else task_dictionary(services, jobs[-1])
+    return background.status(services, TRAIN, all_of_them=all, check_if_running=check_if_running)
 
 
 @router.post("/train")
@@ -54,32 +47,4 @@ def train(services: ServicesOf, model: str, params: Params = None, enqueue: bool
 @router.delete("/train")
 def stop(services: ServicesOf) -> dict[str, Any]:
     """Stop the training that runs, and those that wait."""
-    active = [job for job in services.jobs.jobs(kind=TRAIN) if job.active]
-    for job in active:
-        services.jobs.cancel(job.id)
-    return task_dictionary(services, services.jobs.status(active[0].id)) if active else {}
-
-
-@router.get("/scoring")
-def scoring_status() -> None:
-    """Scorings: there are none."""
-    raise NotFoundError("A scoring must have been started, got none.")
-
-
-@router.post("/scoring")
-def score_all(params: Params = None) -> dict[str, Any]:
-    """Run every scoring method there is: none."""
-    refuse_reserved(params or {})
-    return {}
-
-
-@router.post("/scoring/{method}")
-def score(method: str) -> None:
-    """Refused: not offered yet."""
-    raise MissingDependencyError("Scoring is not offered by this version. Use 'carina evaluate'.")
-
-
-@router.delete("/scoring")
-def scoring_stop() -> dict[str, Any]:
-    """Nothing to stop."""
-    return {}
+    return background.stop(services, TRAIN)

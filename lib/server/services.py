@@ -12,6 +12,7 @@ from ..datastores.port import ImageStore, open_store
 from ..jobs.runner import JobRunner
 from ..models.store import ModelStore
 from ..registry import Registry, find_tasks
+from ..scoring import ScoringMethod, find_methods
 from ..settings import Settings
 from ..strategies import Strategy, find_strategies
 from ..task import TaskSpec
@@ -33,10 +34,11 @@ class Services:
         settings: Of this installation.
         tasks: What can be drafted and trained.
         strategies: What can choose the next image.
+        scoring: What can score images.
         store: Images.
         annotations: Labels.
         models: Model versions.
-        jobs: Trainings.
+        jobs: Trainings, batches, scorings.
         pool: Inference workers.
         outbox: Brings labels to the PACS.
         sessions: Images in no PACS.
@@ -45,6 +47,7 @@ class Services:
     settings: Settings
     tasks: Registry[TaskSpec]
     strategies: Registry[Strategy]
+    scoring: Registry[ScoringMethod]
     store: ImageStore
     annotations: AnnotationStore
     models: ModelStore
@@ -101,6 +104,7 @@ def build_services(
         settings=settings,
         tasks=tasks,
         strategies=find_strategies(),
+        scoring=find_methods(),
         store=store,
         annotations=annotations,
         models=ModelStore(settings.models_dir),

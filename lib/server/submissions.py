@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ..annotations.annotation import CONSENSUS_TAG, DRAFT_TAG, Annotation
+from ..annotations.drafts import drafts_of
 from ..annotations.submit import submit_label
 from ..datastores.ids import check_id
 from ..datastores.port import read_image
 from ..errors import InvalidInputError, LabelError
 from ..images import read_label
 from ..task import TaskSpec
-from .drafts import drafts_of
 from .inputs import seconds_of, text_of, user_of
 from .services import Services
 

@@ -1,28 +1,19 @@
-"""Trainings as MONAI Label's clients see them: options in, task dictionaries out."""
+"""Trainings as MONAI Label's clients ask for them, and what Slicer shows of each task's newest."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
+from ..jobs.job import Job
 from ..jobs.options import parse_options
-from ..jobs.store import Job
+from ..jobs.train import KIND
 from ..task import TaskSpec
+from .background import STATES, clock
 from .inputs import refuse_reserved, text_of
 from .services import Services
 
-TRAIN = "train"
-_LOG_LINES = 20
-# Our states in the words of monailabel's task dictionaries, which Slicer looks for.
-_STATES = {
-    "queued": "SUBMITTED",
-    "running": "RUNNING",
-    "succeeded": "DONE",
-    "failed": "ERROR",
-    "cancelled": "STOPPED",
-    "interrupted": "ERROR",
-}
+TRAIN = KIND.name
 
 
 def start_training(services: Services, spec: TaskSpec, params: Mapping[str, Any], *, enqueue: bool = False) -> Job:
@@ -34,26 +25,8 @@ def start_training(services: Services, spec: TaskSpec, params: Mapping[str, Any]
         BusyError: If the task is being trained already, unless `enqueue`.
     """
     refuse_reserved(params)
-    parse_options(spec, params)
     user = text_of(params, "user") or text_of(params, "client_id")
     return services.jobs.start(TRAIN, {"task": spec.name, "options": dict(params)}, user=user, enqueue=enqueue)
-
-
-def task_dictionary(services: Services, job: Job, *, details: bool = True) -> dict[str, Any]:
-    """A job in the form of monailabel's background tasks, with carina's own facts beside it."""
-    answer: dict[str, Any] = {
-        "id": job.id,
-        "status": _STATES[job.state],
-        "request": {"model": job.task, **dict(job.request.get("options", {}))},
-        "start_ts": _clock(job.started or job.created),
-        "end_ts": _clock(job.ended),
-        "state": job.state,
-        "progress": job.progress,
-        "message": job.message,
-        "result": job.result,
-        "error": job.error,
-    }
-    return {**answer, "details": services.jobs.log_tail(job.id, lines=_LOG_LINES)} if details else answer
 
 
 def train_stats(services: Services) -> dict[str, dict[str, Any]]:
@@ -65,19 +38,15 @@ def train_stats(services: Services) -> dict[str, dict[str, Any]]:
 
 
 def _stats(services: Services, spec: TaskSpec, job: Job) -> dict[str, Any]:
-    epochs = [event for event in services.jobs.events(job.id)[0] if "epoch" in event]
+    epochs = [event for event in services.jobs.events(job.id)[0] if event.get("type") == "epoch"]
     stats: dict[str, Any] = {
-        "status": _STATES[job.state],
-        "start_ts": _clock(job.started or job.created),
+        "status": STATES[job.state],
+        "start_ts": clock(job.started or job.created),
         "epoch": epochs[-1]["epoch"] if epochs else 0,
-        "total_epochs": parse_options(spec, job.request.get("options", {})).max_epochs,
+        "total_epochs": parse_options(spec, job.options).max_epochs,
         "best_metric": max((event["dice"] for event in epochs if "dice" in event), default=0.0),
         "message": job.message,
     }
     if job.ended is not None and job.started is not None:
         stats["total_time"] = str(job.ended - job.started)
     return stats
-
-
-def _clock(moment: datetime | None) -> str | None:
-    return moment.strftime("%Y-%m-%d %H:%M:%S") if moment else None

@@ -1,4 +1,4 @@
-"""Where a training stands, so that a restarted one goes on: one safetensors file, replaced atomically each epoch."""
+"""Where a training stands, so that a restarted one goes on: one safetensors file, replaced atomically."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-_NETWORK, _BEST, _OPTIMISER = "network/", "best/", "optimiser/"
+from ..models.files import sync
+
+_FORMAT = "2"
+_GROUPS = ("network", "best", "optimiser", "random")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """The end of an epoch.
+    """A training between two steps.
 
     Attributes:
         identity: Hash over task, options, parent and cases; a checkpoint of another training is not resumed.
-        state: JSON-able: epochs done, best epoch and score, history, loss scale.
+        state: JSON-able: epochs and steps done, best epoch and score, history, losses so far, loss scale.
         network: State dict.
         best: State dict of the best epoch.
         optimiser: `<parameter number>/<name>` → tensor.
+        random: States of torch's random number generators; empty at the end of an epoch.
     """
 
     identity: str
@@ -34,42 +38,42 @@ class Checkpoint:
     network: Mapping[str, Tensor]
     best: Mapping[str, Tensor]
     optimiser: Mapping[str, Tensor]
+    random: Mapping[str, Tensor]
 
     def save(self, path: Path) -> None:
-        """Write the file, complete or not at all."""
-        groups = ((_NETWORK, self.network), (_BEST, self.best), (_OPTIMISER, self.optimiser))
+        """Write the file, complete or not at all, and flush it: the machine may go down next."""
         tensors = {
-            prefix + name: tensor.detach().cpu().contiguous().clone()
-            for prefix, group in groups
-            for name, tensor in group.items()
+            f"{group}/{name}": tensor.detach().cpu().contiguous().clone()
+            for group in _GROUPS
+            for name, tensor in getattr(self, group).items()
         }
+        metadata = {"format": _FORMAT, "identity": self.identity, "state": json.dumps(self.state)}
         temporary = path.with_name(f".{path.name}-{os.getpid()}")
-        save_file(tensors, str(temporary), metadata={"identity": self.identity, "state": json.dumps(self.state)})
-        temporary.replace(path)
+        try:
+            save_file(tensors, str(temporary), metadata=metadata)
+            sync(temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync(path.parent)
 
 
 def load_checkpoint(path: Path, *, identity: str) -> Checkpoint | None:
     """The checkpoint of that training; None if there is none, or it is damaged or another training's."""
     if not path.is_file():
         return None
-    groups: dict[str, dict[str, Tensor]] = {_NETWORK: {}, _BEST: {}, _OPTIMISER: {}}
+    groups: dict[str, dict[str, Tensor]] = {group: {} for group in _GROUPS}
     try:
         with safe_open(str(path), framework="pt") as stored:
             metadata = stored.metadata() or {}
-            if metadata.get("identity") != identity:
+            if (metadata.get("format"), metadata.get("identity")) != (_FORMAT, identity):
                 return None
             for key in stored.keys():  # noqa: SIM118 — not a dict
                 group, _, name = key.partition("/")
-                groups[group + "/"][name] = stored.get_tensor(key)
+                groups[group][name] = stored.get_tensor(key)
     except (SafetensorError, OSError):
         return None
-    return Checkpoint(
-        identity=identity,
-        state=json.loads(metadata["state"]),
-        network=groups[_NETWORK],
-        best=groups[_BEST],
-        optimiser=groups[_OPTIMISER],
-    )
+    return Checkpoint(identity=identity, state=json.loads(metadata["state"]), **groups)
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -1,26 +1,26 @@
-"""The optimiser loop: epochs of steps, a validation after each, the best epoch kept, resumable, cancellable."""
+"""The optimiser loop: epochs of steps, a validation after each, the best epoch kept; resumable, cancellable."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..errors import CancelledError, InvalidInputError, OutOfMemoryError
 from ..models.metrics import mean_of_defined
+from ..networks.devices import is_out_of_memory
 from ..task import TaskSpec, TrainerOptions
 from .augmentation import augment
 from .checkpoint import Checkpoint, copy_state, load_checkpoint, optimiser_tensors, restore_optimiser
 from .loss import PartialDiceCELoss
 from .patches import Batch, PatchSampler
+from .standing import Epoch, Randomness, Standing, Step, seeded
 
 _log = logging.getLogger(__name__)
 
@@ -30,42 +30,12 @@ _LARGEST_GRADIENT_NORM = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Epoch:
-    """What one epoch gave.
-
-    Attributes:
-        number: From 1.
-        loss: Mean over its steps.
-        dice: Mean validation Dice over labels; None where no label is defined.
-        per_label: Validation Dice per label, None where undefined.
-        seconds: Including validation.
-    """
-
-    number: int
-    loss: float
-    dice: float | None
-    per_label: Mapping[str, float | None]
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class Fitted:
     """The outcome of `Fitting.run`."""
 
     best_epoch: int
     best_state: Mapping[str, Tensor]
     history: tuple[Epoch, ...]
-
-
-@dataclass(kw_only=True)
-class _Standing:
-    """What changes from epoch to epoch."""
-
-    batch_size: int
-    best_state: Mapping[str, Tensor] = field(default_factory=dict)
-    best_epoch: int = 0
-    best_score: float = -math.inf
-    history: list[Epoch] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -80,9 +50,11 @@ class Fitting:
         loss: On `device`.
         validate: Network → label → Dice (nan where undefined).
         device: CPU or CUDA; on CUDA in bfloat16 where the GPU has it, else float16 with loss scaling.
-        checkpoint: File to resume from and to write after each epoch.
+        checkpoint: File to resume from; written after each epoch, now and then within one, and when cancelled.
+        checkpoint_every_s: Seconds of an epoch after which the next step is followed by a checkpoint.
         identity: See `Checkpoint.identity`.
-        on_epoch: Told after each epoch.
+        on_step: Told after each step, before `progress`.
+        on_epoch: Told after each epoch; again after a resumption if the process died before its checkpoint was there.
         progress: Told after each step.
         cancelled: Asked before each step.
     """
@@ -99,14 +71,17 @@ class Fitting:
     on_epoch: Callable[[Epoch], None]
     progress: Callable[[float, str], None]
     cancelled: Callable[[], bool]
+    checkpoint_every_s: float = 60.0
+    on_step: Callable[[Step], None] = lambda step: None
 
     def run(self) -> Fitted:
         """Train until the last epoch, or until the validation has not improved for `patience_epochs`.
 
-        Every epoch seeds its own random numbers, so a resumed training equals an uninterrupted one.
+        A resumed training equals an uninterrupted one, bit by bit on a CPU: weights, optimiser, losses so far and
+        random numbers are in the checkpoint, and the learning rate follows from the number of steps done.
 
         Raises:
-            CancelledError: If `cancelled` answers true; the last epoch's checkpoint stays.
+            CancelledError: If `cancelled` answers true; a checkpoint of the very step is left.
             InvalidInputError: If the loss stops being finite.
             OutOfMemoryError: If half a batch does not fit either.
         """
@@ -119,76 +94,113 @@ class Fitting:
         )
         self._half, scaling = _precision(self.device)
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=scaling)
+        self._saved_at = time.monotonic()
         standing = self._resume()
         while not self._ended(standing):
-            self._one_epoch(standing)
+            with seeded(self.options.seed, standing.number) as random:
+                self._one_epoch(standing, random)
         return Fitted(best_epoch=standing.best_epoch, best_state=standing.best_state, history=tuple(standing.history))
 
-    def _ended(self, standing: _Standing) -> bool:
+    def _ended(self, standing: Standing) -> bool:
         done = len(standing.history)
         return done >= self.options.max_epochs or done - standing.best_epoch >= self.options.patience_epochs > 0
 
-    def _one_epoch(self, standing: _Standing) -> None:
-        started = time.monotonic()
-        number = len(standing.history) + 1
-        with _seeded(self.options.seed, number) as (random, generator):
-            losses = [self._step(standing, number, step, random, generator) for step in range(self._steps)]
-        self.network.eval()
-        per_label = self.validate(self.network)
+    def _one_epoch(self, standing: Standing, random: Randomness) -> None:
+        if standing.random is not None:
+            random.put_back(*standing.random)
+        self._since = time.monotonic() - standing.seconds
+        try:
+            while len(standing.losses) < self._steps:
+                standing.losses.append(self._step(standing, random))
+                if time.monotonic() - self._saved_at >= self.checkpoint_every_s:
+                    self._save(standing, random)
+            self.network.eval()
+            per_label = self.validate(self.network)
+        except CancelledError:
+            self._save(standing, random)
+            _log.info("Stopped in epoch %d after %d steps.", standing.number, len(standing.losses))
+            raise
+        self._finish_epoch(standing, per_label)
+
+    def _finish_epoch(self, standing: Standing, per_label: Mapping[str, float]) -> None:
         dice = mean_of_defined(list(per_label.values()))
-        loss = math.fsum(losses) / len(losses)
         epoch = Epoch(
-            number=number,
-            loss=loss,
+            number=standing.number,
+            loss=math.fsum(standing.losses) / len(standing.losses),
             dice=None if math.isnan(dice) else dice,
             per_label={name: None if math.isnan(value) else value for name, value in per_label.items()},
-            seconds=time.monotonic() - started,
+            seconds=time.monotonic() - self._since,
         )
-        standing.history.append(epoch)
-        score = -loss if math.isnan(dice) else dice
+        score = -epoch.loss if epoch.dice is None else epoch.dice
         if score > standing.best_score:
-            standing.best_score, standing.best_epoch = score, number
+            standing.best_score, standing.best_epoch = score, epoch.number
             standing.best_state = copy_state(self.network)
-        self._save(standing)
+        standing.history.append(epoch)
+        standing.losses, standing.seconds = [], 0.0
         self.on_epoch(epoch)
+        self._save(standing)
 
     @property
     def _steps(self) -> int:
         return self.options.steps_per_epoch
 
-    def _step(
-        self, standing: _Standing, number: int, step: int, random: np.random.Generator, generator: torch.Generator
-    ) -> float:
+    def _step(self, standing: Standing, random: Randomness) -> float:
         if self.cancelled():
             raise CancelledError("The training was cancelled.")
-        done = (number - 1) * self._steps + step
+        step = len(standing.losses)
+        done = len(standing.history) * self._steps + step
         total = self.options.max_epochs * self._steps
         self._optimiser.param_groups[0]["lr"] = self.options.learning_rate * rate_share(done, total)
         self.network.train()
-        batch = self.sampler.draw(standing.batch_size, random=random)
+        value = self._attempt(standing, random)
+        if value is None:  # outside the handler, which would keep the failed step's tensors alive
+            return self._step(standing, random)
+        if not math.isfinite(value):
+            raise InvalidInputError(
+                f"The loss must stay finite, got {value} in epoch {standing.number}, step {step + 1}. Lower "
+                f"learning_rate (now {self.options.learning_rate:g}), or check the images for values that are not "
+                f"numbers."
+            )
+        self._tell(standing, step + 1, value)
+        return value
+
+    def _attempt(self, standing: Standing, random: Randomness) -> float | None:
+        """The loss of one step; None when memory ran out and the batch was halved."""
+        batch = self.sampler.draw(standing.batch_size, random=random.patches)
         try:
-            value = self._descend(batch, generator)
-        except torch.OutOfMemoryError as error:
+            return self._descend(batch, random.changes)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             if standing.batch_size < 2 or standing.batch_size < self.options.batch_size:
                 raise OutOfMemoryError(
                     f"A training step must fit into the device's memory, got none left with batch_size "
                     f"{standing.batch_size}. Set a smaller patch_voxels than {self.options.patch_voxels}."
                 ) from error
-            standing.batch_size //= 2
-            _log.warning("Out of memory: going on with batch_size %d.", standing.batch_size)
-            value = None
-        if value is None:  # outside the handler, which would keep the failed step's tensors alive
-            return self._step(standing, number, step, random, generator)
-        if not math.isfinite(value):
-            raise InvalidInputError(
-                f"The loss must stay finite, got {value} in epoch {number}, step {step + 1}. Lower learning_rate "
-                f"(now {self.options.learning_rate:g}), or check the images for values that are not numbers."
+        standing.batch_size //= 2
+        _log.warning("Out of memory: going on with batch_size %d.", standing.batch_size)
+        return None
+
+    def _tell(self, standing: Standing, step: int, loss: float) -> None:
+        on_cuda = self.device.type == "cuda"
+        memory = torch.cuda.max_memory_allocated(self.device) / 2**20 if on_cuda else None
+        self.on_step(
+            Step(
+                epoch=standing.number,
+                step=step,
+                steps=self._steps,
+                loss=loss,
+                device=str(self.device),
+                device_memory_mib=memory,
             )
+        )
         dice = standing.history[-1].dice if standing.history else None
         quality = f", validation Dice {dice:.3f}" if dice is not None else ""
-        text = f"epoch {number} of at most {self.options.max_epochs}: loss {value:.3f}{quality}"
-        self.progress((done + 1) / total, text)
-        return value
+        done = len(standing.history) * self._steps + step
+        self.progress(
+            done / (self.options.max_epochs * self._steps),
+            f"epoch {standing.number} of at most {self.options.max_epochs}: loss {loss:.3f}{quality}",
+        )
 
     def _descend(self, batch: Batch, generator: torch.Generator) -> float:
         """One optimiser step; returns the loss."""
@@ -210,38 +222,30 @@ class Fitting:
             self._scaler.update()
         return value
 
-    def _save(self, standing: _Standing) -> None:
-        state = {
-            "batch_size": standing.batch_size,
-            "best_epoch": standing.best_epoch,
-            "best_score": standing.best_score,
-            "history": [asdict(epoch) for epoch in standing.history],
-            "scaler": self._scaler.state_dict(),
-        }
+    def _save(self, standing: Standing, random: Randomness | None = None) -> None:
+        """Write a checkpoint; `random` within an epoch, whose end needs none."""
+        standing.random = None if random is None else (random.numbers(), random.tensors())
+        standing.seconds = 0.0 if random is None else time.monotonic() - self._since
         Checkpoint(
             identity=self.identity,
-            state=state,
+            state=standing.to_json() | {"scaler": self._scaler.state_dict()},
             network=self.network.state_dict(),
             best=standing.best_state,
             optimiser=optimiser_tensors(self._optimiser),
+            random={} if standing.random is None else standing.random[1],
         ).save(self.checkpoint)
+        self._saved_at = time.monotonic()
 
-    def _resume(self) -> _Standing:
+    def _resume(self) -> Standing:
         found = load_checkpoint(self.checkpoint, identity=self.identity)
         if found is None:
-            return _Standing(batch_size=self.options.batch_size)
+            return Standing(batch_size=self.options.batch_size)
         self.network.load_state_dict(found.network)
         restore_optimiser(self._optimiser, found.optimiser)
         self._scaler.load_state_dict(found.state["scaler"])
-        history = [Epoch(**row) for row in found.state["history"]]
-        _log.info("Training resumed after epoch %d.", len(history))
-        return _Standing(
-            batch_size=found.state["batch_size"],
-            best_state=found.best,
-            best_epoch=found.state["best_epoch"],
-            best_score=found.state["best_score"],
-            history=history,
-        )
+        standing = Standing.from_json(found.state, best=found.best, random=found.random)
+        _log.info("Training resumed in epoch %d after %d steps.", standing.number, len(standing.losses))
+        return standing
 
 
 def rate_share(step: int, total: int) -> float:
@@ -251,15 +255,6 @@ def rate_share(step: int, total: int) -> float:
         return (step + 1) / rise
     way = (step - rise) / max(1, total - rise)
     return _LAST_RATE_SHARE + (1 - _LAST_RATE_SHARE) * (1 + math.cos(math.pi * way)) / 2
-
-
-@contextlib.contextmanager
-def _seeded(seed: int, epoch: int) -> Iterator[tuple[np.random.Generator, torch.Generator]]:
-    """Random numbers of one epoch; torch's global ones (dropout) are put back afterwards."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed * 100_003 + epoch)
-        generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
-        yield np.random.default_rng([seed, epoch]), generator
 
 
 def _precision(device: torch.device) -> tuple[torch.dtype | None, bool]:

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,13 +32,15 @@ from ..task import TaskSpec, TrainerOptions
 from .cache import CachedVolume, VolumeCache
 from .cases import Case
 from .evaluation import Evaluation
-from .fitting import Epoch, Fitted, Fitting
+from .fitting import Fitted, Fitting
 from .loss import PartialDiceCELoss, silence_unknown
 from .measuring import Cancelled, Measuring, Predict, Progress
 from .overlays import write_overlay
 from .patches import PatchSampler, annotated_channels, fitting_patch
 from .splits import Fractions, Part, SplitStore, parts_of
+from .standing import Epoch, Step
 
+SERVED, NOTHING = "served", "nothing"
 _PREPARED_AT = 0.1
 _FITTED_AT = 0.9
 _MEASURED_FIRST: tuple[Part, ...] = ("holdout", "validation", "train")
@@ -84,6 +86,10 @@ def train(
     progress: Progress = lambda fraction, text: None,
     cancelled: Cancelled = lambda: False,
     tracking: Tracking | None = None,
+    on_step: Callable[[Step], None] = lambda step: None,
+    checkpoint: Path | None = None,
+    checkpoint_every_s: float = 60.0,
+    start_from: str = SERVED,
 ) -> TrainResult:
     """Train a candidate and promote it if it is not worse.
 
@@ -93,13 +99,18 @@ def train(
         models: Where versions go.
         splits: Which patient is in which part; new patients are added.
         predict: `infers.sliding_window.predict`.
-        work_dir: For prepared volumes, checkpoint and picture; a training started again in the same folder with the
-            same cases and options goes on after its last epoch.
+        work_dir: For prepared volumes, picture and, unless `checkpoint` says otherwise, the checkpoint: a training
+            started again in the same folder with the same cases, options and parent goes on where it stood.
         options: Instead of `spec.trainer`.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
         progress: Told a fraction and a phrase.
         cancelled: Asked between steps.
         tracking: Where curves go; nowhere by default.
+        on_step: Told after each optimiser step, before `progress`.
+        checkpoint: Where the training stands is kept in this file, which the caller deletes. None: in `work_dir`,
+            until the training has ended well.
+        checkpoint_every_s: How often it is written within an epoch.
+        start_from: `served`, `nothing` (random weights), or a version such as `v3`.
 
     Raises:
         InvalidInputError: If no case may be trained on, or the loss stops being finite.
@@ -111,7 +122,23 @@ def train(
     run = (tracking or NoTracking()).start(
         spec.name, name=time.strftime("%Y-%m-%d %H:%M:%S"), parameters={**asdict(options), "cases": len(cases)}
     )
-    training = _Training(cases, spec, models, splits, predict, work_dir, options, device, progress, cancelled, run)
+    training = _Training(
+        cases=cases,
+        spec=spec,
+        models=models,
+        splits=splits,
+        predict=predict,
+        work_dir=work_dir,
+        options=options,
+        device_name=device,
+        progress=progress,
+        cancelled=cancelled,
+        tracked=run,
+        on_step=on_step,
+        checkpoint=checkpoint or work_dir / "checkpoint.safetensors",
+        checkpoint_every_s=checkpoint_every_s,
+        start_from=start_from,
+    )
     try:
         with _alone(work_dir, task=spec.name):
             result = training.run()
@@ -132,6 +159,8 @@ def train(
             "reason": result.decision.reason,
         },
     )
+    if checkpoint is None:
+        training.checkpoint.unlink(missing_ok=True)
     return result
 
 
@@ -146,7 +175,7 @@ def _alone(work_dir: Path, *, task: str) -> Iterator[None]:
         raise BusyError(f"One training of '{task}' may run at a time, and one is running. Wait for it.") from error
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Training:
     """One call of `train`, step by step."""
 
@@ -161,6 +190,10 @@ class _Training:
     progress: Progress
     cancelled: Cancelled
     tracked: TrainingRun
+    on_step: Callable[[Step], None]
+    checkpoint: Path
+    checkpoint_every_s: float
+    start_from: str
 
     def run(self) -> TrainResult:
         started = time.monotonic()
@@ -168,14 +201,14 @@ class _Training:
         self.measuring = Measuring(spec=self.spec, predict=self.predict, device=self.device, cancelled=self.cancelled)
         self.parts = self._split()
         served = self.models.served(self.spec.name)
-        parent = served if served is not None and served.fingerprint == self.spec.fingerprint() else None
+        parent = self._parent(served)
         fitted = self._fit(parent)
         measured_on: Part = next(part for part in _MEASURED_FIRST if self.parts[part])
         measured = self.parts[measured_on]
         candidate = self._network()
         candidate.load_state_dict(fitted.best_state)
         evaluation, drawn = self.measuring.evaluate(candidate, measured, self._share(_FITTED_AT, 0.05))
-        decision, before = self._decide(evaluation, served, parent, measured)
+        decision, before = self._decide(evaluation, served, self._fitting_the_task(served), measured)
         overlay = self._overlay(measured[0], before, drawn)
         self._stop_if_cancelled()
         version = self.models.add(
@@ -189,7 +222,6 @@ class _Training:
         )
         if decision.promoted:
             self.models.promote(self.spec.name, version.version, reason=decision.reason, by="gate")
-        (self.work_dir / "checkpoint.safetensors").unlink(missing_ok=True)
         self.progress(1.0, f"{version.version} {'promoted' if decision.promoted else 'kept back'}: {decision.reason}")
         return TrainResult(
             version=version,
@@ -202,6 +234,18 @@ class _Training:
             overlay=overlay,
             seconds=time.monotonic() - started,
         )
+
+    def _parent(self, served: ModelVersion | None) -> ModelVersion | None:
+        """The version to start from; None for random weights."""
+        if self.start_from == NOTHING:
+            return None
+        if self.start_from == SERVED:
+            return self._fitting_the_task(served)
+        return self._fitting_the_task(self.models.get(self.spec.name, self.start_from))
+
+    def _fitting_the_task(self, version: ModelVersion | None) -> ModelVersion | None:
+        """The version, unless it was made for another version of the task."""
+        return version if version is not None and version.fingerprint == self.spec.fingerprint() else None
 
     def _split(self) -> dict[Part, list[Case]]:
         fractions = Fractions(validation=self.options.validation_fraction, holdout=self.options.holdout_fraction)
@@ -261,8 +305,10 @@ class _Training:
             loss=PartialDiceCELoss(present=self._present(training), known=known).to(self.device),
             validate=lambda trained: self.measuring.dice(trained, validation),
             device=self.device,
-            checkpoint=self.work_dir / "checkpoint.safetensors",
+            checkpoint=self.checkpoint,
+            checkpoint_every_s=self.checkpoint_every_s,
             identity=self._identity(parent),
+            on_step=self.on_step,
             on_epoch=self._track_epoch,
             progress=self._share(_PREPARED_AT, _FITTED_AT - _PREPARED_AT),
             cancelled=self.cancelled,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from carina.jobs.events import EventTracking, Reporter
+from carina.jobs.events import EventTracking, Pace, Reporter
 from carina.jobs.folder import JobFolder
 from carina.models.tracking import NoTracking
+from carina.trainers.standing import Step
 
 
 @pytest.fixture
@@ -31,6 +32,42 @@ def test_the_share_never_falls(folder):
     assert [event["fraction"] for event in folder.events()[0]] == [0.5, 1.0, 1.0]
 
 
+def test_progress_tells_the_step_it_is_about_and_what_the_process_takes(folder):
+    reporter = Reporter(folder)
+    reporter.step(Step(epoch=2, step=7, steps=50, loss=0.5, device="cuda:0", device_memory_mib=1000.4))
+    reporter.progress(1.0, "epoch 2")
+    reporter.progress(1.0, "measuring")
+    first, second = folder.events()[0]
+    assert (first["type"], first["epoch"], first["step"], first["steps"]) == ("progress", 2, 7, 50)
+    assert (first["loss"], first["device"], first["device_memory_mib"]) == (0.5, "cuda:0", 1000)
+    assert first["memory_mib"] > 10
+    assert "step" not in second
+
+
+def test_the_rest_takes_as_long_as_the_pace_of_the_last_two_minutes_says():
+    now = [0.0]
+    pace = Pace(lambda: now[0])
+    assert pace.remaining_s(0.0) is None
+    for second in range(1, 101):
+        now[0] = second
+        remaining = pace.remaining_s(second / 1000)
+    assert remaining == pytest.approx(900.0)
+    for second in range(101, 400):  # twice as fast from here on
+        now[0] = second
+        remaining = pace.remaining_s(0.1 + (second - 100) / 500)
+    assert remaining == pytest.approx((399 - 398) + (1 - 0.1 - 299 / 500) * 500, rel=0.01)
+
+
+def test_a_line_torn_by_a_crash_takes_no_other_with_it(folder):
+    folder.append_event({"type": "progress", "fraction": 0.1, "message": "on"})
+    with (folder.path / "events.jsonl").open("ab") as events:
+        events.write(b'{"type": "progr')
+    folder.append_event({"type": "state", "state": "running"})
+    events, offset = folder.events()
+    assert [event["type"] for event in events] == ["progress", "state"]
+    assert offset == (folder.path / "events.jsonl").stat().st_size
+
+
 def test_epochs_are_structured_and_hold_only_numbers(folder):
     run = EventTracking(NoTracking(), Reporter(folder)).start("thorax_ct", name="now", parameters={})
     run.log_epoch(
@@ -39,6 +76,7 @@ def test_epochs_are_structured_and_hold_only_numbers(folder):
     (event,) = folder.events()[0]
     assert {**event, "time": 0} == {
         "time": 0,
+        "type": "epoch",
         "epoch": 3,
         "fraction": 0.0,
         "loss": 0.5,

@@ -66,7 +66,7 @@ def test_no_outcome_is_none_and_a_half_written_one_too(folder):
 
 
 def test_a_result_counts_more_than_an_error(folder):
-    folder.write_error("failed", "It broke.")
+    folder.write_error("error", "It broke.")
     folder.write_result({"version": "v1"})
     assert folder.outcome().result == {"version": "v1"}
 

@@ -1,11 +1,11 @@
-"""The process of a training leaves its outcome in words, and learns from what annotators submitted."""
+"""A training job learns from what annotators submitted, and outlives its process."""
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import os
+import secrets
 import signal
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -13,81 +13,23 @@ import pytest
 
 from carina.annotations.store import open_annotations
 from carina.annotations.submit import submit_label
-from carina.errors import CancelledError, PacsError
+from carina.datastores.port import open_store
+from carina.errors import ConflictError
 from carina.geometry import Grid, Volume
 from carina.images import write_image
-from carina.jobs.folder import ImageAccess, JobFolder
-from carina.jobs.runner import JobRunner, training_command
-from carina.jobs.train import EXIT_CANCELLED, EXIT_FAILED, Cancellation, finite, run
+from carina.jobs.events import Reporter
+from carina.jobs.folder import JobFolder
+from carina.jobs.kind import Work
+from carina.jobs.runner import JobRunner, job_command
+from carina.jobs.train import KIND
+from carina.jobs.work import finite
 from carina.models.store import ModelStore
+from carina.models.tracking import MlflowTracking
+from carina.registry import find_tasks
+from carina.settings import Settings
 
 AFFINE = np.array([[-1.5, 0.1, 0.0, 20.0], [0.1, 1.5, 0.0, -30.0], [0.0, 0.0, 3.0, 100.0], [0.0, 0.0, 0.0, 1.0]])
 QUICK = {"max_epochs": 1, "steps_per_epoch": 2, "train_batch_size": 1, "patch_voxels": "16,16,16", "device": "cpu"}
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> JobFolder:
-    made = JobFolder(tmp_path / "job")
-    made.prepare({"task": "thorax_ct"}, access=ImageAccess(store_url=str(tmp_path)))
-    return made
-
-
-def raising(error: BaseException):
-    def work():
-        raise error
-
-    return work
-
-
-def test_a_result_is_left_without_numbers_json_does_not_have(folder):
-    assert run(folder, lambda: {"dice": float("nan"), "rows": [1.0, (float("inf"), None)]}) == 0
-    assert folder.outcome().result == {"dice": None, "rows": [1.0, [None, None]]}
-
-
-def test_an_error_of_ours_is_quoted(folder):
-    assert run(folder, raising(PacsError("The PACS must answer, got status 500."))) == EXIT_FAILED
-    assert (folder.outcome().state, folder.outcome().error) == ("failed", "The PACS must answer, got status 500.")
-
-
-def test_an_unexpected_error_is_named_but_its_text_stays_in_the_log(folder, caplog):
-    assert run(folder, raising(KeyError("PatientName^Secret"))) == EXIT_FAILED
-    assert "KeyError" in folder.outcome().error
-    assert "Secret" not in folder.outcome().error
-    assert "Traceback" in caplog.text
-
-
-def test_a_cancelled_training_says_so(folder):
-    assert run(folder, raising(CancelledError("The training was cancelled."))) == EXIT_CANCELLED
-    assert folder.outcome().state == "cancelled"
-
-
-def test_cancellation_comes_by_flag(folder):
-    cancelled = Cancellation(folder)
-    assert not cancelled()
-    folder.ask_to_cancel()
-    assert Cancellation(folder)()
-
-
-def test_cancellation_comes_by_sigterm(folder):
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        cancelled = Cancellation(folder)
-        cancelled.listen()
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert cancelled()
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def test_finite_keeps_everything_else():
-    assert finite({1: "a", "b": [True, None, 2]}) == {"1": "a", "b": [True, None, 2]}
-
-
-def test_a_damaged_job_folder_is_an_error_in_words(tmp_path):
-    (tmp_path / "job").mkdir()
-    done = subprocess.run(training_command(tmp_path / "job"), check=False, capture_output=True, timeout=300)
-    assert done.returncode == EXIT_FAILED
-    assert "job.json" in json.loads((tmp_path / "job" / "error.json").read_text())["error"]
 
 
 @pytest.fixture
@@ -104,7 +46,32 @@ def images(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_learns_from_submitted_labels_and_reports_a_version(settings, images):
+def test_learns_from_submitted_labels_and_reports_a_version(settings, images, labelled):
+    runner = JobRunner(settings, store_url=str(images))
+    job = runner.wait(runner.start("train", {"task": "thorax_ct", "options": QUICK}).id, timeout_s=400)
+
+    assert job.state == "succeeded", "\n".join(runner.log_tail(job.id))
+    assert job.result["promoted"] is True
+    assert ModelStore(settings.models_dir).served("thorax_ct").version == job.result["version"]
+    epochs = [event for event in runner.events(job.id)[0] if event["type"] == "epoch"]
+    assert [event["epoch"] for event in epochs] == [1]
+    assert epochs[0]["loss"] > 0
+    assert sorted(labelled.splits.get("thorax_ct").values()) == ["holdout", "train", "train", "validation"]
+    assert runner.folder(job.id).overlay.stat().st_size > 0
+    runner.close()
+
+
+def test_without_labels_it_fails_in_words(settings, images):
+    runner = JobRunner(settings, store_url=str(images))
+    job = runner.wait(runner.start("train", {"task": "thorax_ct", "options": QUICK}).id, timeout_s=400)
+    assert job.state == "failed"
+    assert "must have labelled images" in job.error
+    runner.close()
+
+
+@pytest.fixture
+def labelled(settings, images):
+    """Four patients whose bright block is labelled as the heart."""
     store = open_annotations(settings)
     label = np.zeros((24, 22, 12), np.uint8)
     label[6:14, 5:15, 3:9] = 9
@@ -118,46 +85,90 @@ def test_learns_from_submitted_labels_and_reports_a_version(settings, images):
             client_names={"heart": 9},
             patient_id=f"patient{number}",
         )
-    runner = JobRunner(settings, store_url=str(images))
-    job = runner.wait(runner.start("train", {"task": "thorax_ct", "options": QUICK}).id, timeout_s=400)
-
-    assert job.state == "succeeded", "\n".join(runner.log_tail(job.id))
-    assert job.result["promoted"] is True
-    assert ModelStore(settings.models_dir).served("thorax_ct").version == job.result["version"]
-    epochs = [event for event in runner.events(job.id)[0] if "epoch" in event]
-    assert [event["epoch"] for event in epochs] == [1]
-    assert epochs[0]["loss"] > 0
-    assert sorted(store.splits.get("thorax_ct").values()) == ["holdout", "train", "train", "validation"]
-    assert runner.folder(job.id).overlay.stat().st_size > 0
-    runner.close()
+    yield store
     store.close()
 
 
-def test_without_labels_it_fails_in_words(settings, images):
-    runner = JobRunner(settings, store_url=str(images))
-    job = runner.wait(runner.start("train", {"task": "thorax_ct", "options": QUICK}).id, timeout_s=400)
-    assert job.state == "failed"
-    assert "must have labelled images" in job.error
-    runner.close()
+def steps_done(runner, job_id: str, *, attempt: int) -> int:
+    """Steps of the training that an attempt has told of."""
+    events = runner.events(job_id)[0]
+    begun = [n for n, event in enumerate(events) if event.get("attempt") == attempt]
+    told = [event for event in events[begun[0] :] if "step" in event] if begun else []
+    return (told[-1]["epoch"] - 1) * told[-1]["steps"] + told[-1]["step"] if told else 0
 
 
 @pytest.mark.slow
-def test_a_real_training_stops_within_its_grace_time(settings, images):
-    store = open_annotations(settings)
-    grid = Grid((24, 22, 12), AFFINE)
-    label = np.zeros(grid.shape, np.uint8)
-    label[6:14, 5:15, 3:9] = 1
-    submit_label(store, image_id="case0", image=grid, label=Volume(label, grid), client_names={"heart": 1})
-    runner = JobRunner(settings, store_url=str(images), grace_s=30)
-    job = runner.start("train", {"task": "thorax_ct", "options": {**QUICK, "max_epochs": 10_000, "device": "cpu"}})
-    while not any("epoch" in event for event in runner.events(job.id)[0]) and runner.status(job.id).active:
-        runner.wait(job.id, timeout_s=0.2)
+def test_killed_at_a_random_step_then_cancelled_then_resumed_a_training_ends_as_one_that_was_not(
+    settings, images, labelled, tmp_path, runner_of, until
+):
+    """On one thread of a CPU the weights are the same bit by bit."""
+    settings = dataclasses.replace(settings, checkpoint_every_s=0.001)
+    options = {**QUICK, "max_epochs": 4, "steps_per_epoch": 25, "patience_epochs": 10}
+    runner = runner_of("", command=job_command, settings=settings, store_url=str(images), grace_s=60)
+    job = runner.start("train", {"task": "thorax_ct", "options": options})
+    kill_at = secrets.randbelow(25)
+    until(lambda: steps_done(runner, job.id, attempt=1) > kill_at)
+    os.kill(runner.status(job.id).process.pid, signal.SIGKILL)
+    until(lambda: steps_done(runner, job.id, attempt=2) > kill_at)
 
     runner.cancel(job.id)
-    job = runner.wait(job.id, timeout_s=60)
-
-    assert job.state == "cancelled"
-    assert runner.folder(job.id).outcome().state == "cancelled"  # by itself, not killed
+    cancelled = runner.wait(job.id, timeout_s=120)
+    assert (cancelled.state, cancelled.attempt) == ("cancelled", 2)
+    assert runner.folder(job.id).outcome().cause == "cancel"  # by itself, not killed
     assert ModelStore(settings.models_dir).list("thorax_ct") == ()
-    runner.close()
-    store.close()
+
+    runner.resume(job.id)
+    job = runner.wait(job.id, timeout_s=400)
+    assert (job.state, job.attempt) == ("succeeded", 3), "\n".join(runner.log_tail(job.id))
+    assert runner.folder(job.id).log.read_text().count("Training resumed in epoch") == 2
+    numbers = [event["epoch"] for event in runner.events(job.id)[0] if event["type"] == "epoch"]
+    assert sorted(set(numbers)) == [1, 2, 3, 4]
+
+    whole = uninterrupted(Settings(home=tmp_path / "elsewhere"), options, images, labelled)
+    versions = ModelStore(settings.models_dir), ModelStore(tmp_path / "elsewhere" / "models")
+    shas = [
+        store.get("thorax_ct", result["version"]).sha256
+        for store, result in zip(versions, (job.result, whole), strict=True)
+    ]
+    assert shas[0] == shas[1]
+    assert (job.result["metrics"], job.result["best_epoch"]) == (whole["metrics"], whole["best_epoch"])
+    assert one_run(settings, "thorax_ct") == "FINISHED"
+
+
+def uninterrupted(settings: Settings, options: dict, images: Path, annotations) -> dict:
+    """The same training in this process, with models and folders of its own."""
+    return finite(KIND.run(work_of(settings, options, images, annotations)))
+
+
+def work_of(settings: Settings, options: dict, images: Path, annotations) -> Work:
+    folder = JobFolder(settings.home / "job")
+    folder.path.mkdir(parents=True)
+    return Work(
+        folder=folder,
+        settings=settings,
+        spec=find_tasks().get("thorax_ct"),
+        options=options,
+        device="cpu",
+        user=None,
+        annotations=annotations,
+        images=open_store(str(images), settings=settings),
+        reporter=Reporter(folder),
+        cancelled=lambda: False,
+    )
+
+
+def one_run(settings: Settings, task: str) -> str:
+    """The status of the one MLflow run that all attempts share."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=MlflowTracking(settings.tracking_dir).uri)
+    experiment = client.get_experiment_by_name(task)
+    (run,) = client.search_runs([experiment.experiment_id])
+    return run.info.status
+
+
+def test_a_resumed_training_that_misses_a_label_of_its_first_attempt_says_so(settings, images, labelled):
+    work = work_of(settings, QUICK, images, labelled)
+    work.folder.write_plan({"start_from": "nothing", "annotations": ["gone"]})
+    with pytest.raises(ConflictError, match="began with, got 0"):
+        KIND.run(work)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import uvicorn
 from carina.errors import CarinaError, NoModelError
 from carina.geometry import Grid, Volume
 from carina.images import read_volume, write_label
+from carina.jobs.runner import JobRunner
 from carina.server.app import create_app
 from carina.server.services import Services, build_services
 from carina.server.tickets import InferenceResult
@@ -77,6 +79,29 @@ def images(tmp_path: Path) -> Path:
         array = generator.normal(0, 300, SHAPE).astype(np.int16)
         nib.save(nib.Nifti1Image(array, oblique_affine()), folder / f"{name}.nii.gz")
     return folder
+
+
+@pytest.fixture
+def runs_script(services: Services, settings: Settings, tmp_path: Path) -> Iterator[Callable[[str], Services]]:
+    """Makes services whose jobs run the given Python code; ends all of them afterwards."""
+    runners: list[JobRunner] = []
+
+    def make(code: str) -> Services:
+        script = tmp_path / "job.py"
+        script.write_text(code)
+        services.jobs.close()
+        runners.append(
+            JobRunner(settings, command=lambda folder: [sys.executable, str(script), str(folder)], grace_s=5)
+        )
+        return replace(services, jobs=runners[-1])
+
+    yield make
+    for runner in runners:
+        for job in runner.running():
+            process = job.process or runner.folder(job.id).process()
+            if process is not None:
+                process.kill_session()
+        runner.close()
 
 
 @pytest.fixture

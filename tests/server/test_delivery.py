@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from carina.annotations.drafts import remember_draft
 from carina.annotations.store import open_annotations
 from carina.annotations.submit import submit_label
 from carina.datastores.port import open_store, read_image
@@ -19,7 +20,6 @@ from carina.geometry import Grid, Volume
 from carina.phantoms.dicom import write_series
 from carina.registry import find_tasks
 from carina.server.delivery import SegDelivery, coded_labels
-from carina.server.drafts import remember_draft
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from carina.annotations.drafts import drafts_of, remember_draft
 from carina.errors import StorageError
-from carina.server.drafts import drafts_of, remember_draft
 
 
 class FullStore:

@@ -115,9 +115,3 @@ def test_bad_requests_are_refused_in_words(http, address, params, status, words)
 def test_a_label_as_input_is_refused(http):
     answer = http.post("/infer/thorax_ct?image=case-a", files={"label": ("x.nii.gz", b"1")})
     assert answer.status_code == 422
-
-
-def test_batch_inference_says_that_it_is_not_there(http):
-    assert http.post("/batch/infer/thorax_ct").status_code == 501
-    assert http.post("/batch/infer/nothing").status_code == 404
-    assert http.get("/batch/infer").status_code == 404

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from dataclasses import replace
 
 import pytest
-
-from carina.jobs.runner import JobRunner
 
 SCRIPT = """
 import json, pathlib, sys, time
@@ -16,8 +12,8 @@ folder = pathlib.Path(sys.argv[1])
 (folder / "access.json").unlink(missing_ok=True)
 request = json.loads((folder / "job.json").read_text())
 with (folder / "events.jsonl").open("a") as events:
-    events.write(json.dumps({"fraction": 0.5, "message": "half way"}) + "\\n")
-    events.write(json.dumps({"epoch": 3, "fraction": 0.5, "dice": 0.75}) + "\\n")
+    events.write(json.dumps({"type": "progress", "fraction": 0.5, "message": "half way"}) + "\\n")
+    events.write(json.dumps({"type": "epoch", "epoch": 3, "fraction": 0.5, "dice": 0.75}) + "\\n")
 while request["options"].get("max_epochs") == 99 and not (folder / "cancel").exists():
     time.sleep(0.05)
 print("trained")
@@ -26,16 +22,8 @@ print("trained")
 
 
 @pytest.fixture
-def services(services, settings, tmp_path):
-    script = tmp_path / "training.py"
-    script.write_text(SCRIPT)
-    runner = JobRunner(settings, command=lambda folder: [sys.executable, str(script), str(folder)], grace_s=1)
-    services.jobs.close()
-    yield replace(services, jobs=runner)
-    for job in runner.running():
-        runner.cancel(job.id)
-        runner.wait(job.id, timeout_s=30)
-    runner.close()
+def services(runs_script):
+    return runs_script(SCRIPT)
 
 
 def wait_until_ended(http) -> dict:
@@ -59,7 +47,7 @@ def test_a_training_goes_through_the_states_slicer_knows(http):
     assert (stats["epoch"], stats["total_epochs"], stats["best_metric"]) == (3, 2, 0.75)
     assert [job["id"] for job in http.get("/carina/jobs").json()] == [ended["id"]]
     events = http.get(f"/carina/jobs/{ended['id']}/events").json()
-    assert events["events"][0]["message"] == "half way"
+    assert [event.get("message") for event in events["events"]] == [None, "half way", None, None]
     assert http.get(f"/carina/jobs/{ended['id']}/events?offset={events['offset']}").json()["events"] == []
 
 
@@ -94,8 +82,6 @@ def test_bad_requests_are_refused_and_start_nothing(http, address, params, statu
     assert http.get("/carina/jobs").json() == []
 
 
-def test_unknown_jobs_and_scorings_are_said_so(http):
+def test_unknown_jobs_are_said_so(http):
     assert http.get("/carina/jobs/0123").status_code == 404
     assert http.get("/carina/jobs/..%2Fx").status_code in (400, 404)
-    assert http.get("/scoring/").status_code == 404
-    assert http.post("/scoring/dice").status_code == 501

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..annotations.store import AnnotationStore
 from ..errors import CarinaError
+from .store import AnnotationStore
 
 _LOG = logging.getLogger(__name__)
 _PREFIX = "draft:"

@@ -1,0 +1,94 @@
+"""The kind `score`: a number per image and method, kept among the image's notes for strategies to rank by."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..datastores.port import read_image
+from ..errors import InvalidInputError
+from ..labels import did_you_mean
+from ..models.store import ModelStore
+from ..preprocessing import prepare
+from ..scoring import find_methods
+from ..task import TaskSpec
+from .images import check_images, each_image, wanted_images
+from .kind import JobKind, Work
+
+_OPTIONS = ("method", "images", "limit", "model_version", "device")
+_DEFAULT = "entropy"
+
+
+def check(spec: TaskSpec, options: Mapping[str, Any]) -> None:
+    """Refuse options that cannot be right.
+
+    Args:
+        spec: The task.
+        options: `method`, by default entropy; `images` and `limit` as in `images.check_images`; `model_version` and
+            `device` as in one inference.
+
+    Raises:
+        InvalidInputError: If an option is unknown or a value does not fit.
+        UnknownNameError: If there is no such method.
+    """
+    for name in options:
+        if name not in _OPTIONS:
+            raise InvalidInputError(f"Scoring option '{name[:64]}' is not known.{did_you_mean(name, _OPTIONS)}")
+    find_methods().get(str(options.get("method") or _DEFAULT))
+    check_images(options)
+
+
+def run(work: Work) -> dict[str, Any]:
+    """Score every image of the job; those that have a score of the same method and model version are passed over.
+
+    Returns:
+        `model_version`, `method`, and as `images.each_image` does: `scored`, `already_scored`.
+
+    Raises:
+        NoModelError: If the task has no model.
+        CancelledError: If the job was asked to end.
+        PacsError: If the PACS does not answer; a resumed job goes on.
+    """
+    from ..infers.parts import logits_of_parts  # torch takes seconds
+    from ..infers.segmentation import SegmentationInfer
+    from ..networks.factory import build_network
+
+    spec, models = work.spec, ModelStore(work.settings.models_dir)
+    method = find_methods().get(str(work.options.get("method") or _DEFAULT))
+    plan = work.folder.plan()
+    if plan is None:
+        version = SegmentationInfer(spec, models).version(work.options.get("model_version"))
+        plan = {"model_version": version.version, "images": wanted_images(work)}
+        work.folder.write_plan(plan)
+    version = plan["model_version"]
+    network = build_network(spec)
+    models.load_into(network, models.get(spec.name, version), spec=spec)
+    network.eval()
+    key = score_key(spec.name, method.name)
+
+    def one(image_id: str, tell: Callable[[float, str], None]) -> str:
+        if work.annotations.image_info(image_id).get(key, {}).get("version") == version:
+            return "already_scored"
+        image, _ = read_image(work.images, image_id)
+        prepared = prepare(image, spec)
+        parts = logits_of_parts(network, prepared, spec=spec, device=work.device, cancelled=work.cancelled)
+        note = {"value": method.score(parts), "version": version, "at": time.time()}
+        work.annotations.update_image_info(image_id, {key: note})
+        return "scored"
+
+    done = each_image(work, plan["images"], ("scored", "already_scored"), one)
+    return {"model_version": version, "method": method.name, **done}
+
+
+KIND = JobKind(
+    name="score",
+    description="Score images by how a model sees them, for strategies to rank by",
+    check=check,
+    run=run,
+)
+
+
+def score_key(task: str, method: str) -> str:
+    """Under which an image's notes hold a score: `{"value", "version", "at"}`."""
+    return f"score:{task}:{method}"

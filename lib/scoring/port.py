@@ -1,0 +1,36 @@
+"""What a scoring method is: it turns what a network says about an image into one number, for strategies to rank by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@runtime_checkable
+class ScoringMethod(Protocol):
+    """One module of `lib/scoring` defines `METHOD`, an object of this form."""
+
+    @property
+    def name(self) -> str:
+        """What clients ask for."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """One sentence for a person choosing a method."""
+        ...
+
+    def score(self, parts: Iterable[Tensor]) -> float:
+        """Score one image.
+
+        Args:
+            parts: `(classes, x, y, z)` logits of parts of the image, each voxel once, in any order; class 0 is the
+                background. They come one at a time and are not kept.
+
+        Returns:
+            0–1; the higher, the more a person's label of this image would teach.
+        """
+        ...

@@ -1,0 +1,43 @@
+"""Scores are kept among an image's notes, once per method and model version."""
+
+from __future__ import annotations
+
+import pytest
+
+from carina.errors import InvalidInputError, UnknownNameError
+from carina.jobs import score
+from carina.jobs.images import ALL
+from carina.jobs.score import score_key
+from carina.scoring.entropy import METHOD
+
+from .conftest import SPEC, add_version
+
+
+@pytest.fixture
+def scoring(job_of):
+    return job_of(score)
+
+
+def note(annotations, image_id: str) -> dict:
+    return annotations.image_info(image_id)[score_key(SPEC.name, METHOD.name)]
+
+
+def test_every_image_gets_a_score_of_the_model_version_and_keeps_it(scoring, annotations, settings):
+    version = add_version(settings, 0)
+    result = scoring(images=ALL)
+    assert (result["method"], result["model_version"], result["scored"]) == ("entropy", version, 3)
+    first = note(annotations, "case0")
+    assert (first["version"], 0 < first["value"] <= 1) == (version, True)
+    assert scoring("again", images=ALL)["already_scored"] == 3
+    assert note(annotations, "case0") == first
+
+    newer = add_version(settings, 1)
+    assert scoring("newer", images=ALL)["scored"] == 3
+    assert note(annotations, "case0")["version"] == newer
+
+
+def test_an_unknown_method_or_option_is_refused():
+    with pytest.raises(UnknownNameError, match="entropy"):
+        score.check(SPEC, {"method": "entropi"})
+    with pytest.raises(InvalidInputError, match="overlap"):
+        score.check(SPEC, {"overlap": 0.5})
