@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import demo, diagnosis, importing, inferring, models, phantoms, serving, tasks, training
+from . import demo, diagnosis, importing, inferring, mlflow, models, phantoms, serving, tasks, training, weights
 from .output import write_json_line
 
 app = typer.Typer(
@@ -49,6 +49,8 @@ app.command("infer")(inferring.infer)
 app.command("train")(training.train)
 app.command("evaluate")(training.evaluate)
 app.add_typer(models.app, name="models")
+app.add_typer(weights.app, name="weights")
+app.command("mlflow")(mlflow.mlflow)
 
 
 def main() -> None:

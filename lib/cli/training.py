@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..models.registry_mlflow import mirror
 from ..models.store import ModelStore
 from ..registry import find_tasks
 from ..settings import Settings
@@ -60,11 +61,12 @@ def train(
         chosen = {name: value for name, value in given.items() if value is not None}
         chosen |= assignments(options or [], option="--set")
         settings = Settings()
+        models = ModelStore(settings.models_dir)
         with output.progress(f"Train {spec.name}") as report:
             result = train_segmentation(
                 read_case_folder(images, labels, spec),
                 spec=spec,
-                models=ModelStore(settings.models_dir),
+                models=models,
                 splits=FileSplitStore(settings.models_dir),
                 predict=predict,
                 work_dir=work_dir(settings, spec.name),
@@ -73,6 +75,7 @@ def train(
                 progress=report,
                 tracking=MlflowTracking(settings.tracking_dir),
             )
+        mirror(models, settings.tracking_dir, spec.name)
         _show_training(output, result)
         output.result(finite({"task": spec.name, **summary(result), "overlay": str(result.overlay)}))
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ..annotations.store import open_annotations
 from ..datastores.port import open_store
 from ..errors import CancelledError, CarinaError, InvalidInputError
+from ..models.registry_mlflow import mirror
 from ..models.store import ModelStore
 from ..models.tracking import MlflowTracking
 from ..registry import find_tasks
@@ -120,6 +121,7 @@ def run_training(folder: JobFolder, cancelled: Callable[[], bool]) -> dict[str, 
     access = folder.take_access()
     reporter = Reporter(folder)
     reporter.progress(0.0, "looking for labelled images")
+    models = ModelStore(settings.models_dir)
     annotations = open_annotations(settings)
     user, password = access.credentials or (None, None)
     images = open_store(access.store_url, settings=settings, user=user, password=password, verify_tls=access.verify_tls)
@@ -135,7 +137,7 @@ def run_training(folder: JobFolder, cancelled: Callable[[], bool]) -> dict[str, 
         result = train(
             cases,
             spec=spec,
-            models=ModelStore(settings.models_dir),
+            models=models,
             splits=annotations.splits,
             predict=predict,
             work_dir=work_dir(settings, spec.name),
@@ -148,6 +150,7 @@ def run_training(folder: JobFolder, cancelled: Callable[[], bool]) -> dict[str, 
     finally:
         images.close()
         annotations.close()
+    mirror(models, settings.tracking_dir, spec.name)
     shutil.copyfile(result.overlay, folder.overlay)
     return summary(result)
 
