@@ -19,7 +19,7 @@ import typer
 from ..errors import CarinaError, ConflictError
 from ..models.registry_mlflow import follow
 from ..models.store import ModelStore
-from ..models.tracking import silence, store_uri
+from ..models.tracking import experiments, silence, store_uri
 from ..settings import Settings
 from .options import JsonOption
 from .output import command, write_json_line
@@ -42,14 +42,23 @@ def mlflow(
     Examples: [bold]carina mlflow[/], [bold]carina mlflow --port 5000[/]
     """
     with command(as_json=as_json) as output:
+        for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job would ignore Ctrl-C
+            signal.signal(number, signal.default_int_handler)
         settings = Settings()
         steps = follow(ModelStore(settings.models_dir), settings.tracking_dir, every_s=_FOLLOW_S)
         output.say("Starting MLflow; this takes some seconds …")
         next(steps)
         with pages(settings.tracking_dir, port=port or _free_port()) as (url, process):
-            output.say(f"[bold green]MLflow is ready[/] at [bold]{url}[/]\nStop with Ctrl-C.")
+            trainings = {
+                task: f"{url}/#/experiments/{number}/runs"
+                for task, number in experiments(settings.tracking_dir).items()
+            }
+            output.say(f"[bold green]MLflow is ready[/] at [bold]{url}[/]")
+            for task, address in trainings.items():
+                output.say(f"  trainings of {task}  {address}")
+            output.say(f"  model versions  {url}/#/models\nStop with Ctrl-C.")
             if as_json:
-                write_json_line({"url": url, "pid": process.pid})
+                write_json_line({"url": url, "pid": process.pid, "trainings": trainings, "models": f"{url}/#/models"})
             with contextlib.suppress(KeyboardInterrupt):
                 for _ in steps:
                     if process.poll() is not None:

@@ -25,7 +25,9 @@ NOTE = "note"
 """A tag that is shown as the run's description; Markdown."""
 
 _MLFLOWS_NAMES = {NAME: "mlflow.runName", NOTE: "mlflow.note.content"}
+_DEFAULT = "Default"  # MLflow makes an experiment of this name by itself
 _PICTURES = "pictures"
+_KIND = ("mlflow.experimentKind", "custom_model_development")  # else the pages are laid out for language models
 _SILENCED = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -104,7 +106,7 @@ class MlflowTracking:
         if found is not None:
             return str(found.experiment_id)
         artifacts = (self.folder / "artifacts" / task).resolve()
-        return str(client.create_experiment(task, artifact_location=artifacts.as_uri()))
+        return str(client.create_experiment(task, artifact_location=artifacts.as_uri(), tags=dict([_KIND])))
 
 
 def store_uri(folder: Path) -> str:
@@ -125,6 +127,12 @@ def open_client(folder: Path) -> Any:
 
     folder.mkdir(parents=True, exist_ok=True)
     return MlflowClient(tracking_uri=store_uri(folder), registry_uri=store_uri(folder))
+
+
+def experiments(folder: Path) -> dict[str, str]:
+    """Task → id of its experiment in a tracking folder, for those that were trained."""
+    found = open_client(folder).search_experiments()
+    return {row.name: str(row.experiment_id) for row in found if row.name.isidentifier() and row.name != _DEFAULT}
 
 
 class _ForgottenRun:

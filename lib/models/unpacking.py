@@ -25,6 +25,7 @@ from .weights import check_state, load_state
 _CHUNK_BYTES = 1 << 20
 _LARGEST_TEXT_BYTES = 16 << 20
 _SHOWN = 4
+_DECISIVE = ("spacing_mm", "dimension", "network", "intensity")
 _SOFTWARE = ("version", "created", "carina_version", "code", "data_sha256")
 
 
@@ -183,9 +184,7 @@ def _same_task(
     told = {manifest.get("fingerprint"), model.get("fingerprint"), task_spec.get("fingerprint")}
     if told == {spec.fingerprint()} and model.get("labels") == spec.labels.indices:
         return
-    decisive = ("labels", "network", "spacing_mm", "intensity", "dimension")
-    ours = json.loads(json.dumps(spec.to_json()))
-    differing = changes({name: ours[name] for name in decisive}, {name: task_spec.get(name) for name in decisive})
+    differing = changes(_decisive(json.loads(json.dumps(spec.to_json()))), _decisive(task_spec))
     words = "; ".join(f"{change.name} {change.after} there, {change.before} here" for change in differing[:_SHOWN])
     more = f"; … ({len(differing)} in all)" if len(differing) > _SHOWN else ""
     raise ConfigurationError(
@@ -193,6 +192,14 @@ def _same_task(
         f"{f' ({words}{more})' if words else ''}. Declare a task like the one in its task.json, or ask "
         f"for a model made for yours."
     )
+
+
+def _decisive(task_spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides whether weights fit, as far as a foreign file tells it."""
+    labels = task_spec.get("labels")
+    rows = [row for row in labels if isinstance(row, dict)] if isinstance(labels, list) else []
+    named = {str(row.get("name")): row.get("index") for row in rows}
+    return {"labels": named, **{name: task_spec.get(name) for name in _DECISIVE}}
 
 
 def _numbers(metrics: object, spec: TaskSpec) -> dict[str, dict[str, float | None]]:

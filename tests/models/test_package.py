@@ -222,7 +222,9 @@ def test_a_pickle_in_place_of_the_weights_runs_no_code(spec, file, elsewhere, tm
 
 def test_another_form_of_the_task_is_named(spec, file, elsewhere):
     changed = dataclasses.replace(spec, labels=label_set("liver", "heart"), spacing_mm=(1.0, 1.0, 1.0))
-    with pytest.raises(ConfigurationError, match=r"labels\.spleen.*spacing_mm \[2.0, 2.0, 2.0\] there, \[1.0"):
+    with pytest.raises(
+        ConfigurationError, match=r"labels\.heart None there, 2 here; spacing_mm \[2\.0, .* there, \[1\.0"
+    ):
         import_package(elsewhere, registry(changed), file)
     with pytest.raises(UnknownNameError, match="toy_ct"):
         import_package(elsewhere, registry(dataclasses.replace(spec, name="other_ct")), file)
