@@ -48,16 +48,16 @@ PARTS: dict[str, Part] = {
 SPEC = TaskSpec(
     name="bench_ct",
     kind="segmentation",
-    description="Large structures of phantoms, at 10 mm.",
+    description="Large structures of phantoms, at 12 mm.",
     modality=("CT",),
     dimension=3,
     labels=label_set(*LABELS),
-    spacing_mm=(10.0, 10.0, 10.0),
+    spacing_mm=(12.0, 12.0, 12.0),
     intensity=Window(lower=-1000.0, upper=400.0),
     roi_voxels=(32, 32, 24),
-    network=NetworkSpec(name="segresnet", arguments={"init_filters": 8, "blocks_down": (1, 1, 1), "blocks_up": (1, 1)}),
+    network=NetworkSpec(name="light_unet", arguments={"channels": (16, 32, 64), "strides": (2, 2)}),
     trainer=TrainerOptions(
-        max_epochs=4, steps_per_epoch=15, batch_size=1, patch_voxels=(32, 32, 24), learning_rate=1e-2, patience_epochs=4
+        max_epochs=4, steps_per_epoch=15, batch_size=1, patch_voxels=(32, 32, 24), learning_rate=8e-3, patience_epochs=4
     ),
 )
 Wrong = Callable[[Case, int], Case]
@@ -67,7 +67,7 @@ def patients() -> list[Case]:
     """One phantom per patient, oblique."""
     cases = []
     for number, patient in enumerate(PARTS):
-        phantom = make_chest(100 + number, shape=(34, 34, 26), oblique_deg=(6.0, -4.0, 9.0))
+        phantom = make_chest(100 + number, shape=(28, 28, 22), oblique_deg=(6.0, -4.0, 9.0))
         wanted = SPEC.labels.remap(phantom.structures)
         label = np.zeros_like(phantom.label.array)
         for value, index in wanted.items():

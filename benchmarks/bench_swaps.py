@@ -5,7 +5,7 @@ random weights of its own, so it draws something of its own; a draft made from h
 or from a version that was not served while the request ran, is found by comparing voxels. Each swap waits for an
 answer, so that all of them happen under load. Some swaps are rollbacks.
 
-    python benchmarks/bench_swaps.py [--swaps 1000] [--workers 2] [--clients 4] [--json]
+    python benchmarks/bench_swaps.py [--swaps 1000] [--workers 2] [--clients 4] [--limit-s 3600] [--json]
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ class Served:
 class Outcome:
     """What was seen."""
 
+    swaps: int = 0
     answers: int = 0
     failed: list[str] = field(default_factory=list)
     mixed: int = 0
@@ -130,8 +131,12 @@ class Load:
                 raise TimeoutError("no draft came for minutes")
 
 
-def swap_under_load(home: Path, *, swaps: int, workers: int, clients: int) -> Outcome:
-    """Swap the served version `swaps` times while `clients` threads ask `workers` processes for drafts."""
+def swap_under_load(home: Path, *, swaps: int, workers: int, clients: int, limit_s: float = float("inf")) -> Outcome:
+    """Swap the served version `swaps` times while `clients` threads ask `workers` processes for drafts.
+
+    After `limit_s` seconds it ends early; `Outcome.swaps` says how far it came.
+    """
+    deadline = time.monotonic() + limit_s
     settings = Settings(home=home)
     models = ModelStore(settings.models_dir)
     image = make_image(home)
@@ -149,10 +154,13 @@ def swap_under_load(home: Path, *, swaps: int, workers: int, clients: int) -> Ou
             try:
                 load.wait_for_an_answer()  # the workers have loaded torch
                 for number in range(swaps):
+                    if time.monotonic() > deadline:
+                        break
                     back = number % 10 == 9 and len(models.reachable(TASK)) > 1
                     others = [name for name in names if name != served.spans[-1][0]]
                     served.change(models, None if back else str(random.choice(others)))
                     load.wait_for_an_answer()
+                    load.outcome.swaps += 1
             finally:
                 load.stop.set()
             for client in running:
@@ -198,13 +206,13 @@ def report(outcome: Outcome, arguments: argparse.Namespace, seconds: float) -> d
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores"
     print(f"device {device}; Python {platform.python_version()}; torch {version('torch')}; seed {SEED}")
-    print(f"{arguments.swaps} swaps, {arguments.workers} workers, {arguments.clients} clients, {seconds:.0f} s")
+    print(f"{outcome.swaps} swaps, {arguments.workers} workers, {arguments.clients} clients, {seconds:.0f} s")
     print(f"drafts {outcome.answers}, by version {dict(sorted(outcome.by_version.items()))}")
     print(f"failed {len(outcome.failed)}, mixed {outcome.mixed}, of a version not served {outcome.stale}")
     p50, p99 = np.percentile(outcome.seconds, [50, 99])
     print(f"a draft took {p50 * 1000:.0f} ms (p50), {p99 * 1000:.0f} ms (p99)")
     return {
-        "device": device, "swaps": arguments.swaps, "drafts": outcome.answers, "failed": len(outcome.failed),
+        "device": device, "swaps": outcome.swaps, "drafts": outcome.answers, "failed": len(outcome.failed),
         "mixed": outcome.mixed, "stale": outcome.stale, "p50_s": float(p50), "p99_s": float(p99),
     }  # fmt: skip
 
@@ -214,12 +222,17 @@ def main() -> int:
     parser.add_argument("--swaps", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--clients", type=int, default=4)
+    parser.add_argument("--limit-s", type=float, default=float("inf"), help="end after so many seconds")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     arguments = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         outcome = swap_under_load(
-            Path(name) / "home", swaps=arguments.swaps, workers=arguments.workers, clients=arguments.clients
+            Path(name) / "home",
+            swaps=arguments.swaps,
+            workers=arguments.workers,
+            clients=arguments.clients,
+            limit_s=arguments.limit_s,
         )
     figures = report(outcome, arguments, time.monotonic() - began)
     for reason in sorted(set(outcome.failed)):

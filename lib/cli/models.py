@@ -56,7 +56,7 @@ def list_versions(task: TaskArgument, as_json: JsonOption = False) -> None:
             {
                 "task": name,
                 "served": served.version if served else None,
-                "versions": [version.to_json() for version in versions],
+                "versions": [version.listed() for version in versions],
                 "history": [dict(entry) for entry in models.history(name)],
             }
         )

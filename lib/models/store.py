@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from .. import __version__
-from ..errors import ConfigurationError, NoModelError, UnknownModelError, UnsafeIdError
+from ..errors import ConfigurationError, ConflictError, NoModelError, UnknownModelError, UnsafeIdError
 from ..task import TaskSpec
 from .files import append_json_line, read_json_lines, sha256_of, sync, write_json
 from .software import code_versions
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 _VERSION = re.compile(r"v([1-9][0-9]*)")
 _SERVED = "served.json"
 _HISTORY = "promotions.jsonl"
+ANY_VERSION = "*"
 
 
 class ModelStore:
@@ -179,7 +180,9 @@ class ModelStore:
         name = self._served_name(task)
         return None if name is None else self.get(task, name)
 
-    def promote(self, task: str, version: str, *, reason: str, by: str = "carina") -> ModelVersion:
+    def promote(
+        self, task: str, version: str, *, reason: str, by: str = "carina", over: str | None = ANY_VERSION
+    ) -> ModelVersion:
         """Serve `version` from now on.
 
         Args:
@@ -187,14 +190,23 @@ class ModelStore:
             version: An existing version; promoting the served one changes nothing.
             reason: For the history: the gate's words, or a person's.
             by: Who decided.
+            over: The version that must still be served now, None for none: a decision that compared with one version
+                says nothing about another.
 
         Raises:
             UnknownModelError: If there is no such version, or its weights are gone.
+            ConflictError: If another version is served than `over`.
         """
         with self.lock(task):
             target = self.get(task, version)
             if not target.has_weights:
                 raise _weights_missing(target)
+            now = self._served_name(task)
+            if over not in (ANY_VERSION, now):
+                raise ConflictError(
+                    f"'{task}' {version} must replace {over or 'nothing'}, got {now or 'nothing'} served by now. "
+                    f"Compare with that one: train again, or promote by hand."
+                )
             if self._served_name(task) != version:
                 self._point(task, version, action="promote", reason=reason, by=by)
         return target
@@ -232,7 +244,10 @@ class ModelStore:
             ConfigurationError: If it is not the file that was stored.
         """
         self.check_weights(version)
-        return load_state(version.weights_path)
+        try:
+            return load_state(version.weights_path)
+        except FileNotFoundError as error:
+            raise _weights_missing(version) from error
 
     def check_weights(self, version: ModelVersion) -> None:
         """Make sure that the weights are those that were stored.

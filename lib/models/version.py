@@ -87,6 +87,12 @@ class ModelVersion:
         del content["folder"]
         return content
 
+    def listed(self) -> dict[str, Any]:
+        """As `to_json`, without the task's declaration, which is long and of little interest in a list."""
+        content = self.to_json()
+        del content["task_spec"]
+        return content
+
     def _beside(self, name: str) -> dict[str, Any] | None:
         try:
             content: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))

@@ -22,6 +22,21 @@ from .splits import Part
 _LEARNT_CASES = 3
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judgement:
+    """What the gate said, and of what.
+
+    Attributes:
+        decision: The gate's.
+        served: The version that was served meanwhile; None if none was.
+        drawn: What it drew on the first measured case; None if it could not be loaded.
+    """
+
+    decision: Decision
+    served: str | None
+    drawn: Volume | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Judging:
     """Judges one candidate.
@@ -47,19 +62,18 @@ class Judging:
         *,
         training: Sequence[CachedVolume],
         cases: Sequence[Case],
-        served: ModelVersion | None,
         progress: Progress,
-    ) -> tuple[Decision, Volume | None]:
-        """The gate's decision, and what the served version drew on the first measured case.
+    ) -> Judgement:
+        """Ask the gate.
 
-        The served version is measured now and on the same cases, never taken from what was once written about it.
+        The served version is measured now and on the same cases, never taken from what was once written about it. If
+        another one is served in the end, because somebody promoted it meanwhile, that one is measured too.
 
         Args:
             network: The candidate's.
             evaluation: Of the candidate.
             training: Its training volumes.
             cases: Those measured.
-            served: In use at the moment.
             progress: Told after each case.
 
         Raises:
@@ -73,6 +87,15 @@ class Judging:
             patients=evaluation.patients(),
             measured_on=self.measured_on,
         )
+        while True:
+            served = self.models.served(self.measuring.spec.name)
+            decision, drawn = self._against(served, candidate, cases, progress)
+            if self.models.served(self.measuring.spec.name) == served:
+                return Judgement(decision=decision, served=served.version if served else None, drawn=drawn)
+
+    def _against(
+        self, served: ModelVersion | None, candidate: Candidate, cases: Sequence[Case], progress: Progress
+    ) -> tuple[Decision, Volume | None]:
         if served is None:
             return decide_first(candidate, margin=self.margin), None
         if served.fingerprint != self.measuring.spec.fingerprint():

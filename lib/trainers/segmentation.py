@@ -12,7 +12,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from ..errors import BusyError, CancelledError, InvalidInputError
+from ..errors import BusyError, CancelledError, ConflictError, InvalidInputError
 from ..geometry import Volume
 from ..models.gate import Decision
 from ..models.record import record_outcome
@@ -34,7 +34,7 @@ from .cache import CachedVolume, VolumeCache
 from .cases import Case
 from .evaluation import Evaluation
 from .fitting import Epoch, Fitted, Fitting
-from .judging import Judging
+from .judging import Judgement, Judging
 from .loss import PartialDiceCELoss, silence_unknown
 from .measuring import Cancelled, Measuring, Predict, Progress
 from .overlays import write_overlay
@@ -167,7 +167,7 @@ class _Training:
         candidate = self._network()
         candidate.load_state_dict(fitted.best_state)
         evaluation, drawn = self.measuring.evaluate(candidate, measured, self._share(_FITTED_AT, 0.05))
-        decision, before = Judging(
+        judgement = Judging(
             measuring=self.measuring,
             models=self.models,
             margin=self.options.gate_margin,
@@ -178,10 +178,9 @@ class _Training:
             evaluation,
             training=self.training,
             cases=measured,
-            served=served,
             progress=self._share(0.95, 0.04),
         )
-        overlay = self._overlay(measured[0], before, drawn)
+        overlay = self._overlay(measured[0], judgement.drawn, drawn)
         self._stop_if_cancelled()
         version = self.models.add(
             self.spec.name,
@@ -192,11 +191,10 @@ class _Training:
             intervals=evaluation.intervals(),
             task_spec=self.spec.to_json(),
             data=self._manifest(measured_on, fitted, parent),
-            decision=decision.to_json(),
+            decision=judgement.decision.to_json(),
             parent=parent.version if parent else None,
         )
-        if decision.promoted:
-            self.models.promote(self.spec.name, version.version, reason=decision.reason, by="gate")
+        decision = self._promote(version, judgement)
         (self.work_dir / "checkpoint.safetensors").unlink(missing_ok=True)
         self.progress(1.0, f"{version.version} {'promoted' if decision.promoted else 'kept back'}: {decision.reason}")
         return TrainResult(
@@ -293,6 +291,19 @@ class _Training:
         """`(channels,)` whether a channel is one of these labels; the background always."""
         wanted = set(names)
         return torch.tensor([True, *(label.name in wanted for label in self.spec.labels)])
+
+    def _promote(self, version: ModelVersion, judgement: Judgement) -> Decision:
+        """Serve the version if the gate says so, and nobody has served another since; what happened in the end."""
+        decision = judgement.decision
+        if not decision.promoted:
+            return decision
+        try:
+            self.models.promote(
+                self.spec.name, version.version, reason=decision.reason, by="gate", over=judgement.served
+            )
+        except ConflictError as error:
+            return replace(decision, promoted=False, reason=str(error))
+        return decision
 
     def _overlay(self, case: Case, before: Volume | None, after: Volume) -> Path:
         image, truth = case.load()

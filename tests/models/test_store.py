@@ -16,6 +16,7 @@ import torch
 
 from carina.errors import (
     ConfigurationError,
+    ConflictError,
     NoModelError,
     UnknownModelError,
     UnsafeIdError,
@@ -140,6 +141,19 @@ def test_promoting_what_is_served_changes_nothing(store):
     store.promote("toy_ct", "v1", reason="first")
     store.promote("toy_ct", "v1", reason="again")
     assert len(store.history("toy_ct")) == 1
+
+
+def test_a_decision_about_one_version_does_not_replace_another(store):
+    for _ in range(3):
+        add(store)
+    with pytest.raises(ConflictError, match="must replace v1, got nothing"):
+        store.promote("toy_ct", "v2", reason="better than v1", over="v1")
+    store.promote("toy_ct", "v1", reason="first", over=None)
+    store.promote("toy_ct", "v3", reason="by hand")
+    with pytest.raises(ConflictError, match="must replace v1, got v3"):
+        store.promote("toy_ct", "v2", reason="better than v1", over="v1")
+    assert store.served("toy_ct").version == "v3"
+    assert store.promote("toy_ct", "v2", reason="better than v3", over="v3").version == "v2"
 
 
 def test_a_line_torn_by_a_power_cut_costs_only_itself(store):

@@ -131,18 +131,18 @@ class TestOneRareLabel:
                 network.state_dict()["conv_final.2.conv.bias"][spec.labels.named(RARE).index] = bias
             return network
 
-        def start(holdout, *, served, candidate):
+        def start(holdout, *, served, candidate, progress=lambda fraction, text: None):
             state = biased(served).state_dict()
             version = models.add(spec.name, state, fingerprint=spec.fingerprint(), labels=spec.labels.indices)
+            models.promote(spec.name, version.version, reason="test")
             evaluation, _ = measuring.evaluate(biased(candidate), holdout, lambda fraction, text: None)
-            decision, _ = judging.judge(
+            decision = judging.judge(
                 biased(candidate),
                 evaluation,
                 training=training,
                 cases=holdout,
-                served=version,
-                progress=lambda fraction, text: None,
-            )
+                progress=progress,
+            ).decision
             return decision, {row.label: row for row in decision.per_label}[RARE]
 
         return start
@@ -162,3 +162,13 @@ class TestOneRareLabel:
     def test_in_no_holdout_case_it_cannot_be_shown(self, judge, cases):
         _, row = judge(cases[4:], served=-1e4, candidate=-2e4)
         assert (row.verdict, row.reason) == ("cannot be shown", "in no holdout case")
+
+    def test_a_version_promoted_meanwhile_is_the_one_compared_with(self, judge, cases, models, spec):
+        def promote_another(fraction, text):
+            if len(models.list(spec.name)) == 1:
+                state = models.load_state(models.get(spec.name, "v1"))
+                models.add(spec.name, state, fingerprint=spec.fingerprint(), labels=spec.labels.indices)
+                models.promote(spec.name, "v2", reason="meanwhile")
+
+        decision, _ = judge(cases[4:], served=-1e4, candidate=-2e4, progress=promote_another)
+        assert decision.served == "v2"
