@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import stat
+import struct
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ from .weights import check_state, load_state
 _CHUNK_BYTES = 1 << 20
 _LARGEST_TEXT_BYTES = 16 << 20
 _SHOWN = 4
+# What the zipfile module raises for archives that are broken in one way or another.
+_BROKEN = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError, struct.error)
 _DECISIVE = ("spacing_mm", "dimension", "network", "intensity")
 _SOFTWARE = ("version", "created", "carina_version", "code", "data_sha256")
 
@@ -51,12 +54,14 @@ def import_package(
     digest = _readable_sha256(path)
     if sha256 is not None and digest != sha256.lower():
         raise InvalidInputError(f"'{path.name}' must have the SHA-256 {sha256}, got {digest}. Ask for the file again.")
-    try:
-        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
-            manifest, texts, weights = _unpack(archive, path, Path(folder) / WEIGHTS_NAME)
-            return _store(models, tasks, manifest, texts, weights, file_sha256=digest)
-    except zipfile.BadZipFile as error:
-        raise ArchiveError(f"'{path.name}' must be a carina model file, got none. Export it again.") from error
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / WEIGHTS_NAME
+        try:
+            with zipfile.ZipFile(path) as archive:
+                manifest, texts = _unpack(archive, path, weights)
+        except _BROKEN as error:
+            raise ArchiveError(f"'{path.name}' must be a carina model file, got none. Export it again.") from error
+        return _store(models, tasks, manifest, texts, weights, file_sha256=digest)
 
 
 def _readable_sha256(path: Path) -> str:
@@ -66,10 +71,8 @@ def _readable_sha256(path: Path) -> str:
         raise ArchiveError(f"'{path.name}' must be readable, got {error.strerror}. Check the path.") from error
 
 
-def _unpack(
-    archive: zipfile.ZipFile, path: Path, weights: Path
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]], Path]:
-    """Manifest, the other JSON parts by name, and the weights as a file; every hash checked."""
+def _unpack(archive: zipfile.ZipFile, path: Path, weights: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Manifest and the other JSON parts by name; writes the weights to a file. Every hash is checked."""
     entries = _checked_entries(archive, path)
     manifest = _json_object(_read_text(archive, entries[MANIFEST_NAME]), MANIFEST_NAME)
     if manifest.get("format") != FORMAT or manifest.get("format_version") != FORMAT_VERSION:
@@ -91,7 +94,7 @@ def _unpack(
             digest.update(chunk)
             target.write(chunk)
     _same_hash(WEIGHTS_NAME, digest.hexdigest(), announced[WEIGHTS_NAME])
-    return manifest, texts, weights
+    return manifest, texts
 
 
 def _checked_entries(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:

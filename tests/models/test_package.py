@@ -10,11 +10,13 @@ import pickle
 import re
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 
 from carina.errors import (
     ArchiveError,
+    CarinaError,
     ConfigurationError,
     InvalidInputError,
     UnknownModelError,
@@ -137,6 +139,23 @@ def test_one_changed_bit_in_any_part_is_refused(spec, file, elsewhere, tmp_path,
     with pytest.raises(ArchiveError, match=f"Part {re.escape(name)} must have the SHA-256"):
         import_package(elsewhere, registry(spec), written(tmp_path / "bit.carina", parts))
     assert elsewhere.list(spec.name) == ()
+
+
+def test_random_damage_is_refused_in_words_or_does_not_matter(spec, version, file, elsewhere, tmp_path):
+    content, random = file.read_bytes(), np.random.default_rng(0)
+    damaged = tmp_path / "damaged.carina"
+    texts = len(content) - version.weights_path.stat().st_size
+    for _ in range(60):
+        changed = bytearray(content)
+        back = int(random.integers(1, texts)) if random.random() < 0.8 else int(random.integers(1, len(content)))
+        changed[-back if random.random() < 0.5 else back] ^= int(random.integers(1, 256))
+        damaged.write_bytes(changed)
+        try:
+            arrived = import_package(elsewhere, registry(spec), damaged)
+        except CarinaError:
+            continue
+        assert arrived.sha256 == version.sha256
+    assert {known.sha256 for known in elsewhere.list(spec.name)} <= {version.sha256}
 
 
 def test_a_file_cut_short_is_refused(spec, file, elsewhere, tmp_path):
