@@ -153,6 +153,14 @@ class TaskSpec:
         """Channels of the network's output: every label and the background."""
         return len(self.labels) + 1
 
+    def to_json(self) -> dict[str, Any]:
+        """Everything the task declares, as JSON-able values; `fingerprint` is part of it."""
+        content = dataclasses.asdict(dataclasses.replace(self, config=dict(self.config)))
+        content["labels"] = [dataclasses.asdict(label) for label in self.labels]
+        content["intensity"] = {"kind": type(self.intensity).__name__, **dataclasses.asdict(self.intensity)}
+        content["fingerprint"] = self.fingerprint()
+        return content
+
     def fingerprint(self) -> str:
         """SHA-256 over what decides the meaning of a checkpoint: labels, network, spacing, intensity.
 

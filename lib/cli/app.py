@@ -8,7 +8,21 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import annotating, demo, diagnosis, importing, inferring, jobs, models, phantoms, serving, tasks, training
+from . import (
+    annotating,
+    demo,
+    diagnosis,
+    importing,
+    inferring,
+    jobs,
+    mlflow,
+    models,
+    phantoms,
+    serving,
+    tasks,
+    training,
+    weights,
+)
 from .output import write_json_line
 
 app = typer.Typer(
@@ -51,6 +65,8 @@ app.command("evaluate")(training.evaluate)
 app.add_typer(models.app, name="models")
 app.add_typer(annotating.app, name="annotations")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(weights.app, name="weights")
+app.command("mlflow")(mlflow.mlflow)
 
 
 def main() -> None:

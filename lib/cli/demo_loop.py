@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 TASK = "thorax_ct"
 FIRST_CASES = 3
-_WEAK: Mapping[str, int] = {"max_epochs": 1, "steps_per_epoch": 12}
+# Weak, but better than chance on a holdout patient: with 12 steps it is not, and the gate keeps it back.
+_WEAK: Mapping[str, int] = {"max_epochs": 1, "steps_per_epoch": 30}
 _USER = "demo"
 _POLL_S = 0.3
 _DELIVERY_TIMEOUT_S = 60.0

@@ -10,6 +10,7 @@ from ..datastores.ids import check_id
 from ..errors import InvalidInputError, NoModelError
 from ..geometry import Volume
 from ..images import read_volume, split_suffix
+from ..models.public_weights import import_public
 from ..models.store import ModelStore
 from ..models.version import ModelVersion
 from ..settings import Settings
@@ -68,7 +69,7 @@ def load_drafter(
         raise InvalidInputError(f"Option --overlap must lie in [0, 1), got {overlap}.")
     resolve_device(device)
     models = ModelStore(Settings().models_dir)
-    found = models.get(spec.name, version) if version else models.served(spec.name) or models.import_public(spec)
+    found = models.get(spec.name, version) if version else models.served(spec.name) or import_public(models, spec)
     if found is None:
         raise NoModelError(
             f"Task '{spec.name}' must have a model, got none in {models.folder(spec.name)}. "

@@ -13,6 +13,7 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object as the last line of stdout; all else goes to stderr.")
 ]
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="A task's name, as `carina tasks` lists it.")]
+VersionArgument = Annotated[str, typer.Argument(metavar="VERSION", help="Such as v3.")]
 DeviceOption = Annotated[
     str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:<n>; auto takes a GPU if there is one.")
 ]

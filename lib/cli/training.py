@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from ..errors import CancelledError
+from ..models.registry_mlflow import mirror
 from ..models.store import ModelStore
 from ..registry import find_tasks
 from ..settings import Settings
@@ -69,11 +70,12 @@ def train(
         chosen = {name: value for name, value in given.items() if value is not None}
         chosen |= assignments(options or [], option="--set")
         settings = Settings()
+        models = ModelStore(settings.models_dir)
         with stoppable() as stopped, output.progress(f"Train {spec.name}") as report:
             result = train_segmentation(
                 read_case_folder(images, labels, spec),
                 spec=spec,
-                models=ModelStore(settings.models_dir),
+                models=models,
                 splits=FileSplitStore(settings.models_dir),
                 predict=predict,
                 work_dir=work_dir(settings, spec.name),
@@ -84,6 +86,7 @@ def train(
                 tracking=MlflowTracking(settings.tracking_dir),
                 checkpoint_every_s=settings.checkpoint_every_s,
             )
+        mirror(models, settings.tracking_dir, spec.name)
         _show_training(output, result)
         output.result(finite({"task": spec.name, **summary(result), "overlay": str(result.overlay)}))
 

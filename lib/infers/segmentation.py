@@ -19,6 +19,7 @@ from ..datastores.port import ImageStore
 from ..errors import InvalidInputError, NoModelError
 from ..geometry import Volume
 from ..images import read_volume, split_suffix, write_label
+from ..models.public_weights import import_public
 from ..models.store import ModelStore
 from ..models.version import ModelVersion
 from ..networks.devices import resolve_device
@@ -257,7 +258,7 @@ class SegmentationInfer(InferTask):
         """
         if name:
             return self._models.get(self.spec.name, str(name))
-        version = self._models.served(self.spec.name) or self._models.import_public(self.spec)
+        version = self._models.served(self.spec.name) or import_public(self._models, self.spec)
         if version is None:
             files = " or ".join(f"'{weights.file_name}' ({weights.source})" for weights in self.spec.weights)
             put = f", or put {files} into {self._models.folder(self.spec.name)}" if files else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConflictError, InvalidInputError
+from ..models.registry_mlflow import mirror
 from ..models.store import ModelStore
 from ..models.tracking import MlflowTracking
 from ..settings import Settings
@@ -80,6 +81,7 @@ def run(work: Work) -> dict[str, Any]:
         checkpoint_every_s=work.settings.checkpoint_every_s,
         start_from=plan["start_from"],
     )
+    mirror(models, work.settings.tracking_dir, spec.name)
     shutil.copyfile(result.overlay, work.folder.overlay)
     return summary(result)
 

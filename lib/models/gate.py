@@ -1,47 +1,42 @@
 """Whether a candidate may replace the served version: both measured on the same frozen holdout cases.
 
-The rule: no label's mean Dice falls by more than the margin, and the mean over all labels does not fall at all.
-The bootstrap interval tells a reader how much the holdout can say; it does not enter the rule, because a holdout of a
-few patients would then never let a better model through.
+The rule:
+
+- no label's mean Dice falls by more than the margin below its best so far, over all promotions together, and no label
+  is drawn clearly more often where it is not;
+- the mean over all labels does not fall at all;
+- at least one label is drawn better than chance would draw it, on the holdout and on the candidate's own training
+  cases: labels that cannot even be learnt are shuffled, whatever luck says on a small holdout.
+
+While nothing is served, the last point alone decides, on patients that were not trained on. The bootstrap interval
+tells a reader how much the holdout can say; it does not enter the rule, because a holdout of a few patients would then
+never let a better model through. A label that no holdout case has cannot be shown to be worse, and the reason says so.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..errors import ConfigurationError
+from .intervals import mean_over_columns, percentile_interval, resampled_means
 from .metrics import mean_of_defined
-
-PerCaseDice = Mapping[str, Mapping[str, float]]
-"""Image id → label name → Dice; nan where the structure is in neither map."""
+from .scores import (
+    LabelChange,
+    Scores,
+    better_than_chance,
+    compared_table,
+    difference_matrix,
+    label_names,
+    measured_table,
+)
 
 _TOLERANCE = 1e-6
 _SHOWN = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelChange:
-    """One label on the holdout; None where no case defines it.
-
-    Attributes:
-        label: Name.
-        candidate: Mean Dice of the candidate.
-        served: Mean Dice of the served version.
-        difference: Candidate minus served, over the cases where both are defined.
-        worse: Whether it fell by more than the margin.
-    """
-
-    label: str
-    candidate: float | None
-    served: float | None
-    difference: float | None
-    worse: bool
+_MORE_PATIENTS = "Label images of more patients (three are enough for a holdout)"
+_BY_HAND = "or promote by hand with `carina models promote`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,138 +46,217 @@ class Decision:
     Attributes:
         promoted: Whether the candidate is to be served.
         reason: One sentence, for the history and for people.
+        margin: By how much a label might fall.
+        served: The version it was compared with, None if with none.
         per_label: The table behind it.
         mean_difference: Mean over labels of the differences, None without a comparison.
-        interval: 95 % bootstrap interval of `mean_difference` over cases, None with fewer than two cases.
-        cases: Size of the holdout.
+        interval: 95 % bootstrap interval of `mean_difference` over patients, None with fewer than two.
+        cases: How many were measured.
+        patients: Of how many patients.
+        measured_on: Which part of the split they are: holdout, or validation for a first version.
+        better_than_chance: Labels that the candidate draws better than chance.
     """
 
     promoted: bool
     reason: str
+    margin: float
+    served: str | None = None
     per_label: tuple[LabelChange, ...] = ()
     mean_difference: float | None = None
     interval: tuple[float, float] | None = None
     cases: int = 0
+    patients: int = 0
+    measured_on: str = "holdout"
+    better_than_chance: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON-able values."""
         return asdict(self)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """What is known of a candidate.
+
+    Attributes:
+        scores: On the cases measured.
+        learnt: On some of its own training cases; None if it was not trained here.
+        labels: Those it was trained on.
+        patients: Image id → patient; an image that is not named is a patient of its own.
+        measured_on: Part of the split that `scores` come from.
+    """
+
+    scores: Scores
+    learnt: Scores | None = None
+    labels: tuple[str, ...] = ()
+    patients: Mapping[str, str]
+    measured_on: str = "holdout"
+
+    @property
+    def patient_of_each_case(self) -> list[str]:
+        """In sorted order of the cases."""
+        return [self.patients.get(case, case) for case in sorted(self.scores)]
+
+
+def decide_first(candidate: Candidate, *, margin: float, because: str = "nothing served yet") -> Decision:
+    """Whether a candidate may be served where nothing is that it could be compared with.
+
+    Args:
+        candidate: Measured on the holdout, else on validation cases.
+        margin: For the record.
+        because: Why there is no comparison.
+    """
+    table = measured_table(candidate.scores, label_names(candidate.scores, expected=candidate.labels))
+    shown = better_than_chance(candidate.scores)
+    problem = _not_from_others(candidate) or _not_learnt(candidate) or _no_better_than_chance(candidate, shown)
+    spoken = f"{because}; better than chance on {_list(shown)}, {_cases(candidate)}" if shown else ""
+    return Decision(
+        promoted=problem is None,
+        reason=problem or spoken + _cannot_be_shown(table),
+        margin=margin,
+        per_label=table,
+        cases=len(candidate.scores),
+        patients=len(set(candidate.patient_of_each_case)),
+        measured_on=candidate.measured_on,
+        better_than_chance=shown,
+    )
+
+
 def decide(
-    candidate: PerCaseDice, served: PerCaseDice | None, *, margin: float, seed: int = 0, resamples: int = 2000
+    candidate: Candidate,
+    served: Scores,
+    *,
+    margin: float,
+    served_version: str | None = None,
+    drift: Mapping[str, float] | None = None,
+    seed: int = 0,
+    resamples: int = 2000,
 ) -> Decision:
     """Compare a candidate with the served version.
 
     Args:
-        candidate: Its Dice on the holdout.
-        served: The served version's Dice on the same cases; None if nothing is served.
+        candidate: Measured on the holdout; no scores at all stand for an empty holdout.
+        served: The served version's scores on the same cases.
         margin: By how much a label's mean may fall.
+        served_version: For the record.
+        drift: `drifts` of the served version's own decision.
         seed: Of the bootstrap.
         resamples: Bootstrap samples.
 
     Raises:
         ConfigurationError: If the two were not measured on the same cases.
     """
-    if served is None:
-        return Decision(promoted=True, reason="nothing served yet", per_label=_table(candidate, {}, margin=margin))
-    if set(candidate) != set(served):
+    scores = candidate.scores
+    if set(scores) != set(served):
         raise ConfigurationError("The gate must compare both versions on the same cases. Evaluate both again.")
-    if not candidate:
-        return Decision(
-            promoted=False,
-            reason="the holdout is empty, so nothing shows that the candidate is not worse. Label images of more "
-            "patients (three are enough for a holdout), or promote by hand with `carina models promote`",
-        )
-    table = _table(candidate, served, margin=margin)
-    differences = _difference_matrix(candidate, served)
-    mean = _mean_over_labels(differences)
-    if math.isnan(mean):
-        reason = "no holdout case holds any of the labels. Label these structures in the holdout patients' images"
-        return Decision(promoted=False, reason=reason, per_label=table, cases=len(candidate))
-    worse = [row for row in table if row.worse]
-    interval = _bootstrap(differences, seed=seed, resamples=resamples)
+    if not scores:
+        reason = f"the holdout is empty, so nothing shows that the candidate is not worse. {_MORE_PATIENTS}, {_BY_HAND}"
+        return Decision(promoted=False, reason=reason, margin=margin, served=served_version)
+    names = label_names(scores, served, expected=candidate.labels)
+    patients = candidate.patient_of_each_case
+    table = compared_table(scores, served, names, margin=margin, patients=patients, drift=drift or {}, seed=seed)
+    mean = mean_of_defined([row.difference for row in table if row.difference is not None])
+    differences = difference_matrix(scores, served, names)
+    interval = None
+    if len(set(patients)) > 1:
+        samples = resampled_means(differences, patients=patients, seed=seed, resamples=resamples)
+        interval = percentile_interval(mean_over_columns(samples))
+    shown = better_than_chance(scores)
+    measured = _measured(mean, interval, candidate)
+    problem = (
+        _nothing_measured(mean)
+        or _worse(table, mean, measured)
+        or _not_learnt(candidate)
+        or _no_better_than_chance(candidate, shown)
+    )
     return Decision(
-        promoted=not worse and mean >= -_TOLERANCE,
-        reason=_reason(worse, mean, interval, cases=len(candidate), margin=margin),
+        promoted=problem is None,
+        reason=problem or f"not worse on any label; {measured}{_cannot_be_shown(table)}",
+        margin=margin,
+        served=served_version,
         per_label=table,
-        mean_difference=mean,
+        mean_difference=None if math.isnan(mean) else mean,
         interval=interval,
-        cases=len(candidate),
+        cases=len(scores),
+        patients=len(set(patients)),
+        better_than_chance=shown,
     )
 
 
-def _reason(
-    worse: list[LabelChange], mean: float, interval: tuple[float, float] | None, *, cases: int, margin: float
-) -> str:
+def drifts(decision: Mapping[str, Any] | None) -> dict[str, float]:
+    """Label → drift, from the stored decision of the served version.
+
+    Nothing where there is none, or where a person promoted against the gate: that person's word starts anew.
+    """
+    if decision is None or not decision.get("promoted"):
+        return {}
+    return {row["label"]: row.get("drift", 0.0) for row in decision.get("per_label", ())}
+
+
+def _nothing_measured(mean: float) -> str | None:
+    if not math.isnan(mean):
+        return None
+    return "no holdout case holds any of the labels. Label these structures in the holdout patients' images"
+
+
+def _worse(table: Iterable[LabelChange], mean: float, measured: str) -> str | None:
+    stopping = [row for row in table if row.stops]
+    fallen = sorted((row for row in stopping if row.verdict == "worse"), key=lambda row: row.difference or 0.0)
+    false = [row.label for row in stopping if row.verdict == "drawn where there is none"]
+    parts = []
+    if fallen:
+        named = ", ".join(f"{row.label} {row.difference:+.3f} ({row.reason})" for row in fallen[:_SHOWN])
+        parts.append(f"worse on {named}{_more(len(fallen))}")
+    if false:
+        parts.append(f"draws {_list(false)} in cases that do not have it")
+    if not parts and mean < -_TOLERANCE:
+        parts.append("worse on average")
+    return "; ".join([*parts, measured]) if parts else None
+
+
+def _not_from_others(candidate: Candidate) -> str | None:
+    if candidate.measured_on != "train":
+        return None
+    return (
+        "only images of patients it was trained on could be measured, which shows nothing. "
+        f"{_MORE_PATIENTS}, {_BY_HAND}"
+    )
+
+
+def _not_learnt(candidate: Candidate) -> str | None:
+    if candidate.learnt is None or better_than_chance(candidate.learnt):
+        return None
+    return (
+        "no label of its own training cases is drawn better than chance would draw it. Train longer, or look whether "
+        "these labels lie on their images"
+    )
+
+
+def _no_better_than_chance(candidate: Candidate, shown: tuple[str, ...]) -> str | None:
+    if shown:
+        return None
+    return f"no label is drawn better than chance would draw it, {_cases(candidate)}. Train longer, {_BY_HAND}"
+
+
+def _measured(mean: float, interval: tuple[float, float] | None, candidate: Candidate) -> str:
     spread = f" (95 % interval {interval[0]:+.3f} to {interval[1]:+.3f})" if interval else ""
-    measured = f"mean Dice {mean:+.3f}{spread} on {cases} holdout case{'s' if cases != 1 else ''}"
-    if worse:
-        fallen = sorted(worse, key=lambda row: row.difference or 0.0)
-        named = ", ".join(f"{row.label} {row.difference:+.3f}" for row in fallen[:_SHOWN])
-        more = f" and {len(fallen) - _SHOWN} more" if len(fallen) > _SHOWN else ""
-        return f"worse by more than {margin:g} on {named}{more}; {measured}"
-    if mean < -_TOLERANCE:
-        return f"worse on average; {measured}"
-    return f"not worse on any label; {measured}"
+    return f"mean Dice {mean:+.3f}{spread} {_cases(candidate)}"
 
 
-def _labels(*tables: PerCaseDice) -> list[str]:
-    """Label names in the order they first appear."""
-    return list(dict.fromkeys(name for table in tables for row in table.values() for name in row))
+def _cases(candidate: Candidate) -> str:
+    count = len(candidate.scores)
+    return f"on {count} {candidate.measured_on} case{'s' if count != 1 else ''}"
 
 
-def _table(candidate: PerCaseDice, served: PerCaseDice, *, margin: float) -> tuple[LabelChange, ...]:
-    rows = []
-    for name in _labels(candidate, served):
-        now = {case: row.get(name, math.nan) for case, row in candidate.items()}
-        before = {case: row.get(name, math.nan) for case, row in served.items()}
-        difference = mean_of_defined([now[case] - before[case] for case in now.keys() & before.keys()])
-        rows.append(
-            LabelChange(
-                label=name,
-                candidate=_defined(mean_of_defined(list(now.values()))),
-                served=_defined(mean_of_defined(list(before.values()))),
-                difference=_defined(difference),
-                worse=not math.isnan(difference) and difference < -margin - _TOLERANCE,
-            )
-        )
-    return tuple(rows)
+def _cannot_be_shown(table: Iterable[LabelChange]) -> str:
+    names = [row.label for row in table if row.verdict == "cannot be shown"]
+    return f"; cannot be shown for {_list(names)}, which no case measured has" if names else ""
 
 
-def _defined(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _list(names: Iterable[str]) -> str:
+    shown = list(names)
+    return ", ".join(shown[:_SHOWN]) + _more(len(shown))
 
 
-def _difference_matrix(candidate: PerCaseDice, served: PerCaseDice) -> NDArray[np.float64]:
-    """`(cases, labels)` candidate minus served; nan where either is undefined."""
-    names = _labels(candidate, served)
-    rows = [
-        [candidate[case].get(name, math.nan) - served[case].get(name, math.nan) for name in names]
-        for case in sorted(candidate)
-    ]
-    return np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
-
-
-def _mean_over_labels(differences: NDArray[np.float64]) -> float:
-    """Mean over labels of each label's mean over cases, so that a frequent label weighs no more than a rare one."""
-    return mean_of_defined([mean_of_defined(column.tolist()) for column in differences.T])
-
-
-def _bootstrap(differences: NDArray[np.float64], *, seed: int, resamples: int) -> tuple[float, float] | None:
-    """Percentile interval over resampled cases (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13)."""
-    cases = len(differences)
-    if cases < 2:
-        return None
-    random = np.random.default_rng(seed)
-    picks = differences[random.integers(0, cases, size=(resamples, cases))]  # (resamples, cases, labels)
-    defined = ~np.isnan(picks)
-    counts = defined.sum(axis=1)
-    sums = np.where(defined, picks, 0.0).sum(axis=1)
-    per_label = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
-    labels = (counts > 0).sum(axis=1)
-    means = per_label.sum(axis=1)[labels > 0] / labels[labels > 0]
-    if not means.size:
-        return None
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
+def _more(count: int) -> str:
+    return f" and {count - _SHOWN} more" if count > _SHOWN else ""

@@ -6,6 +6,9 @@ Empty structures, as the metrics here and their averages treat them:
     empty   empty        nan    nan       0          the structure is not in the image: counts for nothing
     empty   not empty    0      nan       > 0        found where there is none
     voxels  empty        0      nan       < 0        missed
+
+A Dice is only worth something against the Dice that chance would give, which for a large structure is far from 0:
+`chance_dice` is the expected Dice of as many voxels drawn in random places, or under the names of random labels.
 """
 
 from __future__ import annotations
@@ -23,6 +26,9 @@ from ..labels import LabelSet
 
 Mask = NDArray[np.bool_]
 Row = dict[str, float]
+
+_DOMINATING_SHARE = 0.8
+"""A label with more of a case's labelled voxels is right even if every structure gets its name."""
 
 
 def dice(prediction: Mask, truth: Mask) -> float:
@@ -66,6 +72,32 @@ def volume_error_ml(prediction: Mask, truth: Mask, *, voxel_volume_ml: float) ->
     return (int(np.count_nonzero(prediction)) - int(np.count_nonzero(truth))) * voxel_volume_ml
 
 
+def chance_dice(prediction: Mask, truth: Mask, *, inside: int, labelled: int, voxels: int) -> float:
+    """The Dice to expect of a drawing that knows nothing.
+
+    Two ways of knowing nothing, of which the better one counts: the drawn voxels lie anywhere in the image, or those of
+    them that lie on some structure are on a random one of its voxels, whichever structure it is. A label with most of a
+    case's labelled voxels is not asked the second, because naming everything after it is then right.
+
+    Args:
+        prediction: Boolean, any shape that holds every voxel drawn.
+        truth: Boolean, same shape.
+        inside: Voxels of `prediction` where the reference has any label.
+        labelled: Voxels of the image where the reference has any label.
+        voxels: Of the image.
+
+    Returns:
+        0–1; nan if both are empty.
+    """
+    drawn, there = int(np.count_nonzero(prediction)), int(np.count_nonzero(truth))
+    if not drawn + there:
+        return math.nan
+    overlap = drawn * there / voxels
+    if labelled and there <= _DOMINATING_SHARE * labelled:
+        overlap = max(overlap, inside * there / labelled)
+    return 2.0 * overlap / (drawn + there)
+
+
 def compare(prediction: Volume, truth: Volume, *, labels: LabelSet, surface: bool = True) -> dict[str, Row]:
     """All metrics of one case.
 
@@ -76,7 +108,7 @@ def compare(prediction: Volume, truth: Volume, *, labels: LabelSet, surface: boo
         surface: Whether to measure distances, the slow part.
 
     Returns:
-        Label name → `dice`, `hd95_mm` (if asked for), `volume_error_ml`.
+        Label name → `dice`, `hd95_mm` (if asked for), `volume_error_ml`, `reference_ml` and `chance_dice`.
 
     Raises:
         GeometryError: If the grids differ.
@@ -87,6 +119,8 @@ def compare(prediction: Volume, truth: Volume, *, labels: LabelSet, surface: boo
             f"{truth.grid.shape}. Resample one of them first."
         )
     boxes = _label_boxes(prediction.array, truth.array, count=len(labels))
+    labelled = int(np.count_nonzero(truth.array))
+    voxel_volume_ml = truth.grid.voxel_volume_ml
     rows: dict[str, Row] = {}
     for label in labels:
         box = boxes[label.index - 1]
@@ -94,7 +128,10 @@ def compare(prediction: Volume, truth: Volume, *, labels: LabelSet, surface: boo
         row = {"dice": dice(found, there)}
         if surface:
             row["hd95_mm"] = hd95_mm(found, there, spacing_mm=truth.grid.spacing_mm)
-        row["volume_error_ml"] = volume_error_ml(found, there, voxel_volume_ml=truth.grid.voxel_volume_ml)
+        row["volume_error_ml"] = volume_error_ml(found, there, voxel_volume_ml=voxel_volume_ml)
+        row["reference_ml"] = int(np.count_nonzero(there)) * voxel_volume_ml
+        inside = int(np.count_nonzero(found & (truth.array[box] > 0)))
+        row["chance_dice"] = chance_dice(found, there, inside=inside, labelled=labelled, voxels=truth.array.size)
         rows[label.name] = row
     return rows
 

@@ -3,6 +3,8 @@
 Layout, all under `<root>/<task>/`:
 
     v1/weights.safetensors  v1/model.json      one immutable version
+    v1/decision.json                           what the promotion gate said of it, and why
+    v1/pruned.json                             there once retention took the weights away
     served.json                                the version in use, replaced atomically
     promotions.jsonl                           every change of the pointer, append only
     model.pt                                   public weights a user put there (see `TaskSpec.weights`)
@@ -26,11 +28,22 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from .. import __version__
-from ..errors import ConfigurationError, InvalidInputError, NoModelError, UnknownModelError, UnsafeIdError
-from ..task import PublicWeights, TaskSpec
+from ..errors import ConfigurationError, ConflictError, NoModelError, UnknownModelError, UnsafeIdError
+from ..task import TaskSpec
 from .files import append_json_line, read_json_lines, sha256_of, sync, write_json
-from .version import METADATA_NAME, WEIGHTS_NAME, Metrics, ModelVersion, Source, read_version
-from .weights import check_state, load_foreign_state, load_state, save_state
+from .software import code_versions
+from .version import (
+    DECISION_NAME,
+    METADATA_NAME,
+    WEIGHTS_NAME,
+    Intervals,
+    Metrics,
+    ModelVersion,
+    Source,
+    canonical_sha256,
+    read_version,
+)
+from .weights import check_state, load_state, save_state
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,6 +51,7 @@ if TYPE_CHECKING:
 _VERSION = re.compile(r"v([1-9][0-9]*)")
 _SERVED = "served.json"
 _HISTORY = "promotions.jsonl"
+ANY_VERSION = "*"
 
 
 class ModelStore:
@@ -63,12 +77,15 @@ class ModelStore:
     def add(
         self,
         task: str,
-        state: Mapping[str, Tensor],
+        state: Mapping[str, Tensor] | Path,
         *,
         fingerprint: str,
         labels: Mapping[str, int],
         metrics: Metrics | None = None,
+        intervals: Intervals | None = None,
+        task_spec: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
+        decision: Mapping[str, Any] | None = None,
         parent: str | None = None,
         source: Source = "trained",
     ) -> ModelVersion:
@@ -76,11 +93,14 @@ class ModelStore:
 
         Args:
             task: Task name.
-            state: The network's state dict.
+            state: The network's state dict, or a safetensors file that is taken as it is.
             fingerprint: `TaskSpec.fingerprint()`.
             labels: `TaskSpec.labels.indices`.
             metrics: Label → metric → value; None for undefined, never NaN.
+            intervals: Label → metric → mean, low, high and n.
+            task_spec: `TaskSpec.to_json()`.
             data: Data manifest, JSON-able.
+            decision: `Decision.to_json()`, if it went through the gate.
             parent: Version it was warm-started from.
             source: Where the weights come from.
 
@@ -92,10 +112,13 @@ class ModelStore:
         incoming = Path(tempfile.mkdtemp(dir=folder, prefix=".incoming-"))
         try:
             incoming.chmod(0o755)
-            save_state(incoming / WEIGHTS_NAME, state)
+            if isinstance(state, Path):
+                shutil.copyfile(state, incoming / WEIGHTS_NAME)
+            else:
+                save_state(incoming / WEIGHTS_NAME, state)
             sync(incoming / WEIGHTS_NAME)
             digest = sha256_of(incoming / WEIGHTS_NAME)
-            with self._lock(task):
+            with self.lock(task):
                 number = max((_number(path) for path in self._version_folders(task)), default=0) + 1
                 version = ModelVersion(
                     task=task,
@@ -108,10 +131,16 @@ class ModelStore:
                     carina_version=__version__,
                     parent=parent,
                     metrics=dict(metrics or {}),
+                    intervals=dict(intervals or {}),
+                    task_spec=dict(task_spec or {}),
                     data=dict(data or {}),
+                    data_sha256=canonical_sha256(data or {}),
+                    code=code_versions(),
                     folder=folder / f"v{number}",
                 )
                 write_json(incoming / METADATA_NAME, version.to_json())
+                if decision is not None:
+                    write_json(incoming / DECISION_NAME, decision)
                 incoming.rename(version.folder)
                 sync(folder)
         except BaseException:
@@ -151,7 +180,9 @@ class ModelStore:
         name = self._served_name(task)
         return None if name is None else self.get(task, name)
 
-    def promote(self, task: str, version: str, *, reason: str, by: str = "carina") -> ModelVersion:
+    def promote(
+        self, task: str, version: str, *, reason: str, by: str = "carina", over: str | None = ANY_VERSION
+    ) -> ModelVersion:
         """Serve `version` from now on.
 
         Args:
@@ -159,12 +190,23 @@ class ModelStore:
             version: An existing version; promoting the served one changes nothing.
             reason: For the history: the gate's words, or a person's.
             by: Who decided.
+            over: The version that must still be served now, None for none: a decision that compared with one version
+                says nothing about another.
 
         Raises:
-            UnknownModelError: If there is no such version.
+            UnknownModelError: If there is no such version, or its weights are gone.
+            ConflictError: If another version is served than `over`.
         """
-        target = self.get(task, version)
-        with self._lock(task):
+        with self.lock(task):
+            target = self.get(task, version)
+            if not target.has_weights:
+                raise _weights_missing(target)
+            now = self._served_name(task)
+            if over not in (ANY_VERSION, now):
+                raise ConflictError(
+                    f"'{task}' {version} must replace {over or 'nothing'}, got {now or 'nothing'} served by now. "
+                    f"Compare with that one: train again, or promote by hand."
+                )
             if self._served_name(task) != version:
                 self._point(task, version, action="promote", reason=reason, by=by)
         return target
@@ -175,8 +217,8 @@ class ModelStore:
         Raises:
             NoModelError: If nothing was served before.
         """
-        with self._lock(task):
-            stack = _served_stack(self.history(task))
+        with self.lock(task):
+            stack = self.reachable(task)
             if len(stack) < 2:
                 raise NoModelError(f"Task '{task}' must have served two versions to roll back, got {len(stack)}.")
             target = self.get(task, stack[-2])
@@ -187,6 +229,13 @@ class ModelStore:
         """Changes of the pointer, oldest first: `when`, `action`, `from`, `to`, `by`, `reason`."""
         return tuple(read_json_lines(self.folder(task) / _HISTORY))
 
+    def reachable(self, task: str) -> tuple[str, ...]:
+        """Names of the versions a rollback can reach, the served one last: a promotion pushes, a rollback pops."""
+        stack: tuple[str, ...] = ()
+        for entry in self.history(task):
+            stack = stack[:-1] if entry["action"] == "rollback" else (*stack, str(entry["to"]))
+        return stack
+
     def load_state(self, version: ModelVersion) -> dict[str, Tensor]:
         """The weights on the CPU, after checking their hash.
 
@@ -194,15 +243,28 @@ class ModelStore:
             UnknownModelError: If the file is gone.
             ConfigurationError: If it is not the file that was stored.
         """
-        path = version.weights_path
-        if not path.is_file():
-            raise UnknownModelError(f"Weights of '{version.task}' {version.version} are missing. Restore them.")
-        if sha256_of(path) != version.sha256:
+        self.check_weights(version)
+        try:
+            return load_state(version.weights_path)
+        except FileNotFoundError as error:
+            raise _weights_missing(version) from error
+
+    def check_weights(self, version: ModelVersion) -> None:
+        """Make sure that the weights are those that were stored.
+
+        Raises:
+            UnknownModelError: If the file is gone.
+            ConfigurationError: If it is not the file that was stored.
+        """
+        try:
+            digest = sha256_of(version.weights_path)
+        except FileNotFoundError as error:
+            raise _weights_missing(version) from error
+        if digest != version.sha256:
             raise ConfigurationError(
                 f"Weights of '{version.task}' {version.version} must have the SHA-256 in model.json, got another one: "
                 f"the file was changed. Restore it, or roll back with `carina models rollback {version.task}`."
             )
-        return load_state(path)
 
     def load_into(self, network: nn.Module, version: ModelVersion, *, spec: TaskSpec) -> None:
         """Load a version's weights into a task's network.
@@ -220,56 +282,8 @@ class ModelStore:
         check_state(state, network, what=what)
         network.load_state_dict(state)
 
-    def import_weights(
-        self, spec: TaskSpec, path: Path, *, source: Source = "imported", public: PublicWeights | None = None
-    ) -> ModelVersion:
-        """Make a version from a weights file of somebody else; a second import of one file returns the first's version.
-
-        Nothing in the file is executed, and every tensor's shape is checked against the task's network.
-
-        Raises:
-            InvalidInputError: If the file is damaged, unsafe, or not the one its publisher announced.
-            ConfigurationError: If it does not fit the network.
-        """
-        from ..networks.factory import build_network
-
-        digest = sha256_of(path)
-        if public is not None and public.sha256 not in (None, digest):
-            raise InvalidInputError(
-                f"Weights file '{path.name}' must have the SHA-256 {public.sha256}, got {digest}. Fetch it again."
-            )
-        fingerprint = spec.fingerprint()
-        for version in self.list(spec.name):
-            if version.data.get("file_sha256") == digest and version.fingerprint == fingerprint:
-                return version
-        state = load_foreign_state(path, state_key=public.state_key if public else None)
-        check_state(state, build_network(spec), what=f"Weights file '{path.name}'")
-        data: dict[str, Any] = {"file_name": path.name, "file_sha256": digest}
-        if public is not None:
-            data |= {"published_at": public.source, "licence": public.licence}
-        return self.add(spec.name, state, fingerprint=fingerprint, labels=spec.labels.indices, data=data, source=source)
-
-    def import_public(self, spec: TaskSpec) -> ModelVersion | None:
-        """Take up public weights that a user put into the task's folder; served at once if nothing else is.
-
-        Returns:
-            The version, or None if none of `spec.weights` is there.
-
-        Raises:
-            InvalidInputError: As `import_weights`.
-            ConfigurationError: As `import_weights`.
-        """
-        for public in spec.weights:
-            path = self.folder(spec.name) / public.file_name
-            if path.is_file():
-                with FileLock(self.folder(spec.name) / ".import.lock"):
-                    version = self.import_weights(spec, path, source="public", public=public)
-                if self._served_name(spec.name) is None:
-                    self.promote(spec.name, version.version, reason=f"public weights '{public.file_name}' found")
-                return version
-        return None
-
-    def _lock(self, task: str) -> FileLock:
+    def lock(self, task: str) -> FileLock:
+        """Guards a task's numbering, pointer and history, and which weights are there."""
         folder = self.folder(task)
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / ".lock")
@@ -304,12 +318,13 @@ def _number(path: Path) -> int:
     return int(path.name[1:])
 
 
-def _served_stack(history: tuple[Mapping[str, Any], ...]) -> tuple[str, ...]:
-    """Versions a rollback can reach, the served one last: a promotion pushes, a rollback pops."""
-    stack: tuple[str, ...] = ()
-    for entry in history:
-        stack = stack[:-1] if entry["action"] == "rollback" else (*stack, str(entry["to"]))
-    return stack
+def _weights_missing(version: ModelVersion) -> UnknownModelError:
+    pruned = version.pruned()
+    why = f"were taken away on {pruned['when']} ({pruned['reason']})" if pruned else "are missing"
+    return UnknownModelError(
+        f"Weights of '{version.task}' {version.version} must be there, but {why}. Choose another version, or put the "
+        f"file back."
+    )
 
 
 def _label_difference(version: ModelVersion, spec: TaskSpec) -> str:

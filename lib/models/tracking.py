@@ -1,8 +1,8 @@
 """What a training did, kept for people: parameters, curves, the gate's decision, pictures and the data manifest.
 
 MLflow 3.17 refuses its plain file store ("maintenance mode"), so runs go to SQLite in the tracking folder and
-artifacts into folders beside it; `mlflow ui --backend-store-uri sqlite:///<folder>/mlflow.sqlite` shows them. MLflow's
-usage pings are switched off before it is imported. Nothing here can fail a training: errors are logged.
+artifacts into folders beside it; `carina mlflow` shows them. MLflow's usage pings are switched off before it is
+imported. Nothing here can fail a training: errors are logged.
 """
 
 from __future__ import annotations
@@ -19,12 +19,22 @@ from typing import Any, Protocol
 _log = logging.getLogger(__name__)
 
 DATABASE_NAME = "mlflow.sqlite"
-_JOB_TAG = "carina.job"
+_JOB_TAG = "carina.job"  # which job a run belongs to, so that a resumed one goes on in its run
+NAME = "name"
+"""A tag that gives the run its name."""
+NOTE = "note"
+"""A tag that is shown as the run's description; Markdown."""
+
+_MLFLOWS_NAMES = {NAME: "mlflow.runName", NOTE: "mlflow.note.content"}
+_DEFAULT = "Default"  # MLflow makes an experiment of this name by itself
+_PICTURES = "pictures"
+_KIND = ("mlflow.experimentKind", "custom_model_development")  # else the pages are laid out for language models
 _SILENCED = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_AGENT_SKILLS_PROMPT": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
 
 
@@ -36,7 +46,7 @@ class TrainingRun(Protocol):
         ...
 
     def log_json(self, name: str, content: Any) -> None:
-        """Keep a JSON document, such as the data manifest."""
+        """Keep a JSON document, such as the data manifest; the name may hold a folder."""
         ...
 
     def log_picture(self, path: Path) -> None:
@@ -44,7 +54,7 @@ class TrainingRun(Protocol):
         ...
 
     def finish(self, *, status: str, tags: Mapping[str, str]) -> None:
-        """End the run as `FINISHED`, `FAILED` or `KILLED`."""
+        """End the run as `FINISHED`, `FAILED` or `KILLED`; the tags `NAME` and `NOTE` are shown at the top."""
         ...
 
 
@@ -78,13 +88,13 @@ class MlflowTracking:
 
     @property
     def uri(self) -> str:
-        """For `mlflow ui --backend-store-uri`."""
-        return f"sqlite:///{(self.folder / DATABASE_NAME).resolve()}"
+        """Address of the store, as MLflow takes it."""
+        return store_uri(self.folder)
 
     def start(self, task: str, *, name: str, parameters: Mapping[str, Any]) -> TrainingRun:
         """Begin a run in the experiment named after the task; one that forgets if MLflow fails."""
         recorded: _MlflowRun | None = None
-        with _logged("start a run"):
+        with logged("start a run"):
             client = self._client()
             experiment = self._experiment(client, task)
             earlier = self._earlier_run(client, experiment)
@@ -98,12 +108,7 @@ class MlflowTracking:
         return recorded or _ForgottenRun()
 
     def _client(self) -> Any:
-        for variable, value in _SILENCED.items():
-            os.environ.setdefault(variable, value)
-        from mlflow.tracking import MlflowClient
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return MlflowClient(tracking_uri=self.uri)
+        return open_client(self.folder)
 
     def _earlier_run(self, client: Any, experiment: str) -> str | None:
         if not self._job:
@@ -116,7 +121,33 @@ class MlflowTracking:
         if found is not None:
             return str(found.experiment_id)
         artifacts = (self.folder / "artifacts" / task).resolve()
-        return str(client.create_experiment(task, artifact_location=artifacts.as_uri()))
+        return str(client.create_experiment(task, artifact_location=artifacts.as_uri(), tags=dict([_KIND])))
+
+
+def store_uri(folder: Path) -> str:
+    """Address of the store in a tracking folder, for runs and registry alike."""
+    return f"sqlite:///{(folder / DATABASE_NAME).resolve()}"
+
+
+def silence() -> None:
+    """Switch off what MLflow would send or say of its own accord; before it is imported, children included."""
+    for variable, value in _SILENCED.items():
+        os.environ.setdefault(variable, value)
+
+
+def open_client(folder: Path) -> Any:
+    """MLflow's client of a tracking folder, which is made if it is not there."""
+    silence()
+    from mlflow.tracking import MlflowClient
+
+    folder.mkdir(parents=True, exist_ok=True)
+    return MlflowClient(tracking_uri=store_uri(folder), registry_uri=store_uri(folder))
+
+
+def experiments(folder: Path) -> dict[str, str]:
+    """Task → id of its experiment in a tracking folder, for those that were trained."""
+    found = open_client(folder).search_experiments()
+    return {row.name: str(row.experiment_id) for row in found if row.name.isidentifier() and row.name != _DEFAULT}
 
 
 class _ForgottenRun:
@@ -144,7 +175,7 @@ class _MlflowRun:
         self._client.log_batch(self._run_id, params=[Param(key, str(value)) for key, value in parameters.items()])
 
     def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
-        with _logged("record an epoch"):
+        with logged("record an epoch"):
             from mlflow.entities import Metric
 
             now = int(time.time() * 1000)
@@ -153,22 +184,22 @@ class _MlflowRun:
             self._client.log_batch(self._run_id, metrics=metrics)
 
     def log_json(self, name: str, content: Any) -> None:
-        with _logged(f"keep {name}"):
+        with logged(f"keep {name}"):
             self._client.log_dict(self._run_id, content, name)
 
     def log_picture(self, path: Path) -> None:
-        with _logged("keep a picture"):
-            self._client.log_artifact(self._run_id, str(path))
+        with logged("keep a picture"):
+            self._client.log_artifact(self._run_id, str(path), artifact_path=_PICTURES)
 
     def finish(self, *, status: str, tags: Mapping[str, str]) -> None:
-        with _logged("end a run"):
+        with logged("end a run"):
             for key, value in tags.items():
-                self._client.set_tag(self._run_id, key, value)
+                self._client.set_tag(self._run_id, _MLFLOWS_NAMES.get(key, key), value)
             self._client.set_terminated(self._run_id, status=status)
 
 
 @contextlib.contextmanager
-def _logged(what: str) -> Iterator[None]:
+def logged(what: str) -> Iterator[None]:
     """Log whatever goes wrong inside, and go on: a curve is never worth a model."""
     try:
         yield

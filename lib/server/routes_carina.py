@@ -30,7 +30,7 @@ def models(services: ServicesOf, task: str) -> dict[str, Any]:
     return {
         "task": spec.name,
         "served": served.version if served else None,
-        "versions": [version.to_json() for version in services.models.list(spec.name)],
+        "versions": [version.listed() for version in services.models.list(spec.name)],
         "history": [dict(entry) for entry in services.models.history(spec.name)],
     }
 

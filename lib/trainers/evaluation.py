@@ -7,10 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..errors import CancelledError
 from ..geometry import Volume
 from ..labels import LabelSet
+from ..models.intervals import intervals
 from ..models.metrics import Row, compare, mean_of_defined
+from ..models.scores import Score
 from ..task import TaskSpec
 from .cases import Case
 
@@ -22,9 +26,16 @@ Cancelled = Callable[[], bool]
 
 @dataclass(frozen=True, kw_only=True)
 class CaseResult:
-    """One case: label name → metric → value (nan where undefined), for the labels annotated in it."""
+    """One case.
+
+    Attributes:
+        image_id: Of the image.
+        patient_id: Of its patient; decides what is resampled together, and is written nowhere.
+        labels: Label name → metric → value (nan where undefined), for the labels annotated in it.
+    """
 
     image_id: str
+    patient_id: str
     labels: Mapping[str, Row]
 
 
@@ -42,12 +53,27 @@ class Evaluation:
 
     def means(self) -> dict[str, dict[str, float | None]]:
         """Label → metric → mean over the cases that define it, None where none does."""
-        names = dict.fromkeys(name for case in self.cases for name in case.labels)
-        return {name: {metric: self._mean(name, metric) for metric in METRICS} for name in names}
+        return {name: {metric: self._mean(name, metric) for metric in METRICS} for name in self._names()}
 
-    def dice_per_case(self) -> dict[str, dict[str, float]]:
-        """Image id → label → Dice, as the promotion gate takes it."""
-        return {case.image_id: {name: row["dice"] for name, row in case.labels.items()} for case in self.cases}
+    def intervals(self) -> dict[str, dict[str, dict[str, float | int | None]]]:
+        """Label → metric → `mean`, `low`, `high` (95 %, bootstrap over patients) and `n`, the cases that define it."""
+        columns = [(name, metric) for name in self._names() for metric in METRICS]
+        values = np.array(
+            [[case.labels.get(name, {}).get(metric, math.nan) for name, metric in columns] for case in self.cases]
+        ).reshape(len(self.cases), len(columns))
+        spreads = intervals(values, patients=[case.patient_id for case in self.cases])
+        found: dict[str, dict[str, dict[str, float | int | None]]] = {name: {} for name in self._names()}
+        for (name, metric), spread in zip(columns, spreads, strict=True):
+            found[name][metric] = spread.to_json()
+        return found
+
+    def scores(self) -> dict[str, dict[str, Score]]:
+        """Image id → label → score, as the promotion gate takes it."""
+        return {case.image_id: {name: Score.of(row) for name, row in case.labels.items()} for case in self.cases}
+
+    def patients(self) -> dict[str, str]:
+        """Image id → patient."""
+        return {case.image_id: case.patient_id for case in self.cases}
 
     def mean_dice(self) -> float:
         """Mean over labels of each label's mean; nan if nothing is defined."""
@@ -67,6 +93,9 @@ class Evaluation:
                 for case in self.cases
             ]
         return content
+
+    def _names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for case in self.cases for name in case.labels))
 
     def _mean(self, name: str, metric: str) -> float | None:
         mean = mean_of_defined([case.labels[name].get(metric, math.nan) for case in self.cases if name in case.labels])
@@ -109,8 +138,8 @@ def compare_case(
     """Metrics of one prediction, for the labels the case was annotated for."""
     rows = compare(prediction, truth, labels=labels, surface=surface)
     wanted = {name: row for name, row in rows.items() if case.annotated is None or name in case.annotated}
-    return CaseResult(image_id=case.image_id, labels=wanted)
+    return CaseResult(image_id=case.image_id, patient_id=case.patient_id, labels=wanted)
 
 
 def _defined(row: Row) -> dict[str, float | None]:
-    return {metric: None if math.isnan(value) else value for metric, value in row.items()}
+    return {metric: None if math.isnan(row[metric]) else row[metric] for metric in METRICS if metric in row}

@@ -11,7 +11,8 @@ from torch import nn
 
 from ..errors import CancelledError
 from ..geometry import Volume
-from ..models.metrics import compare, mean_of_defined
+from ..models.metrics import Row, compare, mean_of_defined
+from ..models.scores import Score
 from ..preprocessing import Prepared, prepare
 from ..task import TaskSpec
 from .cache import CachedVolume
@@ -59,12 +60,17 @@ class Measuring:
         """Label → mean Dice on the working grid, nan where no volume defines it: quick enough for every epoch."""
         rows: dict[str, list[float]] = {}
         for volume in volumes:
-            prediction = self._draw(network, volume.prepared())
-            compared = compare(prediction, volume.truth(), labels=self.spec.labels, surface=False)
-            for name, row in compared.items():
-                if volume.annotated is None or name in volume.annotated:
-                    rows.setdefault(name, []).append(row["dice"])
+            for name, row in self._compare(network, volume).items():
+                rows.setdefault(name, []).append(row["dice"])
         return {name: mean_of_defined(values) for name, values in rows.items()}
+
+    def scores(self, network: nn.Module, volumes: Sequence[CachedVolume]) -> dict[str, dict[str, Score]]:
+        """Image id → label → score on the working grid, as the promotion gate takes it."""
+        found: dict[str, dict[str, Score]] = {}
+        for volume in volumes:
+            rows = self._compare(network, volume)
+            found[volume.image_id] = {name: Score.of(row) for name, row in rows.items()}
+        return found
 
     def evaluate(self, network: nn.Module, cases: Sequence[Case], progress: Progress) -> tuple[Evaluation, Volume]:
         """All metrics on the images' own grids, and what was drawn on the first image.
@@ -83,6 +89,12 @@ class Measuring:
             results.append(compare_case(case, prediction, truth, labels=self.spec.labels))
             progress(len(results) / len(cases), f"measured {len(results)} of {len(cases)} cases")
         return Evaluation(task=self.spec.name, cases=tuple(results)), drawn[0]
+
+    def _compare(self, network: nn.Module, volume: CachedVolume) -> dict[str, Row]:
+        """Label → metrics on the working grid, for the labels annotated."""
+        prediction = self._draw(network, volume.prepared())
+        compared = compare(prediction, volume.truth(), labels=self.spec.labels, surface=False)
+        return {name: row for name, row in compared.items() if volume.annotated is None or name in volume.annotated}
 
     def _draw(self, network: nn.Module, prepared: Prepared) -> Volume:
         if self.cancelled():

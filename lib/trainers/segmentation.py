@@ -20,9 +20,10 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from ..errors import BusyError, CancelledError, ConfigurationError, InvalidInputError
+from ..errors import BusyError, CancelledError, ConflictError, InvalidInputError
 from ..geometry import Volume
-from ..models.gate import Decision, decide
+from ..models.gate import Decision
+from ..models.record import record_outcome
 from ..models.store import ModelStore
 from ..models.tracking import NoTracking, Tracking, TrainingRun
 from ..models.version import ModelVersion
@@ -33,6 +34,7 @@ from .cache import CachedVolume, VolumeCache
 from .cases import Case
 from .evaluation import Evaluation
 from .fitting import Fitted, Fitting
+from .judging import Judgement, Judging
 from .loss import PartialDiceCELoss, silence_unknown
 from .measuring import Cancelled, Measuring, Predict, Progress
 from .overlays import write_overlay
@@ -148,17 +150,7 @@ def train(
     except Exception as error:
         run.finish(status="FAILED", tags={"error": type(error).__name__})
         raise
-    run.log_json("decision.json", result.decision.to_json())
-    run.log_json("data.json", dict(result.version.data))
-    run.log_picture(result.overlay)
-    run.finish(
-        status="FINISHED",
-        tags={
-            "version": result.version.version,
-            "promoted": str(result.promoted).lower(),
-            "reason": result.decision.reason,
-        },
-    )
+    record_outcome(run, result.version, result.decision, result.overlay)
     if checkpoint is None:
         training.checkpoint.unlink(missing_ok=True)
     return result
@@ -208,8 +200,20 @@ class _Training:
         candidate = self._network()
         candidate.load_state_dict(fitted.best_state)
         evaluation, drawn = self.measuring.evaluate(candidate, measured, self._share(_FITTED_AT, 0.05))
-        decision, before = self._decide(evaluation, served, self._fitting_the_task(served), measured)
-        overlay = self._overlay(measured[0], before, drawn)
+        judgement = Judging(
+            measuring=self.measuring,
+            models=self.models,
+            margin=self.options.gate_margin,
+            labels=self._trained_labels(parent),
+            measured_on=measured_on,
+        ).judge(
+            candidate,
+            evaluation,
+            training=self.training,
+            cases=measured,
+            progress=self._share(0.95, 0.04),
+        )
+        overlay = self._overlay(measured[0], judgement.drawn, drawn)
         self._stop_if_cancelled()
         version = self.models.add(
             self.spec.name,
@@ -217,11 +221,13 @@ class _Training:
             fingerprint=self.spec.fingerprint(),
             labels=self.spec.labels.indices,
             metrics=evaluation.means(),
+            intervals=evaluation.intervals(),
+            task_spec=self.spec.to_json(),
             data=self._manifest(measured_on, fitted, parent),
+            decision=judgement.decision.to_json(),
             parent=parent.version if parent else None,
         )
-        if decision.promoted:
-            self.models.promote(self.spec.name, version.version, reason=decision.reason, by="gate")
+        decision = self._promote(version, judgement)
         self.progress(1.0, f"{version.version} {'promoted' if decision.promoted else 'kept back'}: {decision.reason}")
         return TrainResult(
             version=version,
@@ -283,6 +289,7 @@ class _Training:
 
     def _fit(self, parent: ModelVersion | None) -> Fitted:
         training, validation = self._prepared()
+        self.training = training
         network = self._network()
         before = None
         if parent is not None:
@@ -331,33 +338,18 @@ class _Training:
         wanted = set(names)
         return torch.tensor([True, *(label.name in wanted for label in self.spec.labels)])
 
-    def _decide(
-        self,
-        candidate: Evaluation,
-        served: ModelVersion | None,
-        comparable: ModelVersion | None,
-        measured: Sequence[Case],
-    ) -> tuple[Decision, Volume | None]:
-        """The gate's decision, and what the served version drew on the first measured case."""
-        margin = self.options.gate_margin
-        if served is None:
-            return decide(candidate.dice_per_case(), None, margin=margin), None
-        if comparable is None:
-            decision = decide(candidate.dice_per_case(), None, margin=margin)
-            reason = f"the served {served.version} was made for another version of the task and cannot be used any more"
-            return replace(decision, reason=reason), None
-        network = self._network()
+    def _promote(self, version: ModelVersion, judgement: Judgement) -> Decision:
+        """Serve the version if the gate says so, and nobody has served another since; what happened in the end."""
+        decision = judgement.decision
+        if not decision.promoted:
+            return decision
         try:
-            self.models.load_into(network, comparable, spec=self.spec)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"The served version cannot be compared with. {error}") from error
-        held_out = bool(self.parts["holdout"])
-        before, drawn = self.measuring.evaluate(
-            network, measured if held_out else measured[:1], self._share(0.95, 0.04)
-        )
-        if not held_out:
-            return decide({}, {}, margin=margin), drawn
-        return decide(candidate.dice_per_case(), before.dice_per_case(), margin=margin), drawn
+            self.models.promote(
+                self.spec.name, version.version, reason=decision.reason, by="gate", over=judgement.served
+            )
+        except ConflictError as error:
+            return replace(decision, promoted=False, reason=str(error))
+        return decision
 
     def _overlay(self, case: Case, before: Volume | None, after: Volume) -> Path:
         image, truth = case.load()
@@ -369,9 +361,6 @@ class _Training:
 
     def _manifest(self, measured_on: Part, fitted: Fitted, parent: ModelVersion | None) -> dict[str, Any]:
         """What the version was made from; image ids and revisions, never patients."""
-        annotated: set[str] = set() if parent is None else set(trained_labels(parent))
-        for case in self.parts["train"]:
-            annotated |= set(self.spec.labels.names) if case.annotated is None else case.annotated
         return {
             "cases": [
                 {"image_id": case.image_id, "revision": case.revision, "part": part}
@@ -379,11 +368,18 @@ class _Training:
                 for case in cases
             ],
             "measured_on": measured_on,
-            "trained_labels": [name for name in self.spec.labels.names if name in annotated],
+            "trained_labels": list(self._trained_labels(parent)),
             "options": asdict(self.options),
             "epochs": len(fitted.history),
             "best_epoch": fitted.best_epoch,
         }
+
+    def _trained_labels(self, parent: ModelVersion | None) -> tuple[str, ...]:
+        """Labels that the candidate, or a version it started from, was trained on."""
+        annotated: set[str] = set() if parent is None else set(trained_labels(parent))
+        for case in self.parts["train"]:
+            annotated |= set(self.spec.labels.names) if case.annotated is None else case.annotated
+        return tuple(name for name in self.spec.labels.names if name in annotated)
 
     def _identity(self, parent: ModelVersion | None) -> str:
         decisive: Mapping[str, Any] = {
@@ -398,7 +394,7 @@ class _Training:
         values = {"loss": epoch.loss, "seconds": epoch.seconds}
         if epoch.dice is not None:
             values["validation_dice"] = epoch.dice
-        values |= {f"validation_dice/{name}": dice for name, dice in epoch.per_label.items() if dice is not None}
+        values |= {f"dice/{name}": dice for name, dice in epoch.per_label.items() if dice is not None}
         self.tracked.log_epoch(epoch.number, values)
 
     def _share(self, start: float, width: float) -> Progress:

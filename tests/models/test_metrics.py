@@ -103,3 +103,57 @@ def test_compare_refuses_another_grid():
 def test_mean_leaves_out_what_is_undefined():
     assert mean_of_defined([1.0, math.nan, 0.0]) == 0.5
     assert math.isnan(mean_of_defined([math.nan]))
+
+
+class TestChance:
+    """`chance_dice` is what drawings that know nothing reach on average."""
+
+    LABELS = label_set("liver", "spleen", "heart")
+
+    def rows(self, prediction, truth):
+        grid = Grid(truth.shape, np.eye(4))
+        return compare(Volume(prediction, grid), Volume(truth, grid), labels=self.LABELS, surface=False)
+
+    def truth(self):
+        label = np.zeros((24, 20, 16), dtype=np.uint8)
+        label[4:14, 4:12, 3:12], label[14:20, 8:17, 2:11], label[6:10, 13:18, 4:12] = 1, 2, 3
+        return label
+
+    def test_voxels_in_random_places_are_at_chance(self):
+        truth = self.truth()
+        gains = []
+        for seed in range(30):
+            shuffled = np.random.default_rng(seed).permutation(truth.ravel()).reshape(truth.shape)
+            rows = self.rows(shuffled, truth)
+            gains.append([row["dice"] - row["chance_dice"] for row in rows.values()])
+            inside = (truth > 0).mean()
+            assert rows["liver"]["chance_dice"] == pytest.approx((truth == 1).mean(), rel=0.25)
+            assert 0 < inside < 1
+        assert np.abs(np.mean(gains, axis=0)).max() < 0.01
+
+    def test_the_right_places_under_random_names_are_at_chance(self):
+        truth = self.truth()
+        gains = []
+        for seed in range(30):
+            named = truth.copy()
+            named[truth > 0] = np.random.default_rng(seed).permutation(truth[truth > 0])
+            gains.append([row["dice"] - row["chance_dice"] for row in self.rows(named, truth).values()])
+        assert np.abs(np.mean(gains, axis=0)).max() < 0.01
+
+    def test_one_name_for_every_structure_is_at_chance_unless_it_dominates(self):
+        truth = self.truth()
+        everything = (truth > 0).astype(np.uint8)
+        row = self.rows(everything, truth)["liver"]
+        assert row["dice"] == pytest.approx(row["chance_dice"])
+        truth[truth == 3] = 0
+        truth[14:20, 8:17, 2:11] = 0
+        truth[0, 0, 0] = 2
+        row = self.rows((truth > 0).astype(np.uint8), truth)["liver"]
+        assert row["dice"] > 0.99
+        assert row["chance_dice"] < 0.5
+
+    def test_a_right_drawing_is_far_above_chance(self):
+        truth = self.truth()
+        rows = self.rows(truth, truth)
+        assert all(row["dice"] - row["chance_dice"] > 0.35 for row in rows.values())
+        assert rows["liver"]["reference_ml"] == pytest.approx((truth == 1).sum() / 1000)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import multiprocessing
-import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ import torch
 
 from carina.errors import (
     ConfigurationError,
-    InvalidInputError,
+    ConflictError,
     NoModelError,
     UnknownModelError,
     UnsafeIdError,
@@ -42,12 +42,20 @@ def test_keeps_every_field_and_tensor_of_a_version(store):
         data={"cases": [{"image_id": "1.2.3"}]},
         parent="v7",
         source="imported",
+        intervals={"liver": {"dice": {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 9}}},
+        task_spec={"name": "toy_ct"},
+        decision={"promoted": False, "reason": "worse"},
     )
     read = store.get("toy_ct", "v1")
     assert read == stored
     assert (read.fingerprint, read.parent, read.source) == ("f1", "v7", "imported")
     assert read.metrics == {"liver": {"dice": 0.5, "hd95_mm": None}}
     assert read.created.endswith("+00:00")
+    assert read.intervals["liver"]["dice"]["n"] == 9
+    assert read.task_spec == {"name": "toy_ct"}
+    assert read.decision() == {"promoted": False, "reason": "worse"}
+    assert read.data_sha256 == hashlib.sha256(b'{"cases":[{"image_id":"1.2.3"}]}').hexdigest()
+    assert read.code.keys() >= {"source_sha256", "python", "torch", "monai"}
     loaded = store.load_state(read)
     assert loaded.keys() == state.keys()
     assert all(
@@ -135,6 +143,19 @@ def test_promoting_what_is_served_changes_nothing(store):
     assert len(store.history("toy_ct")) == 1
 
 
+def test_a_decision_about_one_version_does_not_replace_another(store):
+    for _ in range(3):
+        add(store)
+    with pytest.raises(ConflictError, match="must replace v1, got nothing"):
+        store.promote("toy_ct", "v2", reason="better than v1", over="v1")
+    store.promote("toy_ct", "v1", reason="first", over=None)
+    store.promote("toy_ct", "v3", reason="by hand")
+    with pytest.raises(ConflictError, match="must replace v1, got v3"):
+        store.promote("toy_ct", "v2", reason="better than v1", over="v1")
+    assert store.served("toy_ct").version == "v3"
+    assert store.promote("toy_ct", "v2", reason="better than v3", over="v3").version == "v2"
+
+
 def test_a_line_torn_by_a_power_cut_costs_only_itself(store):
     add(store)
     add(store)
@@ -170,6 +191,30 @@ def test_changed_weights_are_not_loaded(store):
     version.weights_path.unlink()
     with pytest.raises(UnknownModelError, match="missing"):
         store.load_state(version)
+    with pytest.raises(UnknownModelError, match="missing"):
+        store.promote("toy_ct", "v1", reason="it is the best")
+
+
+def test_a_version_of_an_older_carina_is_read(store):
+    """As 0.1.0 wrote it, before intervals, task, code and decision were kept."""
+    version = add(store)
+    old = {
+        "task": "toy_ct", "version": "v1", "sha256": version.sha256, "fingerprint": "f", "labels": {"liver": 1},
+        "source": "trained", "created": "2026-01-01T00:00:00+00:00", "carina_version": "0.1.0", "parent": None,
+        "metrics": {"liver": {"dice": 0.5}}, "data": {"cases": []},
+    }  # fmt: skip
+    (version.folder / "model.json").write_text(json.dumps(old))
+    read = store.get("toy_ct", "v1")
+    assert (read.intervals, read.task_spec, read.data_sha256, read.code) == ({}, {}, None, {})
+    assert read.decision() is None
+    assert store.promote("toy_ct", "v1", reason="still good") == read
+
+
+def test_a_damaged_decision_is_a_clear_error(store):
+    version = add(store, decision={"promoted": True})
+    (version.folder / "decision.json").write_text("{")
+    with pytest.raises(ConfigurationError, match=r"toy_ct/v1/decision\.json"):
+        version.decision()
 
 
 def test_damaged_metadata_is_a_clear_error(store):
@@ -199,74 +244,6 @@ def test_listing_needs_no_torch(store):
         "assert 'torch' not in sys.modules, 'torch was imported'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-class TestPublicWeights:
-    def put(self, store, spec, content, name="model.pt"):
-        store.folder(spec.name).mkdir(parents=True, exist_ok=True)
-        path = store.folder(spec.name) / name
-        torch.save(content, path)
-        return path
-
-    def test_are_taken_up_once_and_served(self, store, spec):
-        assert store.import_public(spec) is None
-        state = build_network(spec).state_dict()
-        self.put(store, spec, {"model": {f"module.{name}": value for name, value in state.items()}, "epoch": 3})
-        version = store.import_public(spec)
-        assert (version.version, version.source) == ("v1", "public")
-        assert version.data["licence"] == "CC0-1.0"
-        assert store.served(spec.name) == version
-        loaded = store.load_state(version)
-        assert all(torch.equal(loaded[name], value) for name, value in state.items())
-        assert store.import_public(spec) == version
-        assert len(store.list(spec.name)) == 1
-
-    def test_may_be_the_bare_state_dict(self, store, spec):
-        self.put(store, spec, build_network(spec).state_dict())
-        assert store.import_public(spec).version == "v1"
-
-    def test_do_not_replace_what_is_served(self, store, spec):
-        add(store)
-        store.promote(spec.name, "v1", reason="first")
-        self.put(store, spec, build_network(spec).state_dict())
-        assert store.import_public(spec).version == "v2"
-        assert store.served(spec.name).version == "v1"
-
-    def test_that_do_not_fit_are_refused_with_the_first_differences(self, store, spec):
-        larger = dataclasses.replace(spec, labels=label_set("liver", "spleen", "heart"))
-        self.put(store, spec, build_network(larger).state_dict())
-        with pytest.raises(ConfigurationError, match=r"conv_final\.2\.conv\.bias: \(4,\) instead of \(3,\)"):
-            store.import_public(spec)
-        assert store.list(spec.name) == ()
-
-    def test_that_are_a_malicious_pickle_run_no_code(self, store, spec, tmp_path):
-        trace = tmp_path / "executed"
-
-        class Malicious:
-            def __reduce__(self):
-                return Path.touch, (trace,)
-
-        path = self.put(store, spec, {"model": Malicious()})
-        with pytest.raises(InvalidInputError, match="nothing but tensors"):
-            store.import_public(spec)
-        path.write_bytes(pickle.dumps(Malicious()))
-        with pytest.raises(InvalidInputError):
-            store.import_public(spec)
-        assert not trace.exists()
-        assert store.list(spec.name) == ()
-
-    @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 broken"])
-    def test_that_are_damaged_are_refused(self, store, spec, content):
-        store.folder(spec.name).mkdir(parents=True)
-        (store.folder(spec.name) / "model.pt").write_bytes(content)
-        with pytest.raises(InvalidInputError, match=r"model\.pt"):
-            store.import_public(spec)
-
-    def test_of_another_hash_than_announced_are_refused(self, store, spec):
-        self.put(store, spec, build_network(spec).state_dict())
-        announced = dataclasses.replace(spec, weights=(dataclasses.replace(spec.weights[0], sha256="0" * 64),))
-        with pytest.raises(InvalidInputError, match="must have the SHA-256 0000"):
-            store.import_public(announced)
 
 
 def test_served_file_is_one_json_object(store):

@@ -18,10 +18,10 @@ def test_mlflow_reads_back_everything(tmp_path, monkeypatch):
     run = tracking.start("toy_ct", name="first", parameters={"learning_rate": 0.1, "patch_voxels": (1, 2, 3)})
     run.log_epoch(1, {"loss": 1.5, "validation_dice/liver": 0.25, "undefined": float("nan")})
     run.log_epoch(2, {"loss": 0.5})
-    run.log_json("data.json", {"cases": []})
+    run.log_json("data/manifest.json", {"cases": []})
     (tmp_path / "overlay.png").write_bytes(b"png")
     run.log_picture(tmp_path / "overlay.png")
-    run.finish(status="FINISHED", tags={"promoted": "true"})
+    run.finish(status="FINISHED", tags={"promoted": "true", "name": "toy_ct v1", "note": "# well"})
 
     from mlflow.tracking import MlflowClient
 
@@ -37,7 +37,9 @@ def test_mlflow_reads_back_everything(tmp_path, monkeypatch):
     assert "undefined" not in read.data.metrics
     assert read.data.tags["promoted"] == "true"
     assert read.info.status == "FINISHED"
-    assert {entry.path for entry in client.list_artifacts(read.info.run_id)} == {"data.json", "overlay.png"}
+    assert (read.info.run_name, read.data.tags["mlflow.note.content"]) == ("toy_ct v1", "# well")
+    kept = [entry.path for folder in ("data", "pictures") for entry in client.list_artifacts(read.info.run_id, folder)]
+    assert kept == ["data/manifest.json", "pictures/overlay.png"]
     assert {path.name for path in tmp_path.iterdir()} == {"mlruns", "overlay.png"}
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
 

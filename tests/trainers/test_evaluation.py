@@ -35,7 +35,15 @@ def test_means_and_rows_have_the_documented_form(spec, toy_case):
         expected.append(f1_score(truth.array.ravel() == 1, half_right(image).array.ravel() == 1))
     assert content["labels"]["liver"]["dice"] == pytest.approx(np.mean(expected))
     assert evaluation.mean_dice() == pytest.approx(np.mean(expected) / 2)
-    assert evaluation.dice_per_case()["image1"] == {"liver": pytest.approx(expected[1])}
+    (score,) = evaluation.scores()["image1"].values()
+    assert score.dice == pytest.approx(expected[1])
+    assert score.reference_ml == pytest.approx((draw_toy(1)[1].array == 1).sum() * 0.011)
+    assert 0 < score.chance < 0.5
+    assert evaluation.patients() == {"image0": "patient0", "image1": "patient1"}
+    spread = evaluation.intervals()["liver"]["dice"]
+    assert (spread["mean"], spread["n"]) == (pytest.approx(np.mean(expected)), 2)
+    assert (spread["low"], spread["high"]) == (pytest.approx(min(expected)), pytest.approx(max(expected)))
+    assert evaluation.intervals()["spleen"]["dice"] == {"mean": 0.0, "low": None, "high": None, "n": 1}
     assert "per_case" not in evaluation.to_json(model_version=None)
 
 

@@ -74,12 +74,17 @@ def test_learns_is_served_and_keeps_a_worse_candidate_out(run, models, patients,
     told = []
     first = run(patients, progress=lambda fraction, text: told.append((fraction, text)))
     assert first.promoted
-    assert first.decision.reason == "nothing served yet"
+    assert first.decision.reason.startswith("nothing served yet; better than chance on liver, spleen")
     assert first.evaluation.mean_dice() > 0.8
     assert first.history[-1].loss < first.history[0].loss
     assert first.measured_on == "holdout"
     assert models.served(spec.name) == first.version
     assert first.version.metrics["liver"]["dice"] > 0.8
+    assert first.version.intervals["liver"]["dice"] == {
+        "mean": first.version.metrics["liver"]["dice"], "low": None, "high": None, "n": 1,
+    }  # fmt: skip
+    assert first.version.decision() == json.loads(json.dumps(first.decision.to_json()))
+    assert first.version.task_spec["fingerprint"] == first.version.fingerprint
     assert first.overlay.read_bytes().startswith(b"\x89PNG")
     fractions = [fraction for fraction, _ in told]
     assert fractions == sorted(fractions)
@@ -142,16 +147,19 @@ def test_a_checkpoint_of_another_training_is_not_resumed(tmp_path):
 
 def test_a_cancelled_training_leaves_the_served_version(run, models, patients, spec):
     first = run(patients, options=quick(spec))
+    models.promote(spec.name, "v1", reason="test")
     with pytest.raises(CancelledError):
         run(patients, work="second", options=quick(spec), cancelled=lambda: True)
     assert models.served(spec.name) == first.version
     assert len(models.list(spec.name)) == 1
 
 
-def test_without_a_holdout_nothing_replaces_what_is_served(run, models, toy_case, spec):
+def test_without_other_patients_nothing_is_served_and_nothing_replaced(run, models, toy_case, spec):
     first = run([toy_case(0)], options=quick(spec))
-    assert first.promoted
+    assert not first.promoted
     assert first.measured_on == "train"
+    assert "which shows nothing" in first.decision.reason
+    models.promote(spec.name, "v1", reason="looked at it")
     second = run([toy_case(0)], work="second", options=quick(spec))
     assert not second.promoted
     assert "holdout is empty" in second.decision.reason
@@ -160,10 +168,11 @@ def test_without_a_holdout_nothing_replaces_what_is_served(run, models, toy_case
 
 def test_a_served_version_of_another_specification_is_replaced(run, models, patients, spec):
     run(patients, options=quick(spec))
+    models.promote(spec.name, "v1", reason="test")
     changed = dataclasses.replace(spec, spacing_mm=(2.5, 2.5, 2.5))
-    second = run(patients, work="second", task=changed, options=quick(spec))
+    second = run(patients, work="second", task=changed)
     assert second.promoted
-    assert "another version of the task" in second.decision.reason
+    assert "another form of the task" in second.decision.reason
     assert second.version.parent is None
 
 
@@ -278,12 +287,13 @@ def test_a_tracked_run_ends_as_the_training_did(run, patients, spec):
     done = Recorder()
     run(patients, options=quick(spec), tracking=done)
     assert done.status == "FINISHED"
-    assert done.tags["promoted"] == "true"
+    assert (done.tags["name"], done.tags["promoted"]) == ("toy_ct v1", "false")
+    assert "### toy_ct v1: **kept back**" in done.tags["note"]
     assert done.calls == [
         ("start", "toy_ct", 1),
         ("epoch", 1, True),
-        ("json", "decision.json"),
-        ("json", "data.json"),
+        ("json", "gate/decision.json"),
+        ("json", "data/manifest.json"),
         ("picture", "overlay.png"),
     ]
     cut, broken = Recorder(), Recorder()

@@ -1,0 +1,127 @@
+"""Judges a finished training: candidate and served version drawn on the same cases, then the promotion gate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from ..errors import ConfigurationError
+from ..geometry import Volume
+from ..models.gate import Candidate, Decision, decide, decide_first, drifts
+from ..models.store import ModelStore
+from ..models.version import ModelVersion
+from ..networks.factory import build_network
+from .cache import CachedVolume
+from .cases import Case
+from .evaluation import Evaluation
+from .measuring import Measuring, Progress
+from .splits import Part
+
+_LEARNT_CASES = 3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judgement:
+    """What the gate said, and of what.
+
+    Attributes:
+        decision: The gate's.
+        served: The version that was served meanwhile; None if none was.
+        drawn: What it drew on the first measured case; None if it could not be loaded.
+    """
+
+    decision: Decision
+    served: str | None
+    drawn: Volume | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judging:
+    """Judges one candidate.
+
+    Attributes:
+        measuring: Draws and measures.
+        models: Where the served version is.
+        margin: By how much a label's mean Dice may fall.
+        labels: Names of the labels the candidate was trained on.
+        measured_on: Part of the split the candidate was measured on.
+    """
+
+    measuring: Measuring
+    models: ModelStore
+    margin: float
+    labels: tuple[str, ...]
+    measured_on: Part
+
+    def judge(
+        self,
+        network: nn.Module,
+        evaluation: Evaluation,
+        *,
+        training: Sequence[CachedVolume],
+        cases: Sequence[Case],
+        progress: Progress,
+    ) -> Judgement:
+        """Ask the gate.
+
+        The served version is measured now and on the same cases, never taken from what was once written about it. If
+        another one is served in the end, because somebody promoted it meanwhile, that one is measured too.
+
+        Args:
+            network: The candidate's.
+            evaluation: Of the candidate.
+            training: Its training volumes.
+            cases: Those measured.
+            progress: Told after each case.
+
+        Raises:
+            ConfigurationError: If the weights of the served version are damaged.
+        """
+        fullest = sorted(training, key=lambda volume: (-len(volume.voxels), volume.image_id))[:_LEARNT_CASES]
+        candidate = Candidate(
+            scores=evaluation.scores(),
+            learnt=self.measuring.scores(network, fullest),
+            labels=self.labels,
+            patients=evaluation.patients(),
+            measured_on=self.measured_on,
+        )
+        while True:
+            served = self.models.served(self.measuring.spec.name)
+            decision, drawn = self._against(served, candidate, cases, progress)
+            if self.models.served(self.measuring.spec.name) == served:
+                return Judgement(decision=decision, served=served.version if served else None, drawn=drawn)
+
+    def _against(
+        self, served: ModelVersion | None, candidate: Candidate, cases: Sequence[Case], progress: Progress
+    ) -> tuple[Decision, Volume | None]:
+        if served is None:
+            return decide_first(candidate, margin=self.margin), None
+        if served.fingerprint != self.measuring.spec.fingerprint():
+            because = f"the served {served.version} was made for another form of the task and cannot be used any more"
+            return decide_first(candidate, margin=self.margin, because=because), None
+        return self._compare(candidate, served, cases, progress)
+
+    def _compare(
+        self, candidate: Candidate, served: ModelVersion, cases: Sequence[Case], progress: Progress
+    ) -> tuple[Decision, Volume | None]:
+        spec = self.measuring.spec
+        network = build_network(spec).to(self.measuring.device)
+        try:
+            self.models.load_into(network, served, spec=spec)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"The served version cannot be compared with. {error}") from error
+        held_out = self.measured_on == "holdout"
+        before, drawn = self.measuring.evaluate(network, cases if held_out else cases[:1], progress)
+        if not held_out:
+            nothing = Candidate(scores={}, patients={})
+            return decide(nothing, {}, margin=self.margin, served_version=served.version), drawn
+        decision = decide(
+            candidate,
+            before.scores(),
+            margin=self.margin,
+            served_version=served.version,
+            drift=drifts(served.decision()),
+        )
+        return decision, drawn
