@@ -28,7 +28,6 @@ import nibabel as nib
 import numpy as np
 import torch
 from monai.inferers import SlidingWindowInferer
-from monai.losses import DiceCELoss
 from monai.transforms import (
     Activationsd,
     AsDiscreted,
@@ -55,6 +54,8 @@ from carina.networks.factory import build_network, size_multiple
 from carina.preprocessing import prepare, prepare_label
 from carina.registry import find_tasks
 from carina.task import NetworkSpec, TaskSpec
+from carina.trainers.fitting import rate_share
+from carina.trainers.loss import PartialDiceCELoss, silence_unknown
 
 SEED = 0
 LARGE_ORGANS = ("spleen", "liver", "stomach", "vertebrae_T12", "aorta", "autochthon_left", "autochthon_right", "colon")
@@ -196,49 +197,41 @@ class VoxelCounter:
 
 
 def quick_weights(spec: TaskSpec, arguments: argparse.Namespace, *, steps: int) -> Path:
-    """Fit the network to the larger organs of the two labelled CTs for some steps; kept in the work folder."""
+    """Fit the network to the larger organs of the series for some steps; kept in the work folder.
+
+    It sees what either path shows it: the thin volume as a whole, and a cube with the edge slices repeated.
+    """
     target = arguments.work / f"quick-{steps}-{spec.spacing_mm[0]:g}mm.pt"
     if target.is_file():
         return target
-    rng = np.random.default_rng(SEED)
-    cases = []
-    for name in ("ct_abdomen_jpeg2000", "ct_torso_3mm"):
-        folder = arguments.data / name
-        image = read_series(folder / "dicom").volume if (folder / "dicom").is_dir() else nifti(folder / "image.nii.gz")
-        prepared = prepare(image, spec)
-        truth = prepare_label(reference(folder, spec, image.grid, only=LARGE_ORGANS), prepared)
-        cases.append((prepared.tensor[0], torch.from_numpy(truth.astype(np.int64))))
-    thin = round_up(cases[0][0].shape[2], size_multiple(spec))
-    # What either path shows the network: the thin volume as it is, and cubes with the edge slices repeated.
-    sizes = ((96, 96, thin), (128, 80, thin), (64, 64, 64), (56, 56, 96))
+    folder = arguments.data / "ct_abdomen_jpeg2000"
+    image = read_series(folder / "dicom").volume
+    prepared = prepare(image, spec)
+    label = reference(folder, spec, image.grid, only=LARGE_ORGANS)
+    truth = torch.from_numpy(prepare_label(label, prepared).astype(np.int64))
+    known = torch.tensor([True, *(label.name in LARGE_ORGANS for label in spec.labels)])
     network = build_network(spec).to(memory_format=torch.channels_last_3d).train()
     network.dropout.p = 0.0
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=2e-3, total_steps=steps)
-    loss_of = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
-    chosen = [0, *(spec.labels.named(name).index for name in LARGE_ORGANS)]
-    place = torch.zeros(spec.out_channels, dtype=torch.int64)
-    place[chosen] = torch.arange(len(chosen))
+    silence_unknown(network, known=known)
+    loss_of = PartialDiceCELoss(present=known, known=known)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-5)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_share(step, steps))
+    x, y, z = (round_up(size, size_multiple(spec)) for size in truth.shape)
+    sizes = (*[(min(x, 128), min(y, 128), z)] * 3, (96, 96, 48))
+    rng = np.random.default_rng(SEED)
     started = time.perf_counter()
     for step in range(steps):
-        image, truth = cases[0 if step % 5 else 1]
-        patch, label = random_patch(image, truth, rng, size=sizes[step % len(sizes)])
+        patch, drawn = random_patch(prepared.tensor[0], truth, rng, size=sizes[step % len(sizes)])
         scores = network(patch[None, None].contiguous(memory_format=torch.channels_last_3d))
-        others = torch.logsumexp(scores[:, [c for c in range(spec.out_channels) if c not in chosen]], dim=1)
-        loss = (
-            loss_of(scores[:, chosen], place[label][None, None])
-            + 0.1 * nn.functional.softplus(others - torch.logsumexp(scores[:, chosen], dim=1)).mean()
-        )
+        loss = loss_of(scores, drawn[None, None], known[None])
         optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         schedule.step()
         if step % 20 == 0 or step == steps - 1:
-            print(
-                f"training step {step + 1}/{steps}: loss {loss.item():.3f}, {time.perf_counter() - started:.0f} s",
-                flush=True,
-            )
+            spent = time.perf_counter() - started
+            print(f"training step {step + 1}/{steps}: loss {loss.item():.3f}, {spent:.0f} s", flush=True)
     torch.save({"model": network.state_dict()}, target)
     return target
 
@@ -246,14 +239,11 @@ def quick_weights(spec: TaskSpec, arguments: argparse.Namespace, *, steps: int) 
 def random_patch(
     image: torch.Tensor, truth: torch.Tensor, rng: np.random.Generator, *, size: tuple[int, int, int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A patch around a random voxel of a random label; the edge is repeated on both sides of a thinner volume."""
-    wanted = rng.choice(np.unique(truth[truth > 0].numpy()))
-    places = torch.nonzero(truth == int(wanted))
-    index = places[rng.integers(len(places))].tolist()
+    """A patch anywhere; where it is larger than the volume, the edge is repeated on both sides as far as it goes."""
     where = []
     for axis, length in enumerate(size):
         room = image.shape[axis] - length
-        low = int(np.clip(index[axis] - rng.integers(length), 0, room)) if room >= 0 else -int(rng.integers(1 - room))
+        low = int(rng.integers(room + 1)) if room >= 0 else -int(rng.integers(1 - room))
         where.append(torch.arange(low, low + length).clamp(min=0, max=image.shape[axis] - 1))
     grid = torch.meshgrid(*where, indexing="ij")
     return image[grid], truth[grid]
