@@ -9,10 +9,12 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .. import __version__
+from ..viewer.build import DICOMWEB
 from . import (
     routes_activelearning,
     routes_carina,
     routes_datastore,
+    routes_dicomweb,
     routes_infer,
     routes_info,
     routes_logs,
@@ -21,6 +23,7 @@ from . import (
     routes_session,
     routes_train,
 )
+from .dicomweb_proxy import DicomWebProxy
 from .responses import install_error_handlers
 from .services import Services
 from .uploads import BodyLimit
@@ -36,7 +39,8 @@ def create_app(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services.start()
-        yield
+        async with DicomWebProxy(services.store, base=DICOMWEB) as app.state.dicomweb:
+            yield
         services.close()
 
     app = FastAPI(title="carina", version=__version__, lifespan=lifespan, redirect_slashes=False, docs_url="/docs")
@@ -52,6 +56,7 @@ def create_app(services: Services) -> FastAPI:
         routes_logs,
         routes_model,
         routes_ohif,
+        routes_dicomweb,
         routes_carina,
     ):
         app.include_router(routes.router)
