@@ -1,0 +1,213 @@
+// A label map as an editable OHIF segmentation, and back.
+
+import { activeViewportId, cornerstone, services, tools } from "./ohif.js";
+import { placed, seriesGrid } from "./grid.js";
+import { spacings } from "./nifti.js";
+
+/** @typedef {import("./ohif.js").DisplaySet} DisplaySet */
+/** @typedef {import("./nifti.js").LabelVolume} LabelVolume */
+/** @typedef {import("./client.js").Label} Label */
+
+/**
+ * @typedef {object} SegmentSize
+ * @property {number} voxels
+ * @property {number} ml
+ * @property {number} slice index of the slice that holds most of it, -1 if it is empty
+ */
+
+/** More labels than this are not all listed: only those a draft holds, and those the user adds. */
+const LISTED_LABELS = 24;
+
+/**
+ * @param {DisplaySet} displaySet
+ * @returns {import("./grid.js").SeriesGrid}
+ */
+export function gridOf(displaySet) {
+  const metaData = cornerstone().metaData;
+  return seriesGrid((displaySet.imageIds ?? []).map((imageId) => metaData.get("imagePlaneModule", imageId)));
+}
+
+/**
+ * Show a label map on its series, as the segmentation that OHIF's tools edit.
+ * @param {DisplaySet} displaySet
+ * @param {{title: string, labels: Label[], volume: LabelVolume|null}} what without a volume it starts empty
+ * @returns {Promise<string>} its segmentation id
+ */
+export async function show(displaySet, { title, labels, volume }) {
+  const { segmentationService } = services();
+  const grid = gridOf(displaySet);
+  const data = volume ? placed(volume, grid) : null;
+  const present = data ? valuesIn(data) : new Set();
+  const listed = labels.length <= LISTED_LABELS ? labels : labels.filter((label) => present.has(label.index));
+  const viewportId = activeViewportId();
+  if (!viewportId) throw new Error("A viewport must show the series. Open it again.");
+  const segmentationId = `carina-${crypto.randomUUID()}`;
+  await segmentationService.createLabelmapForDisplaySet(displaySet, {
+    segmentationId,
+    label: title,
+    segments: Object.fromEntries(listed.map((label, place) => [label.index, { ...segment(label), active: place === 0 }])),
+  });
+  if (data) fill(segmentationId, data, grid.sizes[0] * grid.sizes[1]);
+  await segmentationService.addSegmentationRepresentation(viewportId, {
+    segmentationId,
+    config: { colorLUTOrIndex: colours(labels) },
+  });
+  if (listed.length) segmentationService.setActiveSegment(segmentationId, listed[0].index);
+  return segmentationId;
+}
+
+/** @param {string} segmentationId */
+export function remove(segmentationId) {
+  const { segmentationService } = services();
+  if (segmentationService.getSegmentation(segmentationId)) segmentationService.remove(segmentationId);
+}
+
+/**
+ * @param {string} segmentationId
+ * @param {Label} label
+ */
+export function addSegment(segmentationId, label) {
+  services().segmentationService.addSegment(segmentationId, { ...segment(label), color: [...label.colour, 255] });
+}
+
+/**
+ * @param {string} segmentationId
+ * @param {number} index
+ */
+export function activate(segmentationId, index) {
+  services().segmentationService.setActiveSegment(segmentationId, index);
+}
+
+/**
+ * The voxels on screen, on the series' grid.
+ * @param {DisplaySet} displaySet
+ * @param {string} segmentationId
+ * @returns {LabelVolume}
+ */
+export function read(displaySet, segmentationId) {
+  const grid = gridOf(displaySet);
+  const perSlice = grid.sizes[0] * grid.sizes[1];
+  const slices = slicesOf(segmentationId);
+  const wide = slices.some((slice) => slice.BYTES_PER_ELEMENT > 1);
+  const data = wide ? new Uint16Array(perSlice * slices.length) : new Uint8Array(perSlice * slices.length);
+  slices.forEach((slice, index) => data.set(slice, index * perSlice));
+  return { sizes: grid.sizes, affineRas: grid.affineRas, data };
+}
+
+/**
+ * @param {string} segmentationId
+ * @returns {{name: string, idx: number}[]} every segment that OHIF lists
+ */
+export function names(segmentationId) {
+  const { segments } = services().segmentationService.getSegmentation(segmentationId);
+  return Object.values(segments)
+    .filter(Boolean)
+    .map((found) => ({ name: String(found.label), idx: Number(found.segmentIndex) }));
+}
+
+/**
+ * @param {LabelVolume} volume
+ * @returns {Map<number, SegmentSize>} by label index
+ */
+export function sizes({ data, sizes: [columns, rows, slices], affineRas }) {
+  const [x, y, z] = spacings(affineRas);
+  const perSlice = columns * rows;
+  /** @type {Map<number, SegmentSize & {most: number}>} */
+  const found = new Map();
+  const counts = new Uint32Array(data.BYTES_PER_ELEMENT === 1 ? 256 : 65536);
+  for (let slice = 0; slice < slices; slice++) {
+    counts.fill(0);
+    for (let place = slice * perSlice, end = place + perSlice; place < end; place++) counts[data[place]]++;
+    for (let index = 1; index < counts.length; index++) {
+      if (!counts[index]) continue;
+      const size = found.get(index) ?? { voxels: 0, ml: 0, slice: -1, most: 0 };
+      size.voxels += counts[index];
+      if (counts[index] > size.most) [size.most, size.slice] = [counts[index], slice];
+      found.set(index, size);
+    }
+  }
+  for (const size of found.values()) size.ml = (size.voxels * x * y * z) / 1000;
+  return found;
+}
+
+/**
+ * Call back when somebody edits a segmentation.
+ * @param {(segmentationId: string) => void} edited
+ * @returns {() => void} ends it
+ */
+export function onEdit(edited) {
+  const { segmentationService } = services();
+  const { unsubscribe } = segmentationService.subscribe(
+    segmentationService.EVENTS.SEGMENTATION_DATA_MODIFIED,
+    (/** @type {{segmentationId: string}} */ event) => edited(event.segmentationId),
+  );
+  return unsubscribe;
+}
+
+/**
+ * What OHIF keeps of a segment; the codes stand where its own SEG reader puts them.
+ * @param {Label} label
+ */
+function segment({ name, index, type, modifier }) {
+  return {
+    segmentIndex: index,
+    label: name,
+    locked: false,
+    active: false,
+    cachedStats: {
+      type: modifier ? `${type.meaning}, ${modifier.meaning}` : type.meaning,
+      code: `${type.scheme} ${type.value}`,
+    },
+  };
+}
+
+/**
+ * @param {Label[]} labels
+ * @returns {number[][]} RGBA by label index; 0 is background
+ */
+function colours(labels) {
+  const table = Array.from({ length: Math.max(...labels.map((label) => label.index)) + 1 }, () => [128, 174, 128, 255]);
+  table[0] = [0, 0, 0, 0];
+  for (const label of labels) table[label.index] = [...label.colour, 255];
+  return table;
+}
+
+/**
+ * @param {string} segmentationId
+ * @returns {any[]} Cornerstone's label images, in the order of the series' images
+ */
+function imagesOf(segmentationId) {
+  const { Labelmap } = services().segmentationService.getSegmentation(segmentationId).representationData;
+  return Labelmap.imageIds.map((/** @type {string} */ imageId) => cornerstone().cache.getImage(imageId));
+}
+
+/**
+ * @param {string} segmentationId
+ * @returns {(Uint8Array|Uint16Array)[]}
+ */
+function slicesOf(segmentationId) {
+  return imagesOf(segmentationId).map((image) => image.voxelManager.getScalarData());
+}
+
+/**
+ * @param {string} segmentationId
+ * @param {Uint8Array|Uint16Array} data
+ * @param {number} perSlice
+ */
+function fill(segmentationId, data, perSlice) {
+  slicesOf(segmentationId).forEach((slice, index) => {
+    const wanted = data.subarray(index * perSlice, (index + 1) * perSlice);
+    slice.set(wanted);
+  });
+  tools().segmentation.triggerSegmentationEvents.triggerSegmentationDataModified(segmentationId);
+}
+
+/**
+ * @param {Uint8Array|Uint16Array} data
+ * @returns {Set<number>}
+ */
+function valuesIn(data) {
+  const seen = new Uint8Array(65536);
+  for (let place = 0; place < data.length; place++) seen[data[place]] = 1;
+  return new Set([...seen.keys()].filter((value) => value && seen[value]));
+}
