@@ -17,6 +17,7 @@ from . import (
     routes_dicomweb,
     routes_infer,
     routes_info,
+    routes_landing,
     routes_logs,
     routes_model,
     routes_ohif,
@@ -48,6 +49,7 @@ def create_app(services: Services) -> FastAPI:
     install_error_handlers(app)
     for routes in (
         routes_info,
+        routes_landing,
         routes_infer,
         routes_datastore,
         routes_activelearning,

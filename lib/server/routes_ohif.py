@@ -16,6 +16,7 @@ router = APIRouter(prefix=BASE, include_in_schema=False)
 
 _HASHED = re.compile(r"[.-]?[0-9a-f]{16,}\.(js|wasm|woff2)$")
 _MODULE_SUFFIXES = (".js", ".css")
+_FRESH = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
 _MEDIA_TYPES = {".js": "text/javascript", ".wasm": "application/wasm", ".woff2": "font/woff2"}
 
 
@@ -28,11 +29,11 @@ def configuration() -> Response:
 
 @router.get("/carina/{name}")
 def module(name: str) -> FileResponse:
-    """One of carina's own modules."""
+    """One of carina's own modules or style sheets."""
     target = _inside(modules_folder(), name)
     if target.suffix not in _MODULE_SUFFIXES or not target.is_file():
         raise NotFoundError(f"A module of the viewer must be one of carina's, got '{name[:64]}'. Check the address.")
-    return FileResponse(target, media_type=_media_type(target), headers=_headers(find_build(), name))
+    return FileResponse(target, media_type=_media_type(target), headers=_FRESH)
 
 
 @router.get("")
@@ -68,10 +69,5 @@ def _media_type(file: Path) -> str:
 
 
 def _headers(build: OhifBuild, name: str) -> dict[str, str]:
-    lasting = _HASHED.search(name) is not None
-    return {
-        "Cache-Control": "public, max-age=31536000, immutable" if lasting else "no-cache",
-        "Content-Security-Policy": content_policy(build),
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-    }
+    lasting = {"Cache-Control": "public, max-age=31536000, immutable"} if _HASHED.search(name) else {}
+    return {**_FRESH, **lasting, "Content-Security-Policy": content_policy(build), "Referrer-Policy": "no-referrer"}

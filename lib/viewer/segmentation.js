@@ -173,20 +173,47 @@ function colours(labels) {
 }
 
 /**
- * @param {string} segmentationId
- * @returns {any[]} Cornerstone's label images, in the order of the series' images
+ * Cornerstone moves a segment that may overlap others into a layer of its own, with its own numbers.
+ * @typedef {object} Layer
+ * @property {string[]} imageIds in the order of the series' images
+ * @property {Record<number, number>} [labelToSegmentIndex]
  */
-function imagesOf(segmentationId) {
+
+/**
+ * @param {string} segmentationId
+ * @returns {Layer[]} the one that was made first comes first
+ */
+function layersOf(segmentationId) {
   const { Labelmap } = services().segmentationService.getSegmentation(segmentationId).representationData;
-  return Labelmap.imageIds.map((/** @type {string} */ imageId) => cornerstone().cache.getImage(imageId));
+  const { labelmaps = {}, primaryLabelmapId } = Labelmap;
+  const others = Object.entries(labelmaps).filter(([id]) => id !== primaryLabelmapId).map(([, layer]) => layer);
+  return [{ imageIds: Labelmap.imageIds, ...labelmaps[primaryLabelmapId] }, ...others];
+}
+
+/**
+ * @param {Layer} layer
+ * @returns {(Uint8Array|Uint16Array)[]} Cornerstone's own memory, slice by slice
+ */
+function memoryOf(layer) {
+  return layer.imageIds.map((imageId) => cornerstone().cache.getImage(imageId).voxelManager.getScalarData());
 }
 
 /**
  * @param {string} segmentationId
- * @returns {(Uint8Array|Uint16Array)[]}
+ * @returns {(Uint8Array|Uint16Array)[]} label indices, slice by slice; where layers overlap, the newest counts
  */
 function slicesOf(segmentationId) {
-  return imagesOf(segmentationId).map((image) => image.voxelManager.getScalarData());
+  const [first, ...others] = layersOf(segmentationId);
+  const slices = memoryOf(first).map((slice) => (others.length ? slice.slice() : slice));
+  for (const layer of others) {
+    memoryOf(layer).forEach((slice, index) => {
+      for (let place = 0; place < slice.length; place++) {
+        const value = slice[place];
+        if (value) slices[index][place] = layer.labelToSegmentIndex?.[value] ?? value;
+      }
+    });
+  }
+  return slices;
 }
 
 /**
@@ -195,10 +222,8 @@ function slicesOf(segmentationId) {
  * @param {number} perSlice
  */
 function fill(segmentationId, data, perSlice) {
-  slicesOf(segmentationId).forEach((slice, index) => {
-    const wanted = data.subarray(index * perSlice, (index + 1) * perSlice);
-    slice.set(wanted);
-  });
+  const [layer] = layersOf(segmentationId);
+  memoryOf(layer).forEach((slice, index) => slice.set(data.subarray(index * perSlice, (index + 1) * perSlice)));
   tools().segmentation.triggerSegmentationEvents.triggerSegmentationDataModified(segmentationId);
 }
 
