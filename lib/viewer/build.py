@@ -104,15 +104,17 @@ def app_config(build: OhifBuild) -> str:
 def content_policy(build: OhifBuild) -> str:
     """The Content-Security-Policy of the viewer's files.
 
-    What it allows beyond the same origin, and why: `wasm-unsafe-eval` for the image decoders (they are WebAssembly);
-    the page's own inline scripts by their hashes; `blob:` workers, images and fetches, which Cornerstone makes of
-    decoded data; inline styles, which React sets on its elements; `data:` images and fonts inside its style sheets.
+    What it allows beyond the same origin, and why: the page's own inline scripts by their hashes; `unsafe-eval`, as
+    OHIF's image decoders are WebAssembly whose glue for JPEG-LS and JPEG compiles functions, and the `ndarray` that
+    reads SEG objects does so too; `blob:` workers, images and fetches, which Cornerstone makes of decoded data; inline
+    styles, which React sets on its elements; `data:` images and fonts inside its style sheets. No script comes from
+    elsewhere.
     """
     scripts = " ".join(_inline_hashes(build.start_page))
     return "; ".join(
         (
             "default-src 'self'",
-            f"script-src 'self' 'wasm-unsafe-eval' {scripts}".strip(),
+            f"script-src 'self' 'unsafe-eval' {scripts}".strip(),
             "worker-src 'self' blob:",
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data: blob:",

@@ -15,7 +15,7 @@ export default {
       ...modeInstance,
       id: this.id,
       routeName: "annotate",
-      displayName: "Annotate with carina",
+      displayName: "Annotate",
       routes: [{ ...route, path: "annotate", layoutInstance }],
       extensions: { ...modeInstance.extensions, [extension]: "*" },
       hangingProtocol: "default",

@@ -26,6 +26,7 @@ import * as segmentation from "./segmentation.js";
 
 const USER = "carina.user";
 const STRATEGY = "carina.strategy";
+const TASK = "carina.task";
 const MEASURE_MS = 400;
 const DELIVERY_MS = 1500;
 const DELIVERY_LOOKS = 20;
@@ -36,7 +37,6 @@ class Session extends EventTarget {
   /** @type {Map<string, string>} task to when its model was trained */ trained = new Map();
   /** @type {DisplaySet|null} */ series = null;
   /** @type {any[]} versions stored of the open series, oldest first */ versions = [];
-  /** @type {string|null} */ chosen = null;
   /** @type {Map<string, Work>} by display set */ works = new Map();
   /** @type {{requestId: string, image: string, fraction: number, text: string}|null} */ running = null;
   /** @type {string|null} what is going on that cannot be cancelled */ busy = null;
@@ -82,10 +82,11 @@ class Session extends EventTarget {
     return this.tasks.filter((task) => this.series && task.modality.includes(this.series.Modality));
   }
 
-  /** @returns {client.Task|null} */
+  /** @returns {client.Task|null} the one chosen last; else one with a model */
   get task() {
     const fitting = this.fitting;
-    return fitting.find((task) => task.name === this.chosen) ?? fitting[0] ?? null;
+    const chosen = localStorage.getItem(TASK);
+    return fitting.find(({ name }) => name === chosen) ?? fitting.find(({ served }) => served) ?? fitting[0] ?? null;
   }
 
   /** @returns {Work|null} */
@@ -99,7 +100,7 @@ class Session extends EventTarget {
 
   /** @param {string} name */
   choose(name) {
-    this.chosen = name;
+    localStorage.setItem(TASK, name);
     this.#changed();
   }
 

@@ -61,7 +61,7 @@ def page(chromium) -> Iterator:
         "console", lambda message: problems.append(message.text) if "Content Security Policy" in message.text else None
     )
     opened.on("request", lambda request: problems.append(request.url) if _elsewhere(request.url) else None)
-    opened.set_default_timeout(60_000)
+    opened.set_default_timeout(120_000)
     yield opened
     context.close()
     assert problems == []

@@ -23,6 +23,23 @@ _LABELMAP = """() => {
 }"""
 
 
+_PIXELS = """() => {
+  const {cornerstone, cornerstoneTools} = window;
+  const [segmentation] = cornerstoneTools.segmentation.state.getSegmentations();
+  const {referencedImageIds} = segmentation.representationData.Labelmap;
+  const images = referencedImageIds.map((id) => cornerstone.cache.getImage(id));
+  return images.filter(Boolean).map((image) => [
+    cornerstone.metaData.get("instance", image.imageId).SOPInstanceUID,
+    image.rows, image.columns, Array.from(image.getPixelData()),
+  ]);
+}"""
+
+
+def pixels_on_screen(page) -> dict[str, np.ndarray]:
+    """`(rows, columns)` Hounsfield units by SOPInstanceUID, of the slices that were decoded so far."""
+    return {uid: np.array(values).reshape(rows, columns) for uid, rows, columns, values in page.evaluate(_PIXELS)}
+
+
 def labels_on_screen(page) -> dict[str, np.ndarray]:
     """`(rows, columns)` label indices by SOPInstanceUID, out of Cornerstone's cache."""
     return {

@@ -17,16 +17,17 @@ from carina.phantoms.dicom import SeriesPaths, write_series
 from carina.server.running import RunningServer
 from carina.settings import Settings
 
+COMPRESSIONS = ("none", "jpegls", "jpeg2000")
 PLUGIN = Path(__file__).parent / "plugin"
 TASK = "tissue_ct"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """What a browser test works with."""
+    """What a browser test works with; study `n` is compressed as `COMPRESSIONS` says."""
 
     server: RunningServer
-    phantom: ChestPhantom
+    phantoms: tuple[ChestPhantom, ...]
     series: tuple[SeriesPaths, ...]
 
     @property
@@ -48,13 +49,19 @@ def running_place(folder: Path, *, studies: int = 1, port: int = 0) -> Iterator[
     models = settings.models_dir / TASK
     models.mkdir(parents=True, exist_ok=True)
     torch.save(_network().weights(), models / "model.pt")
-    phantoms = [make_chest(seed, shape=(96, 88, 40), oblique_deg=(4.0, -3.0, 6.0)) for seed in range(studies)]
+    phantoms = tuple(make_chest(seed, shape=(96, 88, 40), oblique_deg=(4.0, -3.0, 6.0)) for seed in range(studies))
     series = tuple(
-        write_series(phantom.image, folder / f"case-{seed}", patient_id=f"BROWSER-{seed}", seed=seed)
+        write_series(
+            phantom.image,
+            folder / f"case-{seed}",
+            patient_id=f"BROWSER-{seed}",
+            seed=seed,
+            compression=COMPRESSIONS[seed % len(COMPRESSIONS)],
+        )
         for seed, phantom in enumerate(phantoms)
     )
     with RunningServer(settings, environment={"PYTHONPATH": _python_path(folder)}) as server:
-        place = Place(server=server, phantom=phantoms[0], series=series)
+        place = Place(server=server, phantoms=phantoms, series=series)
         with place.orthanc as orthanc:
             for paths in series:
                 for file in paths.files:

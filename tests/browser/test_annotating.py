@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from .onscreen import by_instance, labels_on_screen, same
+from .onscreen import by_instance, labels_on_screen, pixels_on_screen, same
 from .serving import TASK
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.slow]
@@ -81,11 +81,36 @@ def test_a_draft_is_corrected_with_the_mouse_submitted_and_found_again(page, pla
     panel.locator("#latest").click()
     panel.locator("#segment-1").wait_for()
     assert same(labels_on_screen(page), painted)
-    ml = 1e-3 * abs(np.linalg.det(place.phantom.image.grid.affine_ras[:3, :3]))
+    ml = 1e-3 * abs(np.linalg.det(place.phantoms[0].image.grid.affine_ras[:3, :3]))
     shown = panel.locator("#segment-2 .size").inner_text()
     assert float(shown.removesuffix(" ml")) == pytest.approx(
         ml * sum(int((s == 2).sum()) for s in painted.values()), abs=0.5
     )
+
+
+def test_a_seg_in_the_pacs_opens_in_ohif_with_the_voxels_that_were_submitted(page, place):
+    series = place.series[0]
+    submitted = _seg_in_pacs(place, series)
+    page.goto(place.page(0))
+    page.locator("carina-panel #latest").wait_for()
+    page.locator("[data-cy=seriesList-btn]").click()
+    page.locator("[data-cy=study-browser-thumbnail-no-image]", has_text="SEG").dblclick()
+    page.get_by_text("LOAD", exact=True).click()
+    page.locator("[data-cy=data-row]", has_text="spine").wait_for()
+    assert same(labels_on_screen(page), submitted)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_compressed_slices_are_shown_as_they_were_stored(page, place, number):
+    panel = open_case(page, place, number)
+    panel.locator("#empty").click()
+    panel.locator("#segment-1").wait_for()
+    page.wait_for_function("document.querySelector('[data-cy=viewport-pane] canvas')")
+    shown = pixels_on_screen(page)
+    stored = by_instance(place.phantoms[number].image.array, place.series[number].files)
+    assert shown
+    assert all(np.array_equal(shown[uid], stored[uid]) for uid in shown)
+    assert not any(slice_.any() for slice_ in labels_on_screen(page).values())
 
 
 def test_a_task_without_a_model_says_so_in_words_and_work_goes_on(page, place):
@@ -94,14 +119,13 @@ def test_a_task_without_a_model_says_so_in_words_and_work_goes_on(page, place):
     panel.locator("#draft-start").click()
     said(panel, "train")
     panel.locator("#empty").click()
-    panel.locator("#segment-1").wait_for()
-    assert not any(slice_.any() for slice_ in labels_on_screen(page).values())
+    panel.locator("#segment-6", has_text="nodule").wait_for()
 
 
 def test_the_next_case_is_one_without_a_label(page, place, tmp_path):
     label = tmp_path / "label.nii.gz"
-    heart = (place.phantom.label.array == place.phantom.structures["heart"]).astype(np.uint8)
-    nib.save(nib.Nifti1Image(heart, place.phantom.label.grid.affine_ras), label)
+    heart = (place.phantoms[0].label.array == place.phantoms[0].structures["heart"]).astype(np.uint8)
+    nib.save(nib.Nifti1Image(heart, place.phantoms[0].label.grid.affine_ras), label)
     with httpx.Client(base_url=place.server.url, trust_env=False, timeout=60) as server:
         names = [{"name": "heart", "idx": 1}]
         done = server.put(

@@ -94,7 +94,7 @@ def test_a_file_that_is_gone_is_not_answered_with_a_page(http, installed):
 def test_pages_may_run_only_scripts_of_the_same_origin_and_their_own_inline_ones(http, installed):
     policy = dict(part.split(" ", 1) for part in http.get("/ohif/").headers["content-security-policy"].split("; "))
     # printf "window.PUBLIC_URL='/ohif/'" | openssl dgst -sha256 -binary | base64
-    assert policy["script-src"] == ("'self' 'wasm-unsafe-eval' 'sha256-+ZzFrklhJHzgNmmoDcZ5T+6NhupDgLj2h2alBEnnfwc='")
+    assert policy["script-src"] == ("'self' 'unsafe-eval' 'sha256-+ZzFrklhJHzgNmmoDcZ5T+6NhupDgLj2h2alBEnnfwc='")
     assert policy["connect-src"] == "'self' blob: data:"
 
 
