@@ -58,6 +58,17 @@ export function openSeries() {
 }
 
 /**
+ * @param {DisplaySet} displaySet
+ * @returns {string|undefined} a viewport that shows it; the active one, if it does
+ */
+export function viewportOf(displaySet) {
+  const { viewports } = services().viewportGridService.getState();
+  const showing = [...viewports.values()].filter(({ displaySetInstanceUIDs }) =>
+    displaySetInstanceUIDs?.includes(displaySet.displaySetInstanceUID));
+  return (showing.find(({ viewportId }) => viewportId === activeViewportId()) ?? showing[0])?.viewportId;
+}
+
+/**
  * Call back whenever another series may be open.
  * @param {() => void} changed
  * @returns {() => void} ends it

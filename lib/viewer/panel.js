@@ -6,9 +6,11 @@ import { h, words } from "./view.js";
 class CarinaPanel extends HTMLElement {
   #root = this.attachShadow({ mode: "open" });
   #redraw = () => this.#draw();
+  /** @type {Map<string, string>} section to what was drawn there last */ #drawn = new Map();
 
   connectedCallback() {
     session.addEventListener("change", this.#redraw);
+    this.#drawn.clear();
     this.#root.replaceChildren(
       h("link", { rel: "stylesheet", href: new URL("panel.css", import.meta.url).pathname }),
       h("main", { "aria-label": "carina" }, this.#who(), ...["series", "draft", "segments", "finish"].map((id) => h("section", { id })),
@@ -38,6 +40,18 @@ class CarinaPanel extends HTMLElement {
     const text = session.busy ? `${session.busy}…` : (session.message?.text ?? "");
     message.className = session.busy ? "info" : (session.message?.kind ?? "");
     if (message.textContent !== text) message.textContent = text;
+    this.#followProgress();
+  }
+
+  /** The draft's progress changes in place: a button that is replaced while it is pressed would lose the click. */
+  #followProgress() {
+    const { running } = session;
+    const bar = /** @type {HTMLProgressElement|null} */ (this.#root.querySelector("progress"));
+    const phase = this.#root.getElementById("phase");
+    if (!running || !bar || !phase) return;
+    if (running.fraction) bar.value = running.fraction;
+    else bar.removeAttribute("value");
+    phase.textContent = running.text;
   }
 
   /**
@@ -48,7 +62,8 @@ class CarinaPanel extends HTMLElement {
   #put(id, ...children) {
     const section = /** @type {HTMLElement} */ (this.#root.getElementById(id));
     const fresh = h("section", { id }, ...children);
-    if (fresh.innerHTML === section.innerHTML) return;
+    if (fresh.innerHTML === this.#drawn.get(id)) return;
+    this.#drawn.set(id, fresh.innerHTML);
     const focused = /** @type {HTMLElement|null} */ (this.#root.activeElement);
     const kept = focused && section.contains(focused) ? focused.id : "";
     section.replaceWith(fresh);
@@ -81,8 +96,8 @@ class CarinaPanel extends HTMLElement {
     const about = h("p", { class: "quiet" }, `${task.description} `, h("span", { class: "model" }, this.#model()));
     if (running) {
       return [heading, select, about,
-        h("progress", { max: 1, value: running.fraction || null, "aria-label": "Draft" }),
-        h("div", { class: "row" }, h("span", { id: "phase", class: "quiet" }, running.text),
+        h("progress", { max: 1, "aria-label": "Draft" }),
+        h("div", { class: "row" }, h("span", { id: "phase", class: "quiet" }),
           h("button", { id: "cancel", onclick: () => session.cancel() }, "Cancel"))];
     }
     return [heading, select, about, h("div", { class: "row" },
@@ -101,7 +116,7 @@ class CarinaPanel extends HTMLElement {
 
   #segments() {
     const listed = session.segments;
-    const missing = (session.work?.task.labels ?? []).filter((label) => !listed.some((row) => row.label === label));
+    const missing = (session.work?.labels ?? []).filter((label) => !listed.some((row) => row.label === label));
     const rows = listed.map(({ label, size }) => {
       const swatch = h("span", { class: "swatch", "data-colour": label.colour.join(" ") });
       swatch.style.backgroundColor = `rgb(${label.colour.join(" ")})`;

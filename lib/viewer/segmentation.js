@@ -1,6 +1,6 @@
 // A label map as an editable OHIF segmentation, and back.
 
-import { activeViewportId, cornerstone, services, tools } from "./ohif.js";
+import { cornerstone, services, tools, viewportOf } from "./ohif.js";
 import { placed, seriesGrid } from "./grid.js";
 import { spacings } from "./nifti.js";
 
@@ -39,8 +39,6 @@ export async function show(displaySet, { title, labels, volume }) {
   const data = volume ? placed(volume, grid) : null;
   const present = data ? valuesIn(data) : new Set();
   const listed = labels.length <= LISTED_LABELS ? labels : labels.filter((label) => present.has(label.index));
-  const viewportId = activeViewportId();
-  if (!viewportId) throw new Error("A viewport must show the series. Open it again.");
   const segmentationId = `carina-${crypto.randomUUID()}`;
   await segmentationService.createLabelmapForDisplaySet(displaySet, {
     segmentationId,
@@ -48,18 +46,30 @@ export async function show(displaySet, { title, labels, volume }) {
     segments: Object.fromEntries(listed.map((label, place) => [label.index, { ...segment(label), active: place === 0 }])),
   });
   if (data) fill(segmentationId, data, grid.sizes[0] * grid.sizes[1]);
+  await attach(displaySet, segmentationId, labels);
+  if (listed.length && viewportOf(displaySet)) segmentationService.setActiveSegment(segmentationId, listed[0].index);
+  return segmentationId;
+}
+
+/**
+ * Make a segmentation visible where its series is shown, if it is shown and the segmentation is not visible yet.
+ * @param {DisplaySet} displaySet
+ * @param {string} segmentationId
+ * @param {Label[]} labels
+ */
+export async function attach(displaySet, segmentationId, labels) {
+  const { segmentationService } = services();
+  const viewportId = viewportOf(displaySet);
+  if (!viewportId || segmentationService.getSegmentationRepresentations(viewportId, { segmentationId }).length) return;
   await segmentationService.addSegmentationRepresentation(viewportId, {
     segmentationId,
     config: { colorLUTOrIndex: colours(labels) },
   });
-  if (listed.length) segmentationService.setActiveSegment(segmentationId, listed[0].index);
-  return segmentationId;
 }
 
 /** @param {string} segmentationId */
 export function remove(segmentationId) {
-  const { segmentationService } = services();
-  if (segmentationService.getSegmentation(segmentationId)) segmentationService.remove(segmentationId);
+  if (exists(segmentationId)) services().segmentationService.remove(segmentationId);
 }
 
 /**
@@ -131,17 +141,24 @@ export function sizes({ data, sizes: [columns, rows, slices], affineRas }) {
 }
 
 /**
- * Call back when somebody edits a segmentation.
- * @param {(segmentationId: string) => void} edited
+ * Call back when somebody edits a segmentation, or removes it, such as by OHIF's own menu.
+ * @param {{edited: (segmentationId: string) => void, removed: (segmentationId: string) => void}} callbacks
  * @returns {() => void} ends it
  */
-export function onEdit(edited) {
+export function follow({ edited, removed }) {
   const { segmentationService } = services();
-  const { unsubscribe } = segmentationService.subscribe(
-    segmentationService.EVENTS.SEGMENTATION_DATA_MODIFIED,
-    (/** @type {{segmentationId: string}} */ event) => edited(event.segmentationId),
-  );
-  return unsubscribe;
+  const { SEGMENTATION_DATA_MODIFIED, SEGMENTATION_REMOVED } = segmentationService.EVENTS;
+  const subscriptions = [[SEGMENTATION_DATA_MODIFIED, edited], [SEGMENTATION_REMOVED, removed]].map(([event, callback]) =>
+    segmentationService.subscribe(event, (/** @type {{segmentationId: string}} */ given) => callback(given.segmentationId)));
+  return () => subscriptions.forEach((subscription) => subscription.unsubscribe());
+}
+
+/**
+ * @param {string} segmentationId
+ * @returns {boolean} whether OHIF still has it
+ */
+export function exists(segmentationId) {
+  return Boolean(services().segmentationService.getSegmentation(segmentationId));
 }
 
 /**

@@ -2,6 +2,7 @@
 
 import * as client from "./client.js";
 import { draft } from "./drafting.js";
+import { labelsToContinue } from "./labels.js";
 import { readNifti, writeNifti } from "./nifti.js";
 import * as ohif from "./ohif.js";
 import * as segmentation from "./segmentation.js";
@@ -12,7 +13,8 @@ import * as segmentation from "./segmentation.js";
  * The segmentation of one series.
  * @typedef {object} Work
  * @property {DisplaySet} series
- * @property {client.Task} task
+ * @property {string|null} task whose labels these are, if it is one task's
+ * @property {client.Label[]} labels
  * @property {string} segmentationId
  * @property {boolean} unsaved
  * @property {Map<number, segmentation.SegmentSize>} sizes
@@ -42,16 +44,21 @@ class Session extends EventTarget {
   /** @type {string|null} what is going on that cannot be cancelled */ busy = null;
   /** @type {Message|null} */ message = null;
   /** @type {ReturnType<typeof setTimeout>|undefined} */ #measuring;
-  #started = false;
+  /** @type {(() => void)[]} */ #endings = [];
 
-  /** Ask the server what it offers, and follow what the user opens. */
+  constructor() {
+    super();
+    window.addEventListener("beforeunload", (event) => this.unsaved && event.preventDefault());
+  }
+
+  /** Ask the server what it offers, and follow what the user opens; again for every study, as OHIF forgets listeners. */
   async start() {
-    if (!this.#started) {
-      this.#started = true;
-      ohif.onSeriesChange(() => this.look());
-      segmentation.onEdit((id) => this.#edited(id));
-      window.addEventListener("beforeunload", (event) => this.unsaved && event.preventDefault());
-    }
+    this.#endings.forEach((end) => end());
+    this.#endings = [
+      ohif.onSeriesChange(() => this.look()),
+      segmentation.follow({ edited: (id) => this.#edited(id), removed: (id) => this.#removed(id) }),
+    ];
+    for (const [uid, work] of this.works) if (!segmentation.exists(work.segmentationId)) this.works.delete(uid);
     await this.attempt(null, async () => {
       [this.tasks, this.strategies] = await Promise.all([client.tasks(), client.strategies()]);
       await Promise.all(this.tasks.filter((task) => task.served).map((task) => this.#askWhenTrained(task)));
@@ -109,6 +116,7 @@ class Session extends EventTarget {
     const series = ohif.openSeries();
     const another = series?.displaySetInstanceUID !== this.series?.displaySetInstanceUID;
     this.series = series;
+    if (this.work) segmentation.attach(this.work.series, this.work.segmentationId, this.work.labels);
     if (another) {
       this.versions = [];
       if (series) this.#askVersions(series);
@@ -132,8 +140,8 @@ class Session extends EventTarget {
           this.#changed();
         },
       });
-      await this.#show(series, task, volume, `${task.name} draft`);
-      if (this.work) this.work.unsaved = true;
+      const work = await this.#show(series, { task: task.name, labels: task.labels, volume, title: `${task.name} draft` });
+      work.unsaved = true;
       task.served = params.model_version ?? task.served;
       this.message = { kind: "info", text: `Drafted by ${task.name}, model ${params.model_version}. Correct it, then submit.` };
     });
@@ -151,7 +159,8 @@ class Session extends EventTarget {
   async begin() {
     const { series, task } = this;
     if (!series || !task) return;
-    await this.attempt("preparing", () => this.#show(series, task, null, `${task.name} by hand`));
+    const what = { task: task.name, labels: task.labels, volume: null, title: `${task.name} by hand` };
+    await this.attempt("preparing", () => this.#show(series, what));
   }
 
   /** Go on from the newest version stored of the open series. */
@@ -160,11 +169,10 @@ class Session extends EventTarget {
     const latest = this.versions.at(-1);
     if (!series || !latest) return;
     await this.attempt("opening the stored version", async () => {
-      const task = this.tasks.find(({ name }) => name === latest.task);
-      if (!task) throw new Error(`A stored version must be of a task that is here, got '${latest.task}'. Draft anew.`);
+      const task = this.tasks.find(({ name }) => name === latest.task) ?? null;
+      const labels = labelsToContinue(latest.labels, task, this.tasks);
       const volume = await readNifti(await client.labelFile(latest.id, latest.tag));
-      const labels = task.labels.map((label) => ({ ...label, index: latest.labels[label.name] ?? label.index }));
-      await this.#show(series, { ...task, labels }, volume, `${task.name}, version ${this.versions.length}`);
+      await this.#show(series, { task: latest.task, labels, volume, title: `version ${this.versions.length}` });
     });
   }
 
@@ -184,7 +192,7 @@ class Session extends EventTarget {
       try {
         const image = work.series.SeriesInstanceUID;
         const file = await writeNifti(volume);
-        const stored = await client.submit({ image, file, names, task: work.task.name, user: this.user });
+        const stored = await client.submit({ image, file, names, task: work.task, user: this.user });
         await this.#askVersions(work.series);
         this.message = { kind: "good", text: `Stored as version ${this.versions.length}. On its way to the PACS.` };
         this.#followDelivery(stored.label);
@@ -237,7 +245,7 @@ class Session extends EventTarget {
     const { work } = this;
     if (!work) return [];
     const listed = new Set(segmentation.names(work.segmentationId).map(({ idx }) => idx));
-    return work.task.labels.filter(({ index }) => listed.has(index)).map((label) => ({ label, size: work.sizes.get(label.index) }));
+    return work.labels.filter(({ index }) => listed.has(index)).map((label) => ({ label, size: work.sizes.get(label.index) }));
   }
 
   /**
@@ -262,17 +270,23 @@ class Session extends EventTarget {
 
   /**
    * @param {DisplaySet} series
-   * @param {client.Task} task
-   * @param {import("./nifti.js").LabelVolume|null} volume
-   * @param {string} title
+   * @param {{task: string|null, labels: client.Label[], volume: import("./nifti.js").LabelVolume|null, title: string}} what
+   * @returns {Promise<Work>}
    */
-  async #show(series, task, volume, title) {
+  async #show(series, { task, labels, volume, title }) {
     const before = this.works.get(series.displaySetInstanceUID);
-    const segmentationId = await segmentation.show(series, { title, labels: task.labels, volume });
-    if (before) segmentation.remove(before.segmentationId);
-    const work = { series, task, segmentationId, unsaved: false, sizes: new Map() };
+    const segmentationId = await segmentation.show(series, { title, labels, volume });
+    const work = { series, task, labels, segmentationId, unsaved: false, sizes: new Map() };
     this.works.set(series.displaySetInstanceUID, work);
+    if (before) segmentation.remove(before.segmentationId);
     this.#measure(work);
+    return work;
+  }
+
+  /** @param {string} segmentationId */
+  #removed(segmentationId) {
+    for (const [uid, work] of this.works) if (work.segmentationId === segmentationId) this.works.delete(uid);
+    this.#changed();
   }
 
   /** @param {string} segmentationId */

@@ -10,7 +10,7 @@ import pydicom
 
 _LABELMAP = """() => {
   const {cornerstone, cornerstoneTools} = window;
-  const [segmentation] = cornerstoneTools.segmentation.state.getSegmentations();
+  const segmentation = cornerstoneTools.segmentation.state.getSegmentations().at(-1);
   const {imageIds, referencedImageIds} = segmentation.representationData.Labelmap;
   return imageIds.map((id, index) => {
     const image = cornerstone.cache.getImage(id);
@@ -25,7 +25,7 @@ _LABELMAP = """() => {
 
 _PIXELS = """() => {
   const {cornerstone, cornerstoneTools} = window;
-  const [segmentation] = cornerstoneTools.segmentation.state.getSegmentations();
+  const segmentation = cornerstoneTools.segmentation.state.getSegmentations().at(-1);
   const {referencedImageIds} = segmentation.representationData.Labelmap;
   const images = referencedImageIds.map((id) => cornerstone.cache.getImage(id));
   return images.filter(Boolean).map((image) => [
@@ -41,7 +41,7 @@ def pixels_on_screen(page) -> dict[str, np.ndarray]:
 
 
 def labels_on_screen(page) -> dict[str, np.ndarray]:
-    """`(rows, columns)` label indices by SOPInstanceUID, out of Cornerstone's cache."""
+    """`(rows, columns)` label indices of the newest segmentation by SOPInstanceUID, out of Cornerstone's cache."""
     return {
         uid: np.frombuffer(base64.b64decode(data), np.uint8).reshape(rows, columns)
         for uid, rows, columns, data in page.evaluate(_LABELMAP)

@@ -31,7 +31,7 @@ def run(node, tmp_path):
     def call(body: str, **values) -> object:
         imports = "".join(
             f"import * as {name} from {json.dumps((modules_folder() / f'{name}.js').as_uri())};\n"
-            for name in ("nifti", "grid", "drafting", "view")
+            for name in ("nifti", "grid", "drafting", "labels")
         )
         script = tmp_path / "script.mjs"
         script.write_text(
@@ -194,3 +194,23 @@ def test_no_module_names_an_address_outside_this_server():
     for file in Path(modules_folder()).glob("*.*"):
         if file.suffix in (".js", ".css", ".html"):
             assert "://" not in file.read_text(), file.name
+
+
+def label(name: str, index: int) -> dict:
+    return {"name": name, "index": index, "colour": [index, 0, 0], "type": {}, "modifier": None}
+
+
+def test_a_stored_version_keeps_its_numbers_and_the_task_s_other_labels_take_free_ones(run):
+    tasks = [{"labels": [label("heart", 1), label("spine", 2), label("aorta", 3)]}, {"labels": [label("liver", 1)]}]
+    stored = {"spine": 1, "liver": 7, "of_another_hospital": 3}
+    answer = run(
+        "return labels.labelsToContinue(given.stored, given.tasks[0], given.tasks);", stored=stored, tasks=tasks
+    )
+    numbers = {entry["name"]: entry["index"] for entry in answer}
+    assert numbers == {**stored, "heart": 2, "aorta": 4}
+    assert next(entry for entry in answer if entry["name"] == "spine")["colour"] == [2, 0, 0]
+
+
+def test_a_version_with_more_than_255_numbers_is_refused_in_words(run):
+    answer = run("return labels.labelsToContinue({heart: 256}, null, []);")
+    assert "must not exceed 255" in answer["error"]
