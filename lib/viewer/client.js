@@ -58,7 +58,11 @@ async function ask(path, options = {}) {
     answer = await fetch(path, { cache: "no-store", ...options });
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new ServerError("The server does not answer. Check that it runs and try again; what you drew is still here.", 0, "");
+    throw new ServerError(
+      "The server does not answer. Check that it runs and try again; what you drew is still here.",
+      0,
+      "",
+    );
   }
   if (answer.ok) return answer;
   const text = await answer.text();
@@ -100,7 +104,8 @@ export async function infer({ task, image, requestId }) {
   const address = `/infer/${encodeURIComponent(task)}?image=${encodeURIComponent(image)}&output=all`;
   const parts = await (await ask(address, { method: "POST", body: form })).formData();
   const file = parts.get("image");
-  if (!(file instanceof Blob)) throw new ServerError("The server must send a label map, and sent none. Its log says why.", 200, "");
+  if (!(file instanceof Blob))
+    throw new ServerError("The server must send a label map, and sent none. Its log says why.", 200, "");
   return { file, params: JSON.parse(String(parts.get("params"))) };
 }
 
@@ -108,7 +113,8 @@ export async function infer({ task, image, requestId }) {
 export const inferences = () => get("/carina/infer");
 
 /** @param {string} requestId */
-export const cancelInference = (requestId) => ask(`/carina/infer/${encodeURIComponent(requestId)}`, { method: "DELETE" });
+export const cancelInference = (requestId) =>
+  ask(`/carina/infer/${encodeURIComponent(requestId)}`, { method: "DELETE" });
 
 /**
  * Every stored version of a series' labels, oldest first.
@@ -151,6 +157,10 @@ export async function submit({ image, file, names, task, user }) {
  * @returns {Promise<{id?: string, StudyInstanceUID?: string}>} empty when every series has its label
  */
 export async function nextCase({ strategy, user }) {
-  const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ client_id: user }) };
+  const options = {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ client_id: user }),
+  };
   return (await ask(`/activelearning/${encodeURIComponent(strategy)}`, options)).json();
 }

@@ -20,6 +20,8 @@ export default {
     connect(managers);
   },
   getPanelModule() {
-    return [{ name: "carina", iconName: "tab-segmentation", iconLabel: "carina", label: "carina", component: () => element }];
+    return [
+      { name: "carina", iconName: "tab-segmentation", iconLabel: "carina", label: "carina", component: () => element },
+    ];
   },
 };

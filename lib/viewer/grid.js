@@ -37,13 +37,18 @@ export function seriesGrid(planes) {
   }
   const row = [...first.rowCosines].map((value) => value * first.columnPixelSpacing);
   const column = [...first.columnCosines].map((value) => value * first.rowPixelSpacing);
-  const step = planes.length > 1
-    ? first.imagePositionPatient.map((value, axis) => (last.imagePositionPatient[axis] - value) / (planes.length - 1))
-    : cross(first.rowCosines, first.columnCosines).map((value) => value * (first.sliceThickness || 1));
+  const step =
+    planes.length > 1
+      ? first.imagePositionPatient.map((value, axis) => (last.imagePositionPatient[axis] - value) / (planes.length - 1))
+      : cross(first.rowCosines, first.columnCosines).map((value) => value * (first.sliceThickness || 1));
   planes.forEach((plane, index) => {
-    const off = plane.imagePositionPatient.map((value, axis) => value - first.imagePositionPatient[axis] - index * step[axis]);
+    const off = plane.imagePositionPatient.map(
+      (value, axis) => value - first.imagePositionPatient[axis] - index * step[axis],
+    );
     if (Math.hypot(...off) > EVEN_MM || plane.rows !== first.rows || plane.columns !== first.columns) {
-      throw new Error("A series must have evenly spaced slices of one size, and this one has not. Open another series.");
+      throw new Error(
+        "A series must have evenly spaced slices of one size, and this one has not. Open another series.",
+      );
     }
   });
   const flip = [-1, -1, 1]; // LPS to RAS
@@ -67,15 +72,18 @@ export function placed(volume, grid) {
     throw new Error("A label map must lie on the voxels of its series, and this one does not. Draft again.");
   }
   const strides = [1, volume.sizes[0], volume.sizes[0] * volume.sizes[1]];
-  const along = (/** @type {number} */ axis) => strides.reduce((sum, stride, row) => sum + stride * whole[4 * row + axis], 0);
+  const along = (/** @type {number} */ axis) =>
+    strides.reduce((sum, stride, row) => sum + stride * whole[4 * row + axis], 0);
   const [di, dj, dk, start] = [along(0), along(1), along(2), along(3)];
   const [columns, rows, slices] = grid.sizes;
-  const corner = start + (columns - 1) * Math.max(di, 0) + (rows - 1) * Math.max(dj, 0) + (slices - 1) * Math.max(dk, 0);
+  const corner =
+    start + (columns - 1) * Math.max(di, 0) + (rows - 1) * Math.max(dj, 0) + (slices - 1) * Math.max(dk, 0);
   const least = start + (columns - 1) * Math.min(di, 0) + (rows - 1) * Math.min(dj, 0) + (slices - 1) * Math.min(dk, 0);
   if (least !== 0 || corner !== volume.data.length - 1 || volume.data.length !== columns * rows * slices) {
     throw new Error("A label map must have the size of its series, and this one has not. Draft again.");
   }
-  const result = volume.data.BYTES_PER_ELEMENT === 1 ? new Uint8Array(volume.data.length) : new Uint16Array(volume.data.length);
+  const result =
+    volume.data.BYTES_PER_ELEMENT === 1 ? new Uint8Array(volume.data.length) : new Uint16Array(volume.data.length);
   let target = 0;
   for (let k = 0; k < slices; k++) {
     for (let j = 0; j < rows; j++) {

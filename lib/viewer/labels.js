@@ -21,14 +21,18 @@ export function labelsToContinue(stored, task, tasks) {
   const taken = new Set(Object.values(stored));
   let free = 1;
   const drawn = Object.entries(stored).map(([name, index]) => ({ ...(known.get(name) ?? UNKNOWN), name, index }));
-  const others = (task?.labels ?? []).filter(({ name }) => !(name in stored)).map((label) => {
-    while (taken.has(free)) free++;
-    taken.add(free);
-    return { ...label, index: free };
-  });
+  const others = (task?.labels ?? [])
+    .filter(({ name }) => !(name in stored))
+    .map((label) => {
+      while (taken.has(free)) free++;
+      taken.add(free);
+      return { ...label, index: free };
+    });
   const labels = [...drawn, ...others].sort((a, b) => a.index - b.index);
   if (labels.some(({ index }) => index > LARGEST_INDEX)) {
-    throw new Error(`A label index must not exceed ${LARGEST_INDEX} here, and this version has larger ones. Use 3D Slicer for it.`);
+    throw new Error(
+      `A label index must not exceed ${LARGEST_INDEX} here, and this version has larger ones. Use 3D Slicer for it.`,
+    );
   }
   return labels;
 }

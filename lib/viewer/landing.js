@@ -23,8 +23,12 @@ const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
  */
 function table(id, rows, none) {
   const columns = byId(id).parentElement?.querySelectorAll("th").length ?? 1;
-  const cells = rows.map((row) => h("tr", {}, ...row.map((cell, place) => h(place ? "td" : "th", place ? {} : { scope: "row" }, cell))));
-  byId(id).replaceChildren(...(cells.length ? cells : [h("tr", {}, h("td", { colspan: columns, class: "quiet" }, none))]));
+  const cells = rows.map((row) =>
+    h("tr", {}, ...row.map((cell, place) => h(place ? "td" : "th", place ? {} : { scope: "row" }, cell))),
+  );
+  byId(id).replaceChildren(
+    ...(cells.length ? cells : [h("tr", {}, h("td", { colspan: columns, class: "quiet" }, none))]),
+  );
 }
 
 /**
@@ -32,8 +36,9 @@ function table(id, rows, none) {
  * @param {Record<string, unknown>} facts
  */
 function list(id, facts) {
-  byId(id).replaceChildren(...Object.entries(facts).map(([name, value]) =>
-    h("div", {}, h("dt", {}, name), h("dd", {}, String(value)))));
+  byId(id).replaceChildren(
+    ...Object.entries(facts).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value)))),
+  );
 }
 
 /** @param {number} fraction */
@@ -45,12 +50,22 @@ const ago = (seconds) => (seconds < 90 ? `${Math.round(seconds)} s ago` : `${Mat
 /** @param {any} info @param {any[]} tasks */
 async function showTasks(info, tasks) {
   const models = await Promise.all(tasks.map((task) => get(`/carina/models/${encodeURIComponent(task.name)}`)));
-  table("tasks", tasks.map((task, place) => {
-    const { served, versions } = models[place];
-    const trained = versions.find((/** @type {any} */ version) => version.version === served)?.created;
-    const when = trained ? ` (${new Date(trained).toLocaleDateString()})` : "";
-    return [words(task.name), task.description, String(task.labels.length), served ? served + when : "none yet", String(versions.length)];
-  }), "No task is registered.");
+  table(
+    "tasks",
+    tasks.map((task, place) => {
+      const { served, versions } = models[place];
+      const trained = versions.find((/** @type {any} */ version) => version.version === served)?.created;
+      const when = trained ? ` (${new Date(trained).toLocaleDateString()})` : "";
+      return [
+        words(task.name),
+        task.description,
+        String(task.labels.length),
+        served ? served + when : "none yet",
+        String(versions.length),
+      ];
+    }),
+    "No task is registered.",
+  );
   byId("version").textContent = info.version;
 }
 
@@ -75,17 +90,38 @@ function showDeliveries(deliveries) {
 async function refresh() {
   try {
     const [info, tasks, store, queue, jobs, deliveries] = await Promise.all(
-      ["/info", "/carina/tasks", "/carina/store", "/carina/infer", "/carina/jobs", "/carina/deliveries"].map(get));
+      ["/info", "/carina/tasks", "/carina/store", "/carina/infer", "/carina/jobs", "/carina/deliveries"].map(get),
+    );
     await showTasks(info, tasks);
     showImages(info, store);
     showDeliveries(deliveries);
-    table("queue", newest(queue).map((one) =>
-      [words(one.task), one.state === "running" ? one.phase : one.state, bar(one.fraction), ago(one.age_s)]), "None since the server started.");
-    table("jobs", newest(jobs).map((job) =>
-      [words(job.request.model), job.state, bar(job.progress), job.start_ts ?? "", job.error ?? job.message ?? ""]), "None yet.");
+    table(
+      "queue",
+      newest(queue).map((one) => [
+        words(one.task),
+        one.state === "running" ? one.phase : one.state,
+        bar(one.fraction),
+        ago(one.age_s),
+      ]),
+      "None since the server started.",
+    );
+    table(
+      "jobs",
+      newest(jobs).map((job) => [
+        words(job.request.model),
+        job.state,
+        bar(job.progress),
+        job.start_ts ?? "",
+        job.error ?? job.message ?? "",
+      ]),
+      "None yet.",
+    );
     byId("problem").hidden = true;
   } catch (error) {
-    const text = error instanceof TypeError ? "The server does not answer. This page tries again." : /** @type {Error} */ (error).message;
+    const text =
+      error instanceof TypeError
+        ? "The server does not answer. This page tries again."
+        : /** @type {Error} */ (error).message;
     if (byId("problem").textContent !== text) byId("problem").textContent = text;
     byId("problem").hidden = false;
   }

@@ -64,7 +64,8 @@ export function openSeries() {
 export function viewportOf(displaySet) {
   const { viewports } = services().viewportGridService.getState();
   const showing = [...viewports.values()].filter(({ displaySetInstanceUIDs }) =>
-    displaySetInstanceUIDs?.includes(displaySet.displaySetInstanceUID));
+    displaySetInstanceUIDs?.includes(displaySet.displaySetInstanceUID),
+  );
   return (showing.find(({ viewportId }) => viewportId === activeViewportId()) ?? showing[0])?.viewportId;
 }
 

@@ -43,7 +43,9 @@ export async function show(displaySet, { title, labels, volume }) {
   await segmentationService.createLabelmapForDisplaySet(displaySet, {
     segmentationId,
     label: title,
-    segments: Object.fromEntries(listed.map((label, place) => [label.index, { ...segment(label), active: place === 0 }])),
+    segments: Object.fromEntries(
+      listed.map((label, place) => [label.index, { ...segment(label), active: place === 0 }]),
+    ),
   });
   if (data) fill(segmentationId, data, grid.sizes[0] * grid.sizes[1]);
   await attach(displaySet, segmentationId, labels);
@@ -148,8 +150,14 @@ export function sizes({ data, sizes: [columns, rows, slices], affineRas }) {
 export function follow({ edited, removed }) {
   const { segmentationService } = services();
   const { SEGMENTATION_DATA_MODIFIED, SEGMENTATION_REMOVED } = segmentationService.EVENTS;
-  const subscriptions = [[SEGMENTATION_DATA_MODIFIED, edited], [SEGMENTATION_REMOVED, removed]].map(([event, callback]) =>
-    segmentationService.subscribe(event, (/** @type {{segmentationId: string}} */ given) => callback(given.segmentationId)));
+  const subscriptions = [
+    [SEGMENTATION_DATA_MODIFIED, edited],
+    [SEGMENTATION_REMOVED, removed],
+  ].map(([event, callback]) =>
+    segmentationService.subscribe(event, (/** @type {{segmentationId: string}} */ given) =>
+      callback(given.segmentationId),
+    ),
+  );
   return () => subscriptions.forEach((subscription) => subscription.unsubscribe());
 }
 
@@ -203,7 +211,9 @@ function colours(labels) {
 function layersOf(segmentationId) {
   const { Labelmap } = services().segmentationService.getSegmentation(segmentationId).representationData;
   const { labelmaps = {}, primaryLabelmapId } = Labelmap;
-  const others = Object.entries(labelmaps).filter(([id]) => id !== primaryLabelmapId).map(([, layer]) => layer);
+  const others = Object.entries(labelmaps)
+    .filter(([id]) => id !== primaryLabelmapId)
+    .map(([, layer]) => layer);
   return [{ imageIds: Labelmap.imageIds, ...labelmaps[primaryLabelmapId] }, ...others];
 }
 

@@ -140,10 +140,18 @@ class Session extends EventTarget {
           this.#changed();
         },
       });
-      const work = await this.#show(series, { task: task.name, labels: task.labels, volume, title: `${task.name} draft` });
+      const work = await this.#show(series, {
+        task: task.name,
+        labels: task.labels,
+        volume,
+        title: `${task.name} draft`,
+      });
       work.unsaved = true;
       task.served = params.model_version ?? task.served;
-      this.message = { kind: "info", text: `Drafted by ${task.name}, model ${params.model_version}. Correct it, then submit.` };
+      this.message = {
+        kind: "info",
+        text: `Drafted by ${task.name}, model ${params.model_version}. Correct it, then submit.`,
+      };
     });
     this.running = null;
     this.#changed();
@@ -245,7 +253,9 @@ class Session extends EventTarget {
     const { work } = this;
     if (!work) return [];
     const listed = new Set(segmentation.names(work.segmentationId).map(({ idx }) => idx));
-    return work.labels.filter(({ index }) => listed.has(index)).map((label) => ({ label, size: work.sizes.get(label.index) }));
+    return work.labels
+      .filter(({ index }) => listed.has(index))
+      .map((label) => ({ label, size: work.sizes.get(label.index) }));
   }
 
   /**
