@@ -29,7 +29,9 @@ def open_case(page, place, number: int = 0):
 
 
 def said(panel, words: str) -> None:
-    panel.locator("#message", has_text=words).wait_for()
+    """Wait until the panel says so; it gives up at once when the panel says that something went wrong."""
+    panel.locator("#message.bad", has_not_text=words).or_(panel.locator("#message", has_text=words)).wait_for()
+    assert words in panel.locator("#message").inner_text()
 
 
 def paint(page) -> None:
