@@ -121,7 +121,7 @@ def test_a_task_without_a_model_says_so_in_words_and_the_next_case_has_no_label(
             "/datastore/label",
             params={"image": place.series[1].series_instance_uid},
             data={"params": json.dumps({"label_info": names, "model": "thorax_ct"})},
-            files={"label": label.open("rb")},
+            files={"label": ("label.nii.gz", label.read_bytes())},
         )
         assert done.status_code == 200, done.text
         objects = server.get("/datastore", params={"output": "all"}).json()["objects"]
