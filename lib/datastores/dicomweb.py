@@ -135,6 +135,10 @@ class DicomWebStore:
             raise UnknownImageError(f"Instance {sop_instance_uid} is not in the PACS.")
         return self._retrieve(_text(found, "0020000D"), _text(found, "0020000E"), sop_instance_uid)
 
+    def dicomweb(self) -> Access | None:
+        """The root this store reads from."""
+        return self._access
+
     def status(self) -> dict[str, object]:
         """How many images the PACS holds."""
         state: dict[str, object] = {"name": self.name, "location": self._access.url, "reachable": False}

@@ -128,6 +128,10 @@ class FolderStore:
             raise UnknownImageError(f"Instance {sop_instance_uid} is not in this folder.")
         return dcmread(path)
 
+    def dicomweb(self) -> Access | None:
+        """None: a folder speaks no DICOMweb."""
+        return None
+
     def status(self) -> dict[str, object]:
         """How many images there are."""
         state: dict[str, object] = {"name": self.name, "location": str(self.folder), "reachable": self.folder.is_dir()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import NoReturn
@@ -129,6 +130,10 @@ class OrthancStore:
             return dcmread(BytesIO(content))
         except InvalidDicomError as error:
             raise PacsError("The PACS must send DICOM, and sent something else. Its log says why.") from error
+
+    def dicomweb(self) -> Access | None:
+        """Where Orthanc's DICOMweb plugin answers unless it was configured otherwise."""
+        return replace(self._access, url=f"{self._access.url.rstrip('/')}/dicom-web")
 
     def status(self) -> dict[str, object]:
         """Orthanc's version, and how many images it holds."""

@@ -17,7 +17,7 @@ from .port import Access
 
 POOL_SIZE = 16
 _IDEMPOTENT = frozenset({"GET", "HEAD", "DELETE"})
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class TimedAdapter(HTTPAdapter):
@@ -56,7 +56,7 @@ def prepare_session(session: requests.Session, access: Access, *, repeat_posts: 
     session.verify = access.verify_tls if isinstance(access.verify_tls, bool) else str(access.verify_tls)
     if access.user is not None:
         session.auth = (access.user, access.password or "")
-    if urlsplit(access.url).hostname in _LOOPBACK:
+    if urlsplit(access.url).hostname in LOOPBACK:
         session.trust_env = False
     return session
 
@@ -79,14 +79,29 @@ def describe(error: requests.RequestException, doing: str, access: Access) -> Pa
     """The error of ours that says what `error` means."""
     start = f"The PACS at {access.url} must {doing}, but"
     if _is_timeout(error):
-        return PacsTimeoutError(f"{start} gave no answer in {access.settings.pacs_timeout_s:g} s. Is it overloaded?")
+        return no_answer(doing, access)
     if isinstance(error, requests.exceptions.SSLError):
         return PacsError(f"{start} its TLS certificate is not trusted. Name its authority's certificate file.")
     if isinstance(error, requests.ConnectionError):
-        return PacsError(f"{start} cannot be reached. Check that it runs, and the address.")
+        return unreachable(doing, access)
     if error.response is not None:
         return describe_status(error.response.status_code, doing, access)
     return PacsError(f"{start} its answer was cut off or is no HTTP. Check the address.")
+
+
+def no_answer(doing: str, access: Access) -> PacsTimeoutError:
+    """The error for a PACS that let the time run out."""
+    return PacsTimeoutError(
+        f"The PACS at {access.url} must {doing}, but gave no answer in {access.settings.pacs_timeout_s:g} s. "
+        "Is it overloaded?"
+    )
+
+
+def unreachable(doing: str, access: Access) -> PacsError:
+    """The error for a PACS that takes no connection."""
+    return PacsError(
+        f"The PACS at {access.url} must {doing}, but cannot be reached. Check that it runs, and the address."
+    )
 
 
 def describe_status(status: int | None, doing: str, access: Access) -> PacsError:

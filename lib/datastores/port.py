@@ -153,6 +153,10 @@ class ImageStore(Protocol):
         """
         ...
 
+    def dicomweb(self) -> Access | None:
+        """The DICOMweb root (PS3.18) of the same images, for a viewer; None where there is none."""
+        ...
+
     def status(self) -> dict[str, object]:
         """State for people: at least `name`, `location`, `reachable`; never raises for a PACS that is down."""
         ...

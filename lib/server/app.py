@@ -9,15 +9,18 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .. import __version__
+from ..viewer.build import DICOMWEB
 from . import (
     routes_activelearning,
     routes_annotations,
     routes_batch,
     routes_carina,
     routes_datastore,
+    routes_dicomweb,
     routes_infer,
     routes_info,
     routes_jobs,
+    routes_landing,
     routes_logs,
     routes_model,
     routes_ohif,
@@ -25,6 +28,7 @@ from . import (
     routes_session,
     routes_train,
 )
+from .dicomweb_proxy import DicomWebProxy
 from .responses import install_error_handlers
 from .services import Services
 from .uploads import BodyLimit
@@ -40,7 +44,8 @@ def create_app(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services.start()
-        yield
+        async with DicomWebProxy(services.store, base=DICOMWEB) as app.state.dicomweb:
+            yield
         services.close()
 
     app = FastAPI(title="carina", version=__version__, lifespan=lifespan, redirect_slashes=False, docs_url="/docs")
@@ -48,6 +53,7 @@ def create_app(services: Services) -> FastAPI:
     install_error_handlers(app)
     for routes in (
         routes_info,
+        routes_landing,
         routes_infer,
         routes_batch,
         routes_datastore,
@@ -59,6 +65,7 @@ def create_app(services: Services) -> FastAPI:
         routes_model,
         routes_ohif,
         routes_annotations,
+        routes_dicomweb,
         routes_carina,
         routes_jobs,
     ):

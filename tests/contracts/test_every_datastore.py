@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+import requests
 
 from carina.datastores.orthanc_server import OrthancServer
 from carina.datastores.port import ImageStore, find_adapters, open_store, read_image
@@ -117,6 +118,20 @@ class TestEveryDatastore:
         assert fetched.keys() == {dataset.SOPInstanceUID for dataset in datasets}
         for dataset in datasets:
             np.testing.assert_array_equal(fetched[dataset.SOPInstanceUID].pixel_array, dataset.pixel_array)
+
+    def test_names_a_dicomweb_root_that_finds_its_images_or_none(self, place: Place, tmp_path: Path) -> None:
+        image_id = place.store.add_image(write_series(build_series(slices=1), tmp_path / "in"))
+        access = place.store.dicomweb()
+        assert (access is None) == (place.store.name == "folder")
+        if access is not None:
+            found = requests.get(
+                f"{access.url}/series",
+                params={"SeriesInstanceUID": image_id},
+                auth=(access.user or "", access.password or ""),
+                headers={"Accept": "application/dicom+json"},
+                timeout=30,
+            ).json()
+            assert [item["0020000E"]["Value"] for item in found] == [[image_id]]
 
     def test_reads_an_image_as_a_volume(self, place: Place, tmp_path: Path) -> None:
         datasets = build_series()

@@ -46,12 +46,6 @@ def test_health_and_auth_answer(http):
     assert http.get("/auth/").json() == {"enabled": False}
 
 
-def test_the_landing_page_lists_every_task(http):
-    page = http.get("/")
-    assert page.headers["content-type"].startswith("text/html")
-    assert all(name in page.text for name in find_tasks().names)
-
-
 def test_the_openapi_description_is_valid_json_and_names_the_routes(http):
     paths = json.loads(http.get("/openapi.json").text)["paths"]
     assert {"/info", "/infer/{model}", "/datastore/label", "/activelearning/{strategy}", "/train/{model}"} <= set(paths)

@@ -1,0 +1,166 @@
+// carina's server, as the viewer calls it; every failure becomes an error whose message a person can act on.
+
+/**
+ * @typedef {object} Code
+ * @property {string} value
+ * @property {string} scheme
+ * @property {string} meaning
+ */
+
+/**
+ * @typedef {object} Label
+ * @property {string} name
+ * @property {number} index
+ * @property {[number, number, number]} colour
+ * @property {Code} type
+ * @property {Code|null} modifier
+ */
+
+/**
+ * @typedef {object} Task
+ * @property {string} name
+ * @property {string} description
+ * @property {string[]} modality
+ * @property {string|null} served
+ * @property {{file_name: string, source: string}[]} weights
+ * @property {Label[]} labels
+ */
+
+/**
+ * @typedef {object} Inference
+ * @property {string} request_id
+ * @property {string} state
+ * @property {number} fraction
+ * @property {string} phase
+ */
+
+export class ServerError extends Error {
+  /**
+   * @param {string} message
+   * @param {number} status 0 when there was no answer
+   * @param {string} kind class of the server's error
+   */
+  constructor(message, status, kind) {
+    super(message);
+    this.status = status;
+    this.kind = kind;
+  }
+}
+
+/**
+ * @param {string} path
+ * @param {RequestInit} [options]
+ * @returns {Promise<Response>}
+ */
+async function ask(path, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, { cache: "no-store", ...options });
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new ServerError(
+      "The server does not answer. Check that it runs and try again; what you drew is still here.",
+      0,
+      "",
+    );
+  }
+  if (answer.ok) return answer;
+  const text = await answer.text();
+  let detail = `The server answered HTTP ${answer.status}. Its log says why.`;
+  let kind = "";
+  try {
+    const problem = JSON.parse(text);
+    if (typeof problem.detail === "string") detail = problem.detail;
+    kind = String(problem.error ?? "");
+  } catch {
+    // not ours, such as a proxy's own page: the status says enough
+  }
+  throw new ServerError(detail, answer.status, kind);
+}
+
+/** @param {string} path */
+const get = async (path) => (await ask(path)).json();
+
+/** @returns {Promise<Task[]>} */
+export const tasks = () => get("/carina/tasks");
+
+/** @param {string} task */
+export const models = (task) => get(`/carina/models/${encodeURIComponent(task)}`);
+
+/** @returns {Promise<{name: string, description: string}[]>} */
+export async function strategies() {
+  const { strategies: found } = await get("/info");
+  return Object.entries(found).map(([name, { description }]) => ({ name, description }));
+}
+
+/**
+ * Draft a series. Ask `inferences` meanwhile how far it is.
+ * @param {{task: string, image: string, requestId: string}} what
+ * @returns {Promise<{file: Blob, params: any}>}
+ */
+export async function infer({ task, image, requestId }) {
+  const form = new FormData();
+  form.set("params", JSON.stringify({ request_id: requestId, result_extension: ".nii.gz" }));
+  const address = `/infer/${encodeURIComponent(task)}?image=${encodeURIComponent(image)}&output=all`;
+  const parts = await (await ask(address, { method: "POST", body: form })).formData();
+  const file = parts.get("image");
+  if (!(file instanceof Blob))
+    throw new ServerError("The server must send a label map, and sent none. Its log says why.", 200, "");
+  return { file, params: JSON.parse(String(parts.get("params"))) };
+}
+
+/** @returns {Promise<Inference[]>} all the server remembers, oldest first */
+export const inferences = () => get("/carina/infer");
+
+/** @param {string} requestId */
+export const cancelInference = (requestId) =>
+  ask(`/carina/infer/${encodeURIComponent(requestId)}`, { method: "DELETE" });
+
+/**
+ * Every stored version of a series' labels, oldest first.
+ * @param {string} image
+ */
+export const versions = (image) => get(`/carina/annotations/${encodeURIComponent(image)}`);
+
+/**
+ * @param {string} label id of a stored version
+ * @param {string} tag
+ * @returns {Promise<Blob>} .nii.gz
+ */
+export async function labelFile(label, tag) {
+  return (await ask(`/datastore/label?label=${encodeURIComponent(label)}&tag=${encodeURIComponent(tag)}`)).blob();
+}
+
+/**
+ * @param {string} label id of a stored version
+ * @param {string} tag
+ */
+export const labelInfo = (label, tag) =>
+  get(`/datastore/label/info?label=${encodeURIComponent(label)}&tag=${encodeURIComponent(tag)}`);
+
+/**
+ * Store a label map as a new version.
+ * @param {{image: string, file: Blob, names: {name: string, idx: number}[], task: string|null, user: string}} what
+ * @returns {Promise<{image: string, label: string}>}
+ */
+export async function submit({ image, file, names, task, user }) {
+  const form = new FormData();
+  form.set("params", JSON.stringify({ label_info: names, user, ...(task ? { model: task } : {}) }));
+  form.set("label", file, "label.nii.gz");
+  const address = `/datastore/label?image=${encodeURIComponent(image)}&tag=final`;
+  return (await ask(address, { method: "PUT", body: form })).json();
+}
+
+/**
+ * The next series to label.
+ * @param {{strategy: string, user: string}} what
+ * @returns {Promise<{id?: string, StudyInstanceUID?: string}>} empty when every series has its label
+ */
+export async function nextCase({ strategy, user }) {
+  const options = {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ client_id: user }),
+  };
+  return (await ask(`/activelearning/${encodeURIComponent(strategy)}`, options)).json();
+}

@@ -1,0 +1,96 @@
+// The parts of OHIF and Cornerstone3D that carina uses, in one place: what may change with their versions.
+
+/**
+ * @typedef {object} DisplaySet
+ * @property {string} displaySetInstanceUID
+ * @property {string} SeriesInstanceUID
+ * @property {string} StudyInstanceUID
+ * @property {string} Modality
+ * @property {string} [SeriesDescription]
+ * @property {string[]} [imageIds]
+ * @property {number} [numImageFrames]
+ */
+
+/** @type {any} */
+let managers = null;
+
+/**
+ * Called once, when OHIF registers the extension.
+ * @param {any} given servicesManager, commandsManager and extensionManager
+ */
+export function connect(given) {
+  managers = given;
+}
+
+/** @returns {any} OHIF's services by name */
+export function services() {
+  return managers.servicesManager.services;
+}
+
+/** @returns {any} Cornerstone3D's core, as OHIF's own cornerstone extension publishes it */
+export function cornerstone() {
+  return /** @type {any} */ (window).cornerstone;
+}
+
+/** @returns {any} Cornerstone3D's tools */
+export function tools() {
+  return /** @type {any} */ (window).cornerstoneTools;
+}
+
+/** @returns {string|undefined} */
+export function activeViewportId() {
+  return services().viewportGridService.getActiveViewportId();
+}
+
+/**
+ * The image series in the active viewport: the first display set there whose slices Cornerstone shows.
+ * @returns {DisplaySet|null}
+ */
+export function openSeries() {
+  const { viewportGridService, displaySetService } = services();
+  const viewportId = activeViewportId();
+  const uids = viewportId ? (viewportGridService.getDisplaySetsUIDsForViewport(viewportId) ?? []) : [];
+  for (const uid of uids) {
+    const displaySet = displaySetService.getDisplaySetByUID(uid);
+    if (displaySet?.imageIds?.length) return displaySet;
+  }
+  return null;
+}
+
+/**
+ * @param {DisplaySet} displaySet
+ * @returns {string|undefined} a viewport that shows it; the active one, if it does
+ */
+export function viewportOf(displaySet) {
+  const { viewports } = services().viewportGridService.getState();
+  const showing = [...viewports.values()].filter(({ displaySetInstanceUIDs }) =>
+    displaySetInstanceUIDs?.includes(displaySet.displaySetInstanceUID),
+  );
+  return (showing.find(({ viewportId }) => viewportId === activeViewportId()) ?? showing[0])?.viewportId;
+}
+
+/**
+ * Call back whenever another series may be open.
+ * @param {() => void} changed
+ * @returns {() => void} ends it
+ */
+export function onSeriesChange(changed) {
+  const { viewportGridService, displaySetService } = services();
+  const subscriptions = [
+    viewportGridService.subscribe(viewportGridService.EVENTS.ACTIVE_VIEWPORT_ID_CHANGED, changed),
+    viewportGridService.subscribe(viewportGridService.EVENTS.GRID_STATE_CHANGED, changed),
+    viewportGridService.subscribe(viewportGridService.EVENTS.VIEWPORTS_READY, changed),
+    displaySetService.subscribe(displaySetService.EVENTS.DISPLAY_SETS_ADDED, changed),
+  ];
+  return () => subscriptions.forEach((subscription) => subscription.unsubscribe());
+}
+
+/**
+ * Show slice `index` of a series in the active viewport.
+ * @param {number} index position among the display set's images
+ */
+export function showSlice(index) {
+  const viewportId = activeViewportId();
+  const viewport = viewportId ? services().cornerstoneViewportService.getCornerstoneViewport(viewportId) : null;
+  if (viewport?.element) cornerstone().utilities.jumpToSlice(viewport.element, { imageIndex: index });
+}

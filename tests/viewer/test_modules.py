@@ -1,0 +1,216 @@
+"""The viewer's modules that need no browser, run by Node.js and held against nibabel and NumPy."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from carina.viewer.build import modules_folder
+
+ORIENTATIONS = ("LPS", "RAI", "SLA", "PIR")
+
+
+@pytest.fixture(scope="module")
+def node() -> str:
+    program = shutil.which("node")
+    if program is None:
+        pytest.skip("Node.js is not installed")
+    return program
+
+
+@pytest.fixture
+def run(node, tmp_path):
+    """Run the body of an async function that sees the viewer's modules; returns what it returns."""
+
+    def call(body: str, **values) -> object:
+        imports = "".join(
+            f"import * as {name} from {json.dumps((modules_folder() / f'{name}.js').as_uri())};\n"
+            for name in ("nifti", "grid", "drafting", "labels")
+        )
+        script = tmp_path / "script.mjs"
+        script.write_text(
+            f"import {{ readFile, writeFile }} from 'node:fs/promises';\n{imports}"
+            f"const given = {json.dumps(values)};\n"
+            f"const result = await (async () => {{ {body} }})().catch((error) => ({{ error: error.message }}));\n"
+            "console.log(JSON.stringify(result));\n"
+        )
+        ran = subprocess.run([node, script], capture_output=True, text=True, check=False, timeout=60)
+        assert ran.returncode == 0, ran.stderr
+        return json.loads(ran.stdout)
+
+    return call
+
+
+def oblique(shape: tuple[int, int, int], codes: str) -> np.ndarray:
+    """An affine whose axes run as `codes` say, turned a little, with three different spacings."""
+    angle = np.deg2rad(12)
+    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    axes = np.zeros((3, 3))
+    for column, letter in enumerate(codes):
+        row = next(row for row, pair in enumerate(("LR", "PA", "IS")) if letter in pair)
+        axes[row, column] = -1 if letter in "LPI" else 1
+    affine = np.eye(4)
+    affine[:3, :3] = turn @ axes @ np.diag([0.7, 1.3, 2.5])
+    affine[:3, 3] = (11.0, -23.0, 37.0)
+    return affine
+
+
+def planes_of(affine_ras: np.ndarray, shape: tuple[int, int, int]) -> list[dict]:
+    """What Cornerstone says of each slice of a grid, by DICOM's own definitions (PS3.3 C.7.6.2.1.1)."""
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine_ras
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    return [
+        {
+            "rows": shape[1],
+            "columns": shape[0],
+            "rowCosines": (lps[:3, 0] / spacing[0]).tolist(),
+            "columnCosines": (lps[:3, 1] / spacing[1]).tolist(),
+            "columnPixelSpacing": spacing[0],
+            "rowPixelSpacing": spacing[1],
+            "sliceThickness": spacing[2],
+            "imagePositionPatient": (lps @ [0, 0, index, 1])[:3].tolist(),
+        }
+        for index in range(shape[2])
+    ]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_label_map_written_by_nibabel_is_read_voxel_by_voxel(run, tmp_path, dtype):
+    array = np.random.default_rng(1).integers(0, 200, (5, 4, 3)).astype(dtype)
+    affine = oblique(array.shape, "LPS")
+    nib.save(nib.Nifti1Image(array, affine), tmp_path / "label.nii.gz")
+    read = run(
+        "const {sizes, affineRas, data} = await nifti.readNifti(new Blob([await readFile(given.path)]));"
+        "return {sizes, affineRas, data: [...data]};",
+        path=str(tmp_path / "label.nii.gz"),
+    )
+    assert read["sizes"] == [5, 4, 3]
+    assert np.allclose(np.reshape(read["affineRas"], (4, 4)), affine, atol=1e-5)
+    assert read["data"] == array.ravel(order="F").tolist()
+
+
+@pytest.mark.parametrize("kind", ["Uint8Array", "Uint16Array"])
+def test_a_label_map_written_here_is_read_by_nibabel_voxel_by_voxel(run, tmp_path, kind):
+    affine = oblique((5, 4, 3), "LPS")
+    values = list(range(60))
+    run(
+        f"const data = new {kind}(given.values);"
+        "const file = await nifti.writeNifti({sizes: [5, 4, 3], affineRas: given.affine, data});"
+        "await writeFile(given.path, Buffer.from(await file.arrayBuffer())); return null;",
+        affine=affine.ravel().tolist(),
+        values=values,
+        path=str(tmp_path / "label.nii.gz"),
+    )
+    image = nib.load(tmp_path / "label.nii.gz")
+    assert image.get_data_dtype() == {"Uint8Array": np.uint8, "Uint16Array": np.uint16}[kind]
+    assert np.allclose(image.affine, affine, atol=1e-5)
+    assert np.asarray(image.dataobj).ravel(order="F").tolist() == values
+    assert np.allclose(image.header.get_zooms(), [0.7, 1.3, 2.5], atol=1e-5)
+
+
+@pytest.mark.parametrize("content", [b"", b"no gzip at all", b"\x1f\x8b"])
+def test_a_file_that_is_no_label_map_is_refused(run, tmp_path, content):
+    (tmp_path / "file").write_bytes(content)
+    answer = run(
+        "await nifti.readNifti(new Blob([await readFile(given.path)])); return 1;", path=str(tmp_path / "file")
+    )
+    assert "error" in answer
+
+
+@pytest.mark.parametrize("stored", ORIENTATIONS)
+@pytest.mark.parametrize("shown", ["LPS", "LPI"])
+def test_every_voxel_lands_where_it_lies_in_the_patient(run, stored, shown):
+    """The label map's axes may run otherwise than the viewer's; nibabel's reorientation says where each voxel goes."""
+    shape = (4, 3, 5)
+    array = np.arange(60, dtype=np.uint8).reshape(shape)
+    image = nib.Nifti1Image(array, oblique(shape, "LPS"))
+    views = {codes: _turned(image, codes) for codes in (stored, shown)}
+    source, target = views[stored], views[shown]
+    answer = run(
+        "const volume = {sizes: given.sizes, affineRas: given.affine, data: new Uint8Array(given.data)};"
+        "return [...grid.placed(volume, grid.seriesGrid(given.planes))];",
+        sizes=list(source.shape),
+        affine=source.affine.ravel().tolist(),
+        data=np.asarray(source.dataobj).ravel(order="F").tolist(),
+        planes=planes_of(target.affine, target.shape),
+    )
+    assert answer == np.asarray(target.dataobj).ravel(order="F").tolist()
+
+
+def _turned(image: nib.Nifti1Image, codes: str) -> nib.Nifti1Image:
+    wanted = nib.orientations.axcodes2ornt(tuple(codes))
+    return image.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(image.affine), wanted))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda affine: affine @ np.diag([1.02, 1, 1, 1]),
+        lambda affine: affine + np.array([[0, 0, 0, 0.4]] + [[0] * 4] * 3),
+        lambda affine: affine @ np.diag([1, 1, 2.0, 1]),
+    ],
+)
+def test_a_label_map_on_another_grid_is_refused_in_words(run, change):
+    shape = (6, 5, 4)
+    affine = oblique(shape, "LPS")
+    answer = run(
+        "const volume = {sizes: given.sizes, affineRas: given.affine, data: new Uint8Array(120)};"
+        "return [...grid.placed(volume, grid.seriesGrid(given.planes))];",
+        sizes=list(shape),
+        affine=change(affine).ravel().tolist(),
+        planes=planes_of(affine, shape),
+    )
+    assert "must lie on the voxels" in answer["error"]
+
+
+def test_a_series_with_a_missing_slice_is_refused_in_words(run):
+    planes = planes_of(oblique((4, 3, 5), "LPS"), (4, 3, 5))
+    answer = run("return grid.seriesGrid(given.planes);", planes=planes[:2] + planes[3:])
+    assert "evenly spaced" in answer["error"]
+
+
+def test_the_place_in_the_queue_counts_only_those_still_before(run):
+    states = ["done", "running", "queued", "queued", "queued"]
+    queue = [{"request_id": str(n), "state": state, "fraction": 0, "phase": "p"} for n, state in enumerate(states)]
+    answer = run("return [2, 3, 1, 9].map((n) => drafting.described(given.queue, String(n)).text);", queue=queue)
+    assert answer == ["waiting, 1 before you", "waiting, 2 before you", "p", "fetching the images"]
+
+
+def test_every_module_that_another_imports_is_there():
+    for module in modules_folder().glob("*.js"):
+        for line in module.read_text().splitlines():
+            if line.startswith("import "):
+                name = line.split('"')[-2]
+                assert (module.parent / name).is_file(), f"{module.name}: {name}"
+
+
+def test_no_module_names_an_address_outside_this_server():
+    for file in Path(modules_folder()).glob("*.*"):
+        if file.suffix in (".js", ".css", ".html"):
+            assert "://" not in file.read_text(), file.name
+
+
+def label(name: str, index: int) -> dict:
+    return {"name": name, "index": index, "colour": [index, 0, 0], "type": {}, "modifier": None}
+
+
+def test_a_stored_version_keeps_its_numbers_and_the_task_s_other_labels_take_free_ones(run):
+    tasks = [{"labels": [label("heart", 1), label("spine", 2), label("aorta", 3)]}, {"labels": [label("liver", 1)]}]
+    stored = {"spine": 1, "liver": 7, "of_another_hospital": 3}
+    answer = run(
+        "return labels.labelsToContinue(given.stored, given.tasks[0], given.tasks);", stored=stored, tasks=tasks
+    )
+    numbers = {entry["name"]: entry["index"] for entry in answer}
+    assert numbers == {**stored, "heart": 2, "aorta": 4}
+    assert next(entry for entry in answer if entry["name"] == "spine")["colour"] == [2, 0, 0]
+
+
+def test_a_version_with_more_than_255_numbers_is_refused_in_words(run):
+    answer = run("return labels.labelsToContinue({heart: 256}, null, []);")
+    assert "must not exceed 255" in answer["error"]
