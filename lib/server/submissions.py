@@ -9,12 +9,12 @@ from typing import Any
 from ..annotations.annotation import Annotation
 from ..annotations.submit import submit_label
 from ..datastores.ids import check_id
-from ..datastores.port import read_image
 from ..errors import InvalidInputError, LabelError
 from ..images import read_label
 from ..task import TaskSpec
 from .drafts import drafts_of
 from .inputs import text_of
+from .label_target import target_of
 from .services import Services
 
 
@@ -30,29 +30,30 @@ def submit(services: Services, *, image: str, label_file: Path, params: Mapping[
 
     Raises:
         UnknownImageError: If the image is not in the store.
+        PacsError: If the image was never fetched and the PACS does not answer.
         LabelError: If values and names do not fit, or no task has the names.
         GeometryError: If the label does not overlap its image.
     """
-    record = services.store.record(check_id(image))
+    check_id(image)
     label, names_in_file = read_label(label_file)
+    target = target_of(services.store, image, label=label.grid)
     names = label_names(params.get("label_info")) or names_in_file
     drafts = {draft.task: draft for draft in drafts_of(services.annotations, image)}
     spec = task_of(services, params, names, drafted=list(drafts))
     draft = drafts.get(spec.name) if spec else None
-    volume, _ = read_image(services.store, image)
     annotation = submit_label(
         services.annotations,
         image_id=image,
-        image=volume.grid,
+        image=target.grid,
         label=label,
         client_names=names,
         spec=spec,
         tag=check_id(tag or "final", what="A tag"),
         user=text_of(params, "user") or text_of(params, "client_id"),
         model_version=draft.model_version if draft else None,
-        patient_id=record.patient_id,
+        patient_id=target.patient_id,
         origin="semiautomatic" if draft else "manual",
-        deliver=tag != "original" and bool(record.study_instance_uid),  # a SEG needs a DICOM series to refer to
+        deliver=tag != "original" and target.is_dicom,  # a SEG needs a DICOM series to refer to
     )
     services.outbox.wake()
     return annotation
