@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from ..errors import UnknownLabelError
+from ..dicom.provenance import SegReference
+from ..errors import ConflictError, UnknownLabelError
 from .database import Database, utc_now
 from .tables import AnnotationRow, DeliveryRow
 
@@ -71,6 +72,27 @@ class DeliveryTable:
                 state="pending",
                 attempts=0,
                 next_try=utc_now(),
+            )
+        )
+
+    def add_arrived(self, session: Session, annotation_id: str, seg: SegReference) -> None:
+        """Within the transaction that stores an annotation read from a SEG in the PACS: that SEG is its delivery.
+
+        Raises:
+            ConflictError: If the SEG is some annotation's already.
+        """
+        if session.scalars(_of_instance(seg.sop_instance_uid)).first() is not None:
+            raise ConflictError("A SEG must be adopted once, got one that is an annotation's already.")
+        now = utc_now()
+        session.add(
+            DeliveryRow(
+                annotation_id=annotation_id,
+                sop_instance_uid=seg.sop_instance_uid,
+                series_instance_uid=seg.series_instance_uid,
+                state="delivered",
+                attempts=0,
+                next_try=now,
+                delivered_at=now,
             )
         )
 
@@ -187,9 +209,8 @@ class DeliveryTable:
 
     def by_instance(self, sop_instance_uid: str) -> Delivery | None:
         """The delivery whose SEG has a SOPInstanceUID, arrived or not; None if it is none of ours."""
-        query = select(DeliveryRow).where(DeliveryRow.sop_instance_uid == sop_instance_uid)
         with self._database.reading() as session:
-            row = session.scalars(query).first()
+            row = session.scalars(_of_instance(sop_instance_uid)).first()
             return None if row is None else _delivery(row)
 
     def status(self) -> dict[str, Any]:
@@ -229,6 +250,10 @@ class DeliveryTable:
 
 def _new_uid() -> str:
     return f"2.25.{uuid.uuid4().int}"  # a UUID as a UID, PS3.5 B.2
+
+
+def _of_instance(sop_instance_uid: str) -> Select[DeliveryRow]:
+    return select(DeliveryRow).where(DeliveryRow.sop_instance_uid == sop_instance_uid)
 
 
 def _found(session: Session, annotation_id: str) -> DeliveryRow:

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from ..errors import CarinaError, InvalidInputError, UnknownLabelError
 from ..geometry import Volume
 from ..settings import Settings
+from .adoption import Adoption
 from .annotation import ORIGINS, Annotation, Origin, from_row, safe
 from .database import Database, utc_now
 from .deliveries import DeliveryTable
@@ -74,6 +75,7 @@ class AnnotationStore:
         patient_id: str | None = None,
         origin: Origin = "manual",
         deliver: bool = True,
+        adopted: Adoption | None = None,
     ) -> Annotation:
         """Store a new version; when this returns it survives a power cut.
 
@@ -90,9 +92,11 @@ class AnnotationStore:
             patient_id: Kept as a pseudonym only.
             origin: How it was made.
             deliver: Whether the PACS is to have it as well.
+            adopted: The SEG in the PACS it was read from, which then is its delivery.
 
         Raises:
             UnsafeIdError: If the image id or the tag could leave its folder.
+            ConflictError: If that SEG is another annotation's already.
             InvalidInputError: If the origin is not one of DICOM's.
             LabelError: If the array is not uint8 or uint16, or names and values do not fit.
             StorageError: If the disk is full or the database cannot be written; then nothing is stored.
@@ -102,7 +106,7 @@ class AnnotationStore:
         if origin not in ORIGINS:
             raise InvalidInputError(f"An origin must be one of {', '.join(ORIGINS)}, got {origin!r}.")
         check_values(label, names)
-        parent = self._latest(image_id, task)
+        parent = self._latest(image_id, task) if adopted is None else self._named(adopted.parent)
         annotation_id = uuid.uuid4().hex
         changed = self._changes(parent, label, names)
         file_name, sha256 = self.files.write(image_id, annotation_id, label)
@@ -127,7 +131,9 @@ class AnnotationStore:
             with self.database.writing() as session:
                 session.add(row)
                 session.flush()
-                if deliver:
+                if adopted is not None:
+                    self.deliveries.add_arrived(session, annotation_id, adopted.seg)
+                elif deliver:
                     self.deliveries.add(session, annotation_id)
         except BaseException:
             if self._certainly_absent(annotation_id):
@@ -269,6 +275,9 @@ class AnnotationStore:
         if task is not None:
             query = query.where(or_(AnnotationRow.task == task, AnnotationRow.task.is_(None)))
         return self._first(query)
+
+    def _named(self, annotation_id: str | None) -> Annotation | None:
+        return None if annotation_id is None else self.get(annotation_id)
 
     def _first(self, query: Select[AnnotationRow]) -> Annotation | None:
         with self.database.reading() as session:

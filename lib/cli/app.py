@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import demo, diagnosis, importing, inferring, models, phantoms, serving, tasks, training
+from . import deliveries, demo, diagnosis, importing, inferring, models, phantoms, serving, tasks, training
 from .output import write_json_line
 
 app = typer.Typer(
@@ -49,6 +49,7 @@ app.command("infer")(inferring.infer)
 app.command("train")(training.train)
 app.command("evaluate")(training.evaluate)
 app.add_typer(models.app, name="models")
+app.add_typer(deliveries.app, name="deliveries")
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from ..annotations.annotation import Annotation
 from ..annotations.deliveries import Delivery
 from ..annotations.store import AnnotationStore
 from ..datastores.port import ImageStore, read_image
+from ..dicom.provenance import state_content_time
 from ..dicom.seg import Provenance, SegReference, write_seg
 from ..errors import MissingDependencyError, PacsError, UnknownLabelError
 from ..geometry import resample_label
@@ -59,7 +60,7 @@ class SegDelivery:
         if series is None:
             raise MissingDependencyError("A SEG must refer to a DICOM series, got an image of another format.")
         label, names = self.annotations.read(annotation)
-        return write_seg(
+        seg = write_seg(
             resample_label(label, grid=image.grid),
             series,
             labels=coded_labels(names, self._spec(annotation)),
@@ -74,6 +75,8 @@ class SegDelivery:
             series_instance_uid=delivery.series_instance_uid,
             predecessor=self._predecessor(annotation),
         )
+        state_content_time(seg, annotation.created)
+        return seg
 
     def _spec(self, annotation: Annotation) -> TaskSpec | None:
         known = annotation.task is not None and annotation.task in self.tasks
