@@ -281,3 +281,16 @@ def test_no_object_comes_before_the_one_it_was_derived_from():
     order = [one.uid for one in in_order(chain)]
     assert sorted(order) == ["a", "b", "c", "x", "y"]
     assert order.index("c") < order.index("b") < order.index("a")
+
+
+def test_what_the_pacs_no_longer_has_stays_here(site):
+    annotation = site.label(2)
+    site.deliver()
+    before = site.annotations.read(annotation)[0].array
+    site.images.remove_image(site.image_id)
+    assert site.image_id not in {record.image_id for record in site.images.list_images()}
+    run(site, site.annotations, image_id=None)
+    assert [version.id for version in site.annotations.versions(site.image_id)] == [annotation.id]
+    assert site.annotations.latest(site.image_id).id == annotation.id
+    np.testing.assert_array_equal(site.annotations.read(annotation)[0].array, before)
+    assert site.annotations.deliveries.get(annotation.id).state == "delivered"
