@@ -60,6 +60,11 @@ class Settings:
         return os.environ.get("CARINA_DATABASE_URL") or f"sqlite:///{self.home / 'carina.sqlite'}"
 
     @property
+    def adoption_rule(self) -> str:
+        """Which SEGs of the PACS may become annotations, see `annotations.adoption`; `CARINA_ADOPT`, else `ours`."""
+        return os.environ.get("CARINA_ADOPT") or "ours"
+
+    @property
     def tracking_dir(self) -> Path:
         """MLflow's SQLite database, and its artifacts as plain files."""
         return self.home / "mlruns"

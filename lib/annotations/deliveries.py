@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from ..errors import UnknownLabelError
+from ..dicom.provenance import SegReference
+from ..errors import ConflictError, UnknownLabelError
 from .database import Database, utc_now
-from .tables import DeliveryRow
+from .tables import AnnotationRow, DeliveryRow
 
 DeliveryState = Literal["pending", "delivered", "failed", "called_off"]
 # `failed` waits for a person (`retry_failed`); a delivery that may still succeed by itself stays `pending`.
@@ -27,6 +28,7 @@ TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType
         "delivered": frozenset(),
     }
 )
+_NOT_ARRIVED: tuple[DeliveryState, ...] = ("pending", "failed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,27 @@ class DeliveryTable:
             )
         )
 
+    def add_arrived(self, session: Session, annotation_id: str, seg: SegReference) -> None:
+        """Within the transaction that stores an annotation read from a SEG in the PACS: that SEG is its delivery.
+
+        Raises:
+            ConflictError: If the SEG is some annotation's already.
+        """
+        if session.scalars(_of_instance(seg.sop_instance_uid)).first() is not None:
+            raise ConflictError("A SEG must be adopted once, got one that is an annotation's already.")
+        now = utc_now()
+        session.add(
+            DeliveryRow(
+                annotation_id=annotation_id,
+                sop_instance_uid=seg.sop_instance_uid,
+                series_instance_uid=seg.series_instance_uid,
+                state="delivered",
+                attempts=0,
+                next_try=now,
+                delivered_at=now,
+            )
+        )
+
     def call_off(self, session: Session, annotation_id: str) -> None:
         """Within the transaction that withdraws an annotation: do not deliver it any more."""
         row = session.get(DeliveryRow, annotation_id)
@@ -89,11 +112,11 @@ class DeliveryTable:
             return _delivery(_found(session, annotation_id))
 
     def due(self, now: datetime, *, limit: int = 16) -> list[Delivery]:
-        """Pending deliveries whose time has come, those waiting longest first."""
+        """Pending deliveries whose time has come: those tried least often first, so that none holds up the others."""
         query = (
             select(DeliveryRow)
             .where(DeliveryRow.state == "pending", DeliveryRow.next_try <= now)
-            .order_by(DeliveryRow.next_try)
+            .order_by(DeliveryRow.attempts, DeliveryRow.next_try)
             .limit(limit)
         )
         with self._database.reading() as session:
@@ -146,13 +169,66 @@ class DeliveryTable:
         """
         return self._try_now("pending")
 
-    def _try_now(self, state: DeliveryState) -> int:
+    def retry_all(self) -> int:
+        """Both.
+
+        Returns:
+            How many deliveries that concerns.
+        """
+        return self._try_now(*_NOT_ARRIVED)
+
+    def retry(self, annotation_id: str) -> Delivery:
+        """Try one delivery at once; one that has arrived or was called off stays as it is.
+
+        Raises:
+            UnknownLabelError: If none was planned.
+        """
         with self._database.writing() as session:
-            rows = session.scalars(select(DeliveryRow).where(DeliveryRow.state == state).with_for_update()).all()
+            row = _found(session, annotation_id)
+            if _advance(row, "pending"):
+                row.next_try = utc_now()
+            return _delivery(row)
+
+    def _try_now(self, *states: DeliveryState) -> int:
+        with self._database.writing() as session:
+            rows = session.scalars(select(DeliveryRow).where(DeliveryRow.state.in_(states)).with_for_update()).all()
             for row in rows:
                 _advance(row, "pending")
                 row.next_try = utc_now()
             return len(rows)
+
+    def newest(self, *, states: Collection[DeliveryState] = (), limit: int | None = None) -> list[Delivery]:
+        """Deliveries in some states (all by default), those planned last first."""
+        query = select(DeliveryRow).join(AnnotationRow, AnnotationRow.id == DeliveryRow.annotation_id)
+        if states:
+            query = query.where(DeliveryRow.state.in_(states))
+        with self._database.reading() as session:
+            return [
+                _delivery(row) for row in session.scalars(query.order_by(AnnotationRow.sequence.desc()).limit(limit))
+            ]
+
+    def by_instance(self, sop_instance_uid: str) -> Delivery | None:
+        """The delivery whose SEG has a SOPInstanceUID, arrived or not; None if it is none of ours."""
+        with self._database.reading() as session:
+            row = session.scalars(_of_instance(sop_instance_uid)).first()
+            return None if row is None else _delivery(row)
+
+    def status(self) -> dict[str, Any]:
+        """What `/info`, the CLI and people are told.
+
+        Returns:
+            Deliveries per state, `last_error` of what has not arrived, and `oldest_waiting_s`: seconds since the
+            oldest label that has not arrived was submitted; both None when all have.
+        """
+        query = (
+            select(func.min(AnnotationRow.created))
+            .join(DeliveryRow, DeliveryRow.annotation_id == AnnotationRow.id)
+            .where(DeliveryRow.state.in_(_NOT_ARRIVED))
+        )
+        with self._database.reading() as session:
+            oldest = session.scalar(query)
+        waiting_s = None if oldest is None else max((utc_now() - oldest).total_seconds(), 0.0)
+        return {**self.counts(), "last_error": self.last_error(), "oldest_waiting_s": waiting_s}
 
     def counts(self) -> dict[str, int]:
         """State → deliveries in it; every state is named."""
@@ -164,7 +240,7 @@ class DeliveryTable:
         """What went wrong with the delivery that has failed most often, if any has not arrived."""
         query = (
             select(DeliveryRow.last_error)
-            .where(DeliveryRow.state.in_(("failed", "pending")), DeliveryRow.last_error.is_not(None))
+            .where(DeliveryRow.state.in_(_NOT_ARRIVED), DeliveryRow.last_error.is_not(None))
             .order_by(DeliveryRow.attempts.desc())
             .limit(1)
         )
@@ -174,6 +250,10 @@ class DeliveryTable:
 
 def _new_uid() -> str:
     return f"2.25.{uuid.uuid4().int}"  # a UUID as a UID, PS3.5 B.2
+
+
+def _of_instance(sop_instance_uid: str) -> Select[DeliveryRow]:
+    return select(DeliveryRow).where(DeliveryRow.sop_instance_uid == sop_instance_uid)
 
 
 def _found(session: Session, annotation_id: str) -> DeliveryRow:

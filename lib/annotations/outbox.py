@@ -27,7 +27,6 @@ from .store import AnnotationStore
 
 logger = logging.getLogger(__name__)
 
-_STAND_BY_S = 5.0
 _LOCK_NAME = ".outbox.lock"
 
 
@@ -36,11 +35,12 @@ class Outbox:
 
     Args:
         store: Where annotations and their deliveries are.
-        deliver: Writes one annotation's SEG with the delivery's UIDs, stores it in the PACS and checks that it is
-            there. It must be idempotent by SOP Instance UID. What it raises decides what happens:
-            `InvalidInputError` and `MissingDependencyError` need a person, anything else is tried again.
+        deliver: Writes one annotation's SEG with the delivery's UIDs, stores it in the PACS unless it is there already,
+            and checks that it is there. What it raises decides what happens: `InvalidInputError` and
+            `MissingDependencyError` need a person, anything else is tried again.
         first_wait_s: Wait after the first failure; it doubles with each one more.
         longest_wait_s: Longest wait between two tries.
+        stand_by_s: How often to look for what another process submitted, and for the lock or a disk to be free again.
     """
 
     def __init__(
@@ -50,11 +50,13 @@ class Outbox:
         *,
         first_wait_s: float = 1.0,
         longest_wait_s: float = 300.0,
+        stand_by_s: float = 5.0,
     ) -> None:
         self._store = store
         self._deliver = deliver
         self._first_wait_s = first_wait_s
         self._longest_wait_s = longest_wait_s
+        self._stand_by_s = stand_by_s
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -94,9 +96,8 @@ class Outbox:
         return True
 
     def status(self) -> dict[str, Any]:
-        """Deliveries per state, and `last_error` of what has not arrived; for `/info`, the CLI and people."""
-        deliveries = self._store.deliveries
-        return {**deliveries.counts(), "last_error": deliveries.last_error()}
+        """As `DeliveryTable.status`."""
+        return self._store.deliveries.status()
 
     def _run(self) -> None:
         folder: Path = self._store.files.folder
@@ -106,10 +107,14 @@ class Outbox:
                 with FileLock(folder / _LOCK_NAME, timeout=0):
                     self._work()
             except Timeout:
-                self._pause(_STAND_BY_S)
+                self._stand_by()
             except (CarinaError, OSError) as error:  # the database or the disk; the deliveries are safe in either
                 logger.warning("The outbox cannot work at the moment: %s", error)
-                self._pause(_STAND_BY_S)
+                self._stand_by()
+            except Exception:
+                # Whatever it is, without this thread nothing would be delivered until the server is restarted.
+                logger.exception("The outbox cannot work at the moment.")
+                self._stand_by()
 
     def _work(self) -> None:
         while not self._stop.is_set():
@@ -146,12 +151,16 @@ class Outbox:
     def _idle_s(self) -> float:
         due = self._store.deliveries.next_due()
         if due is None:
-            return _STAND_BY_S  # another process may have submitted without waking this one
-        return min(max((due - utc_now()).total_seconds(), 0.0), _STAND_BY_S)
+            return self._stand_by_s  # another process may have submitted without waking this one
+        return min(max((due - utc_now()).total_seconds(), 0.0), self._stand_by_s)
 
     def _pause(self, seconds: float) -> None:
         if not self._stop.is_set():
             self._wake.wait(seconds)
+
+    def _stand_by(self) -> None:
+        """Wait although something may be due: a submit cannot end this, or a busy one would make it spin."""
+        self._stop.wait(self._stand_by_s)
 
 
 def wait_after(failures: int, *, first_s: float, longest_s: float) -> float:

@@ -22,6 +22,7 @@ from sqlalchemy import Select, or_, select
 from ..errors import CarinaError, InvalidInputError, UnknownLabelError
 from ..geometry import Volume
 from ..settings import Settings
+from .adoption import Adoption
 from .annotation import CONSENSUS_TAG, FINAL_TAG, ORIGINS, Annotation, Origin, from_row, safe
 from .audit import AuditTrail, record
 from .cases import CaseTable, note_draft, note_version, note_withdrawal
@@ -90,6 +91,7 @@ class AnnotationStore:
         deliver: bool = True,
         time_spent_s: float | None = None,
         sources: Sequence[Annotation] = (),
+        adopted: Adoption | None = None,
     ) -> Annotation:
         """Store a new version; when this returns it survives a power cut.
 
@@ -111,9 +113,11 @@ class AnnotationStore:
             deliver: Whether the PACS is to have it as well.
             time_spent_s: How long the user worked on it.
             sources: The versions it was merged from; their patient is its patient.
+            adopted: The SEG in the PACS it was read from, which then is its delivery.
 
         Raises:
             UnsafeIdError: If the image id or the tag could leave its folder.
+            ConflictError: If that SEG is another annotation's already.
             InvalidInputError: If the origin is not one of DICOM's, or the time is none.
             LabelError: If the array is not uint8 or uint16, or names and values do not fit.
             StorageError: If the disk is full or the database cannot be written; then nothing is stored.
@@ -125,7 +129,7 @@ class AnnotationStore:
         if time_spent_s is not None and not (math.isfinite(time_spent_s) and time_spent_s >= 0):
             raise InvalidInputError(f"A time spent must be seconds from 0 up, got {time_spent_s}. Leave it out.")
         check_values(label, names)
-        parent = self._latest(image_id, task)
+        parent = self._latest(image_id, task) if adopted is None else self._named(adopted.parent)
         annotation_id = uuid.uuid4().hex
         changed = self._changes(parent, label, names)
         file_name, sha256 = self.files.write(image_id, annotation_id, label)
@@ -152,7 +156,9 @@ class AnnotationStore:
             with self.database.writing() as session:
                 session.add(row)
                 session.flush()
-                if deliver:
+                if adopted is not None:
+                    self.deliveries.add_arrived(session, annotation_id, adopted.seg)
+                elif deliver:
                     self.deliveries.add(session, annotation_id)
                 if user and is_readers_work(tag):
                     drop_lease(session, image_id, holder=user)
@@ -327,6 +333,9 @@ class AnnotationStore:
         if task is not None:
             query = query.where(or_(AnnotationRow.task == task, AnnotationRow.task.is_(None)))
         return self._first(query)
+
+    def _named(self, annotation_id: str | None) -> Annotation | None:
+        return None if annotation_id is None else self.get(annotation_id)
 
     def _first(self, query: Select[AnnotationRow]) -> Annotation | None:
         with self.database.reading() as session:

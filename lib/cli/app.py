@@ -10,6 +10,7 @@ import typer
 from .. import __version__
 from . import (
     annotating,
+    deliveries,
     demo,
     diagnosis,
     importing,
@@ -67,6 +68,7 @@ app.add_typer(annotating.app, name="annotations")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(weights.app, name="weights")
 app.command("mlflow")(mlflow.mlflow)
+app.add_typer(deliveries.app, name="deliveries")
 
 
 def main() -> None:

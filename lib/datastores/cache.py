@@ -79,6 +79,20 @@ class SeriesCache:
         self.evict()
         return entry / _DATA
 
+    def find(self, image_id: str) -> Path | None:
+        """The folder of a series as it was cached last, whole and of whichever revision; None if there is none.
+
+        Raises:
+            StorageError: If the cache is not readable.
+        """
+        entry = self.folder / check_id(image_id)
+        with _storage_errors(), self._lock(image_id):
+            manifest = _read_manifest(entry)
+            if manifest is None or not self._is_intact(entry, manifest["revision"]):
+                return None
+            os.utime(entry)
+            return entry / _DATA
+
     def remove(self, image_id: str) -> None:
         """Forget one series; nothing happens if it is not cached."""
         entry = self.folder / check_id(image_id)

@@ -139,6 +139,29 @@ class DicomWebStore:
         """The root this store reads from."""
         return self._access
 
+    def has_instance(self, sop_instance_uid: str) -> bool:
+        """Whether a search finds the object."""
+        return self._find_instance(check_id(sop_instance_uid, what="A SOPInstanceUID")) is not None
+
+    def find_segmentations(self, study_instance_uid: str | None = None) -> list[str]:
+        """SEG objects by their SOPInstanceUID, series by series."""
+        filters = {"Modality": "SEG"}
+        if study_instance_uid:
+            filters["StudyInstanceUID"] = check_id(study_instance_uid, what="A UID")
+        with self._errors("find its segmentations"):
+            series = self._pages(
+                lambda limit, offset: self._client.search_for_series(
+                    limit=limit, offset=offset, fields=_SERIES_FIELDS, search_filters=filters
+                ),
+                key="0020000E",
+            )
+        places = [(_text(found, "0020000D"), _text(found, "0020000E")) for found in series]
+        return sorted(uid for study, one in places for uid in self._instance_uids(study, one))
+
+    def kept(self, image_id: str) -> Path | None:
+        """The cached series, if there is one."""
+        return self._cache.find(image_id)
+
     def status(self) -> dict[str, object]:
         """How many images the PACS holds."""
         state: dict[str, object] = {"name": self.name, "location": self._access.url, "reachable": False}

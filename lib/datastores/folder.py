@@ -132,6 +132,27 @@ class FolderStore:
         """None: a folder speaks no DICOMweb."""
         return None
 
+    def has_instance(self, sop_instance_uid: str) -> bool:
+        """Whether `segmentations/` has the object."""
+        return self._instance_path(sop_instance_uid).is_file()
+
+    def find_segmentations(self, study_instance_uid: str | None = None) -> list[str]:
+        """SEG objects in `segmentations/`."""
+        with self._lock:
+            headers = [self._header(path) for path in (self.folder / SEGMENTATIONS).glob("*.dcm")]
+        return sorted(
+            str(header.SOPInstanceUID)
+            for header in headers
+            if header is not None
+            and header.get("Modality") == "SEG"
+            and study_instance_uid in (None, header.get("StudyInstanceUID"))
+        )
+
+    def kept(self, image_id: str) -> Path | None:
+        """None: nothing is fetched from elsewhere."""
+        check_id(image_id)
+        return None
+
     def status(self) -> dict[str, object]:
         """How many images there are."""
         state: dict[str, object] = {"name": self.name, "location": str(self.folder), "reachable": self.folder.is_dir()}

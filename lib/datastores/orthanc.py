@@ -135,6 +135,24 @@ class OrthancStore:
         """Where Orthanc's DICOMweb plugin answers unless it was configured otherwise."""
         return replace(self._access, url=f"{self._access.url.rstrip('/')}/dicom-web")
 
+    def has_instance(self, sop_instance_uid: str) -> bool:
+        """Whether Orthanc has the object."""
+        check_id(sop_instance_uid, what="A SOPInstanceUID")
+        with self._errors("look an instance up"):
+            return bool(self._client.lookup(sop_instance_uid, "Instance"))
+
+    def find_segmentations(self, study_instance_uid: str | None = None) -> list[str]:
+        """SEG objects by their SOPInstanceUID."""
+        wanted = {"StudyInstanceUID": check_id(study_instance_uid, what="A UID")} if study_instance_uid else {}
+        query = {"Level": "Instance", "Expand": True, "Query": {"Modality": "SEG", **wanted}}
+        with self._errors("find its segmentations"):
+            found = self._client.post("tools/find", json=query).json()
+            return sorted(str(instance["MainDicomTags"]["SOPInstanceUID"]) for instance in found)
+
+    def kept(self, image_id: str) -> Path | None:
+        """The cached series, if there is one."""
+        return self._cache.find(image_id)
+
     def status(self) -> dict[str, object]:
         """Orthanc's version, and how many images it holds."""
         state: dict[str, object] = {"name": self.name, "location": self._access.url, "reachable": False}

@@ -157,6 +157,33 @@ class ImageStore(Protocol):
         """The DICOMweb root (PS3.18) of the same images, for a viewer; None where there is none."""
         ...
 
+    def has_instance(self, sop_instance_uid: str) -> bool:
+        """Whether an object of that SOPInstanceUID is kept.
+
+        Raises:
+            PacsError: If the PACS cannot be asked.
+        """
+        ...
+
+    def find_segmentations(self, study_instance_uid: str | None = None) -> list[str]:
+        """SOPInstanceUIDs of all objects of modality SEG, in order; of one study if it is named.
+
+        Raises:
+            PacsError: If the PACS cannot be asked.
+        """
+        ...
+
+    def kept(self, image_id: str) -> Path | None:
+        """A copy of the series that `fetch` made before, whole but maybe out of date; the PACS is not asked.
+
+        Returns:
+            None if there is none, or if `fetch` makes no copies.
+
+        Raises:
+            UnsafeIdError: If the id could not be one.
+        """
+        ...
+
     def status(self) -> dict[str, object]:
         """State for people: at least `name`, `location`, `reachable`; never raises for a PACS that is down."""
         ...

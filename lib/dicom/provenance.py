@@ -7,6 +7,8 @@
 | model version, hash | SegmentationAlgorithmIdentificationSequence: AlgorithmVersion, AlgorithmParameters |
 | software version | SoftwareVersions |
 | user | ContentCreatorName |
+| when | ContentDate and ContentTime, in the local time of the machine that wrote it |
+| that carina made it | Manufacturer and ManufacturerModelName `carina`, and the prefix of ContentDescription |
 | predecessor | SourceImageSequence, purpose (121322, DCM); its series is in ReferencedSeriesSequence |
 
 PredecessorDocumentsSequence belongs to SR documents alone; a SEG is an image, and the instances an image was derived
@@ -16,6 +18,7 @@ from stand in SourceImageSequence (General Reference Module, PS3.3 C.12.4) with 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, cast, get_args
 
 import highdicom as hd
@@ -31,6 +34,7 @@ from .codes import concept, first_code, same_concept
 
 AlgorithmType = Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]
 
+MANUFACTURER = "carina"
 _ALGORITHM_PREFIX = "carina "
 _HASH_PARAMETER = "model_sha256"
 _DERIVED_FROM = Code("121322", "DCM", "Source image for image processing operation")
@@ -121,6 +125,41 @@ def read_provenance(dataset: Dataset) -> Provenance:
         sha256 = _parameter(str(algorithm.get("AlgorithmParameters") or ""), _HASH_PARAMETER)
     user = str(dataset.get("ContentCreatorName") or "").rstrip("^") or None
     return Provenance(algorithm_type=algorithm_type, task=task, model_version=version, model_sha256=sha256, user=user)
+
+
+def made_by_carina(dataset: Dataset) -> bool:
+    """Whether an object carries carina's own provenance; another maker's object that was derived from one does not."""
+    return (
+        dataset.get("Manufacturer") == MANUFACTURER
+        and dataset.get("ManufacturerModelName") == MANUFACTURER
+        and str(dataset.get("ContentDescription") or "").startswith(_ALGORITHM_PREFIX.strip())
+    )
+
+
+def state_content_time(dataset: Dataset, made: datetime) -> None:
+    """State when the label was made, which may be long before the object was written.
+
+    Args:
+        dataset: Changed in place.
+        made: Aware.
+    """
+    local = made.astimezone()
+    dataset.ContentDate, dataset.ContentTime = local.strftime("%Y%m%d"), local.strftime("%H%M%S.%f")
+
+
+def read_content_time(dataset: Dataset) -> datetime | None:
+    """When a label was made, aware; None if the object does not say.
+
+    Times without TimezoneOffsetFromUTC are taken for this machine's (PS3.3 C.12.1.1.8 leaves it open).
+    """
+    day, clock = str(dataset.get("ContentDate") or ""), str(dataset.get("ContentTime") or "")
+    zone = str(dataset.get("TimezoneOffsetFromUTC") or "")
+    form = "%H%M%S.%f" if "." in clock else "%H%M%S"
+    try:
+        made = datetime.strptime(f"{day}{clock}{zone}", f"%Y%m%d{form}" + ("%z" if zone else ""))
+    except ValueError:
+        return None
+    return made.astimezone()
 
 
 def add_predecessor(dataset: Dataset, predecessor: SegReference) -> None:

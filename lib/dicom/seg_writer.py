@@ -21,6 +21,7 @@ from .codes import concept, region_of
 from .headers import restore_person_names, source_headers, whole_number
 from .pixels import look_up
 from .provenance import (
+    MANUFACTURER,
     Provenance,
     SegReference,
     add_predecessor,
@@ -93,8 +94,8 @@ def write_seg(
             sop_instance_uid=sop_instance_uid or generate_uid(),
             series_number=whole_number(sources[0], "SeriesNumber") + _SERIES_NUMBER_OFFSET,
             instance_number=1,
-            manufacturer="carina",
-            manufacturer_model_name="carina",
+            manufacturer=MANUFACTURER,
+            manufacturer_model_name=MANUFACTURER,
             software_versions=__version__,
             device_serial_number="0",
             content_label="SEGMENTATION",

@@ -12,8 +12,8 @@ from scipy import ndimage
 
 from ..errors import SeriesError
 from ..geometry import Grid, Volume, lps_to_ras, three_sizes
-from .frames import describe_frames
-from .instances import find_instances
+from .frames import Frame, describe_frames
+from .instances import Instance, find_instances
 from .pixels import decode_frames
 from .stacking import Stack, stack_frames, tilt_degrees
 
@@ -83,16 +83,10 @@ def read_series(
         DicomError: If nothing in `source` is a usable DICOM image.
         SeriesError: If the slices do not make one even grid; the message has the numbers.
     """
-    instances = find_instances(source, series_instance_uid=series_instance_uid)
-    frames = describe_frames(instances)
-    _refuse_mixed_frames_of_reference([instance.header for instance in instances])
-    stack = stack_frames(frames)
+    instances, frames, stack = _arrange(source, series_instance_uid=series_instance_uid)
     tilt = tilt_degrees(stack)
     if tilt and not correct_tilt:
-        raise SeriesError(
-            f"Slices must be stacked along their normal, got a gantry tilt of {tilt:.1f}°. "
-            "Pass correct_tilt=True to resample the series."
-        )
+        raise _tilted(tilt)
     ordered = [frames[index] for index in stack.order]
     array = decode_frames(ordered, instances)
     volume = Volume(array, Grid(three_sizes(array), lps_to_ras(stack.affine_lps)))
@@ -106,6 +100,36 @@ def read_series(
         datasets=tuple(instances[frame.instance].header for frame in (ordered[:1] if multi_frame else ordered)),
         frame_order=tuple(frame.number for frame in ordered) if multi_frame else None,
         tilt_corrected=bool(tilt),
+    )
+
+
+def read_grid(source: Path) -> tuple[Grid, Dataset]:
+    """The grid `read_series` would give, and the header of one instance; pixels are not read.
+
+    Raises:
+        DicomError: If nothing in `source` is a usable DICOM image.
+        SeriesError: If the slices do not make one even grid.
+    """
+    instances, frames, stack = _arrange(source)
+    if tilt := tilt_degrees(stack):
+        raise _tilted(tilt)
+    rows, columns = frames[0].shape
+    return Grid((columns, rows, len(frames)), lps_to_ras(stack.affine_lps)), instances[0].header
+
+
+def _arrange(
+    source: Path | Sequence[Path] | Sequence[Dataset], *, series_instance_uid: str | None = None
+) -> tuple[Sequence[Instance], list[Frame], Stack]:
+    instances = find_instances(source, series_instance_uid=series_instance_uid)
+    frames = describe_frames(instances)
+    _refuse_mixed_frames_of_reference([instance.header for instance in instances])
+    return instances, frames, stack_frames(frames)
+
+
+def _tilted(degrees: float) -> SeriesError:
+    return SeriesError(
+        f"Slices must be stacked along their normal, got a gantry tilt of {degrees:.1f}°. "
+        "Pass correct_tilt=True to resample the series."
     )
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pydicom import Dataset
+
 from ..annotations.annotation import Annotation
 from ..annotations.deliveries import Delivery
 from ..annotations.drafts import drafts_of
 from ..annotations.store import AnnotationStore
 from ..datastores.port import ImageStore, read_image
+from ..dicom.provenance import state_content_time
 from ..dicom.seg import Provenance, SegReference, write_seg
-from ..errors import MissingDependencyError, UnknownLabelError
+from ..errors import MissingDependencyError, PacsError, UnknownLabelError
 from ..geometry import resample_label
 from ..labels import Label
 from ..registry import Registry
@@ -27,7 +30,7 @@ _ORIGINS: dict[str, Literal["MANUAL", "SEMIAUTOMATIC", "AUTOMATIC"]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class SegDelivery:
-    """Delivers one annotation; idempotent, because its UIDs are fixed and the store keeps one object per UID.
+    """Delivers one annotation; idempotent, because its UIDs are fixed and what is there already is not sent again.
 
     Attributes:
         store: Where the image is and the SEG goes.
@@ -40,12 +43,19 @@ class SegDelivery:
     tasks: Registry[TaskSpec]
 
     def __call__(self, annotation: Annotation, delivery: Delivery) -> None:
-        """Write and store the SEG.
+        """Write and store the SEG, unless an earlier try did, and check that it is there.
 
         Raises:
             MissingDependencyError: If the image is not DICOM, so that there is nothing a SEG could refer to.
-            PacsError: If the PACS did not take it.
+            PacsError: If the PACS did not take it, or took it and does not have it.
         """
+        if self.store.has_instance(delivery.sop_instance_uid):
+            return
+        self.store.store_instance(self._write(annotation, delivery))
+        if not self.store.has_instance(delivery.sop_instance_uid):
+            raise PacsError("The PACS must have an instance it said it took, and does not find it. Its log says why.")
+
+    def _write(self, annotation: Annotation, delivery: Delivery) -> Dataset:
         image, series = read_image(self.store, annotation.image_id)
         if series is None:
             raise MissingDependencyError("A SEG must refer to a DICOM series, got an image of another format.")
@@ -65,7 +75,8 @@ class SegDelivery:
             series_instance_uid=delivery.series_instance_uid,
             predecessor=self._predecessor(annotation),
         )
-        self.store.store_instance(seg)
+        state_content_time(seg, annotation.created)
+        return seg
 
     def _spec(self, annotation: Annotation) -> TaskSpec | None:
         known = annotation.task is not None and annotation.task in self.tasks

@@ -27,7 +27,7 @@ def app_info(services: Services) -> dict[str, Any]:
         "scoring": {item.name: {"description": item.description} for item in services.scoring},
         "train_stats": train_stats(services),
         "datastore": datastore_status(services),
-        "deliveries": services.annotations.deliveries.counts(),
+        "deliveries": services.outbox.status(),
     }
 
 

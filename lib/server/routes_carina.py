@@ -84,7 +84,7 @@ def deliveries(services: ServicesOf) -> dict[str, Any]:
 @router.post("/deliveries/retry")
 def retry_deliveries(services: ServicesOf) -> dict[str, Any]:
     """Try again at once what failed or waits."""
-    services.annotations.deliveries.retry_failed()
+    services.annotations.deliveries.retry_all()
     services.outbox.wake()
     return services.outbox.status()
 

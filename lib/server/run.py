@@ -222,6 +222,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int)
     parser.add_argument("--upload-limit-mib", type=int)
     parser.add_argument("--unpacked-limit-mib", type=int)
+    parser.add_argument("--pacs-timeout-s", type=float)
     parser.add_argument("--inference-queue", type=int)
     parser.add_argument("--lease-minutes", type=float)
     parser.add_argument("--store")

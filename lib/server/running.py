@@ -104,6 +104,13 @@ class RunningServer:
             process.kill()
             return process.wait()
 
+    def kill(self) -> None:
+        """End it with SIGKILL, as the kernel would when memory runs out; does nothing if it is not running."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
     def log_tail(self, lines: int = 40) -> str:
         """The end of what it logged and printed."""
         texts = [
@@ -132,6 +139,7 @@ class RunningServer:
         command += ["--host", settings.host, "--port", str(settings.port)]
         command += ["--upload-limit-mib", str(settings.upload_limit_mib)]
         command += ["--unpacked-limit-mib", str(settings.unpacked_limit_mib)]
+        command += ["--pacs-timeout-s", str(settings.pacs_timeout_s)]
         command += ["--inference-queue", str(settings.inference_queue)]
         command += ["--lease-minutes", str(settings.lease_minutes)]
         command += ["--store", self._store_url] if self._store_url else []

@@ -10,11 +10,11 @@ from ..annotations.annotation import CONSENSUS_TAG, DRAFT_TAG, Annotation
 from ..annotations.drafts import drafts_of
 from ..annotations.submit import submit_label
 from ..datastores.ids import check_id
-from ..datastores.port import read_image
 from ..errors import InvalidInputError, LabelError
 from ..images import read_label
 from ..task import TaskSpec
 from .inputs import seconds_of, text_of, user_of
+from .label_target import target_of
 from .services import Services
 
 
@@ -31,31 +31,32 @@ def submit(services: Services, *, image: str, label_file: Path, params: Mapping[
     Raises:
         UnknownImageError: If the image is not in the store.
         InvalidInputError: If the tag is the server's own.
+        PacsError: If the image was never fetched and the PACS does not answer.
         LabelError: If values and names do not fit, or no task has the names.
         GeometryError: If the label does not overlap its image.
     """
-    record = services.store.record(check_id(image))
+    check_id(image)
     if tag == CONSENSUS_TAG:
         raise InvalidInputError(f"Tag '{tag}' must be the server's own, for merged labels. Submit with another one.")
     label, names_in_file = read_label(label_file)
+    target = target_of(services.store, image, label=label.grid)
     names = label_names(params.get("label_info")) or names_in_file
     drafts = {draft.task: draft for draft in drafts_of(services.annotations, image)}
     spec = task_of(services, params, names, drafted=list(drafts))
     draft = drafts.get(spec.name) if spec else None
-    volume, _ = read_image(services.store, image)
     annotation = submit_label(
         services.annotations,
         image_id=image,
-        image=volume.grid,
+        image=target.grid,
         label=label,
         client_names=names,
         spec=spec,
         tag=check_id(tag or "final", what="A tag"),
         user=user_of(params),
         model_version=draft.model_version if draft else None,
-        patient_id=record.patient_id,
+        patient_id=target.patient_id,
         origin="semiautomatic" if draft else "manual",
-        deliver=tag != DRAFT_TAG and bool(record.study_instance_uid),  # a SEG needs a DICOM series to refer to
+        deliver=tag != DRAFT_TAG and target.is_dicom,  # a SEG needs a DICOM series to refer to
         time_spent_s=seconds_of(params, "time_spent_s", "time_spent"),
     )
     services.outbox.wake()

@@ -236,6 +236,7 @@ class _Worker:
 
 def _worker_main(factory: RunnerFactory, connection: Connection) -> None:
     """Body of the worker process: build the runner once, then answer requests until the pipe closes."""
+    threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
     runner = factory()
     with contextlib.suppress(OSError):  # only now: loading torch at low priority takes minutes on a busy machine
         os.nice(_NICE)
@@ -244,6 +245,14 @@ def _worker_main(factory: RunnerFactory, connection: Connection) -> None:
             message = connection.recv()
             if isinstance(message, InferenceRequest):
                 connection.send(_answer(runner, message, connection))
+
+
+def _end_with_parent() -> None:
+    """A killed server must not leave its workers to hold a GPU's memory until their inference is done."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _answer(runner: Runner, request: InferenceRequest, connection: Connection) -> tuple[str, object]:

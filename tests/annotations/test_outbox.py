@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import subprocess
 import sys
 import threading
+import time
 from datetime import timedelta
 
 import pytest
+from filelock import FileLock
 
 from carina.annotations.database import utc_now
 from carina.annotations.outbox import Outbox, wait_after
@@ -38,7 +41,7 @@ def outbox_to(store):
     opened = []
 
     def make(pacs):
-        outbox = Outbox(store, pacs, first_wait_s=0.01, longest_wait_s=0.05)
+        outbox = Outbox(store, pacs, first_wait_s=0.01, longest_wait_s=0.05, stand_by_s=0.2)
         opened.append(outbox)
         outbox.start()
         return outbox
@@ -57,7 +60,9 @@ def test_brings_everything_submitted_to_the_pacs_exactly_once(store, submit, out
 
     assert sorted(pacs.objects.values()) == sorted(annotation.id for annotation in annotations)
     assert pacs.stored == 5
-    assert outbox.status() == {"pending": 0, "delivered": 5, "failed": 0, "called_off": 0, "last_error": None}
+    assert outbox.status() == {
+        "pending": 0, "delivered": 5, "failed": 0, "called_off": 0, "last_error": None, "oldest_waiting_s": None,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -130,6 +135,91 @@ def test_one_annotation_that_cannot_be_delivered_does_not_hold_up_the_others(sto
     assert outbox_to(deliver).flush(timeout_s=30)
     assert store.deliveries.get(good.id).state == "delivered"
     assert store.deliveries.get(bad.id).state == "failed"
+
+
+def test_labels_that_fail_again_and_again_wait_behind_a_new_one(store, submit):
+    for _ in range(20):
+        store.deliveries.mark_retry(submit("bad").id, error="refused", after_s=-60)
+    new = submit("good")
+    assert store.deliveries.due(utc_now())[0].annotation_id == new.id
+
+
+def test_status_tells_how_long_the_oldest_label_has_been_waiting(store, submit):
+    assert store.deliveries.status()["oldest_waiting_s"] is None
+    first, second = submit(), submit()
+    assert store.deliveries.status()["oldest_waiting_s"] >= (utc_now() - second.created).total_seconds()
+    store.deliveries.mark_failed(first.id, error="no series")
+    store.deliveries.mark_delivered(second.id)
+    status = store.deliveries.status()
+    assert (status["failed"], status["last_error"]) == (1, "no series")
+    assert status["oldest_waiting_s"] > 0
+
+
+def test_the_newest_deliveries_are_listed_first_and_by_state(store, submit):
+    first, second, third = submit(), submit(), submit()
+    store.deliveries.mark_failed(second.id, error="no series")
+    newest = store.deliveries.newest()
+    assert [delivery.annotation_id for delivery in newest] == [third.id, second.id, first.id]
+    failed = store.deliveries.newest(states=["failed"])
+    assert [delivery.annotation_id for delivery in failed] == [second.id]
+    assert len(store.deliveries.newest(limit=2)) == 2
+
+
+def test_retrying_one_leaves_the_others_and_what_has_arrived_alone(store, submit):
+    failed, other, arrived = submit(), submit(), submit()
+    for annotation in (failed, other):
+        store.deliveries.mark_failed(annotation.id, error="no series")
+    store.deliveries.mark_delivered(arrived.id)
+    assert store.deliveries.retry(failed.id).state == "pending"
+    assert store.deliveries.retry(arrived.id).state == "delivered"
+    assert store.deliveries.get(other.id).state == "failed"
+    assert [delivery.annotation_id for delivery in store.deliveries.due(utc_now())] == [failed.id]
+
+
+def test_retrying_all_takes_up_what_failed_and_ends_every_wait(store, submit):
+    failed, waiting = submit(), submit()
+    store.deliveries.mark_failed(failed.id, error="no series")
+    store.deliveries.mark_retry(waiting.id, error="down", after_s=3600)
+    assert store.deliveries.retry_all() == 2
+    due = {delivery.annotation_id for delivery in store.deliveries.due(utc_now())}
+    assert due == {failed.id, waiting.id}
+
+
+def test_a_standing_by_outbox_does_not_spin_when_it_is_woken(store, submit, outbox_to, caplog):
+    store.files.folder.mkdir(parents=True)
+    with FileLock(store.files.folder / ".outbox.lock"):
+        outbox = outbox_to(FakePacs())
+        caplog.set_level(logging.DEBUG, logger="filelock")
+        outbox.wake()
+        time.sleep(1.0)
+        outbox.stop()
+    attempts = [record for record in caplog.records if "Attempting to acquire" in record.getMessage()]
+    assert len(attempts) < 20
+
+
+class _FailsOnce:
+    """Deliveries whose first look at what is due ends in an error nobody thought of."""
+
+    def __init__(self, real) -> None:
+        self._real = real
+        self._failed = False
+
+    def due(self, now):
+        if not self._failed:
+            self._failed = True
+            raise RuntimeError("a bug")
+        return self._real.due(now)
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+
+def test_an_error_nobody_thought_of_does_not_end_the_outbox(store, submit, outbox_to):
+    submit()
+    store.deliveries = _FailsOnce(store.deliveries)
+    pacs = FakePacs()
+    assert outbox_to(pacs).flush(timeout_s=30)
+    assert pacs.stored == 1
 
 
 def test_a_drafted_version_that_is_not_to_be_delivered_has_no_delivery(store, submit):

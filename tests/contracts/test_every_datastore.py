@@ -200,6 +200,31 @@ class TestEveryDatastore:
         with pytest.raises(UnknownImageError):
             place.store.record(stored.SeriesInstanceUID)
 
+    def test_knows_which_objects_it_has(self, place: Place, tmp_path: Path) -> None:
+        datasets = build_series()
+        place.store.add_image(write_series(datasets, tmp_path / "in"))
+        stored = build_other_object(datasets[0])
+        assert not place.store.has_instance(stored.SOPInstanceUID)
+        place.store.store_instance(stored)
+        assert place.store.has_instance(stored.SOPInstanceUID)
+
+    def test_finds_segmentations_of_one_study_and_of_all(self, place: Place, tmp_path: Path) -> None:
+        first, second = build_series(), build_series()
+        for number, datasets in enumerate((first, second)):
+            place.store.add_image(write_series(datasets, tmp_path / f"in{number}"))
+        stored = [build_other_object(first[0]), build_other_object(first[0]), build_other_object(second[0])]
+        for dataset in stored:
+            place.store.store_instance(dataset)
+        uids = [str(dataset.SOPInstanceUID) for dataset in stored]
+        assert place.store.find_segmentations(first[0].StudyInstanceUID) == sorted(uids[:2])
+        assert set(uids) <= set(place.store.find_segmentations())
+
+    def test_keeps_a_copy_of_what_it_fetched_from_elsewhere(self, place: Place, tmp_path: Path) -> None:
+        image_id = place.store.add_image(write_series(build_series(), tmp_path / "in"))
+        assert place.store.kept(image_id) is None
+        fetched = place.store.fetch(image_id)
+        assert place.store.kept(image_id) == (fetched if place.downloads_per_series else None)
+
     def test_adds_nothing_that_is_not_one_image(self, place: Place, tmp_path: Path) -> None:
         before = place.store.list_images()
         text = tmp_path / "report.dcm"

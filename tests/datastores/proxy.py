@@ -1,23 +1,30 @@
-"""A loopback HTTP proxy in front of a real PACS: it counts requests, and fails in the ways that networks fail."""
+"""A loopback HTTP proxy in front of a real PACS: it counts requests, and fails as networks and PACS do."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import requests
 
+_DELAY_S = 2.0
+_HANG_S = 60.0
+
 
 class Proxy:
     """Forwards to `target`.
 
     Attributes:
+        target: May change while it runs, as when a PACS comes back on another port.
         url: Where it listens.
         seen: `METHOD path` of every request, in order of arrival.
-        disturb: Called with `METHOD path`; may return `delay`, `cut`, `busy` or None.
+        disturb: Called with `METHOD path` before it is forwarded; may return one of these, or None:
+            `delay` answers 2 s late, `cut` sends half an answer, `busy` is 503 and `error` 500 without forwarding,
+            `hang` gives no answer at all, `refuse` closes the connection unread, `drop` forwards and closes it without
+            the answer.
+        forwarded: Called with `METHOD path` once the target has answered, before its answer is passed on.
     """
 
     def __init__(self, target: str) -> None:
@@ -25,48 +32,75 @@ class Proxy:
         self.url = ""
         self.seen: list[str] = []
         self.disturb: Callable[[str], str | None] = lambda request: None
+        self.forwarded: Callable[[str], None] = lambda request: None
+        self.closing = threading.Event()
 
     def count(self, part: str) -> int:
         """How many requests so far had `part` in them."""
         return sum(part in request for request in self.seen)
 
 
-@contextmanager
-def running_proxy(target: str) -> Iterator[Proxy]:
-    """A proxy to `target` on a free port."""
-    proxy = Proxy(target)
+class _Handler(BaseHTTPRequestHandler):
+    proxy: Proxy
 
-    class Handler(BaseHTTPRequestHandler):
-        def _forward(self) -> None:
-            request = f"{self.command} {self.path}"
-            proxy.seen.append(request)
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            disturbance = proxy.disturb(request)
-            if disturbance == "busy":
-                self.send_error(503)
-                return
-            if disturbance == "delay":
-                time.sleep(2.0)
-            headers = {key: value for key, value in self.headers.items() if key.lower() not in ("host", "connection")}
-            answer = requests.request(self.command, proxy.target + self.path, data=body, headers=headers, timeout=30)
-            content = answer.content[: len(answer.content) // 2] if disturbance == "cut" else answer.content
+    def _forward(self) -> None:
+        request = f"{self.command} {self.path}"
+        self.proxy.seen.append(request)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        disturbance = self.proxy.disturb(request)
+        if disturbance in ("busy", "error"):
+            self.send_error(503 if disturbance == "busy" else 500)
+            return
+        if disturbance == "refuse":
+            return
+        if disturbance in ("hang", "delay"):
+            self.proxy.closing.wait(_HANG_S if disturbance == "hang" else _DELAY_S)
+        if disturbance == "hang":
+            return
+        answer = self._ask(body)
+        self.proxy.forwarded(request)
+        if answer is not None and disturbance != "drop":
+            self._pass_on(answer, cut=disturbance == "cut")
+
+    def _ask(self, body: bytes) -> requests.Response | None:
+        headers = {key: value for key, value in self.headers.items() if key.lower() not in ("host", "connection")}
+        try:
+            return requests.request(self.command, self.proxy.target + self.path, data=body, headers=headers, timeout=30)
+        except requests.RequestException:
+            return None
+
+    def _pass_on(self, answer: requests.Response, *, cut: bool) -> None:
+        content = answer.content[: len(answer.content) // 2] if cut else answer.content
+        with suppress(BrokenPipeError, ConnectionResetError):
             self.send_response(answer.status_code)
             self.send_header("Content-Type", answer.headers.get("Content-Type", ""))
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            with suppress(BrokenPipeError):
-                self.wfile.write(content)
+            self.wfile.write(content)
 
-        do_GET = do_POST = do_DELETE = _forward  # noqa: N815 - the names http.server calls
+    do_GET = do_POST = do_DELETE = _forward  # noqa: N815 - the names http.server calls
 
-        def log_message(self, *args: object) -> None:
-            """Say nothing."""
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that were killed in the middle."""
+
+
+@contextmanager
+def running_proxy(target: str) -> Iterator[Proxy]:
+    """A proxy to `target` on a free port."""
+    proxy = Proxy(target)
+    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": proxy}))
     proxy.url = f"http://127.0.0.1:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield proxy
     finally:
+        proxy.closing.set()
         server.shutdown()
         server.server_close()

@@ -15,7 +15,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from carina.dicom.series import read_series
+from carina.dicom.series import read_grid, read_series
 from carina.errors import DicomError, SeriesError
 from carina.geometry import ras_to_lps
 
@@ -348,3 +348,14 @@ class TestGantryTilt:
         datasets[4].ImagePositionPatient = [position[0] + 7, *position[1:]]
         with pytest.raises(SeriesError, match="one straight line"):
             read_series(datasets, correct_tilt=True)
+
+
+def test_the_grid_alone_is_that_of_the_whole_series(tmp_path):
+    grid = make_grid("oblique", spacing_mm=(0.8, 1.1, 2.5))
+    folder = save(single_frames(grid, make_array(grid.shape)), tmp_path / "series", order=SHUFFLED)
+    found, header = read_grid(folder)
+    whole = read_series(folder)
+    assert found.shape == whole.volume.grid.shape
+    np.testing.assert_array_equal(found.affine_ras, whole.volume.grid.affine_ras)
+    assert "PixelData" not in header
+    assert header.SeriesInstanceUID == whole.series_instance_uid

@@ -15,7 +15,7 @@ from carina.annotations.store import open_annotations
 from carina.annotations.submit import submit_label
 from carina.datastores.port import open_store, read_image
 from carina.dicom.provenance import read_predecessor, read_provenance
-from carina.errors import MissingDependencyError
+from carina.errors import MissingDependencyError, PacsError
 from carina.geometry import Grid, Volume
 from carina.phantoms.dicom import write_series
 from carina.registry import find_tasks
@@ -112,6 +112,39 @@ def test_delivering_twice_leaves_one_object(store, annotations, deliver, tmp_pat
         deliver(annotation, annotations.deliveries.get(annotation.id))
     segs = [path for path in Path(tmp_path / "pacs").rglob("*.dcm") if pydicom.dcmread(path).Modality == "SEG"]
     assert len(segs) == 1
+
+
+class Forgetful:
+    """A store that says it took an object, and may not have."""
+
+    def __init__(self, real, *, keeps: bool) -> None:
+        self._real = real
+        self._keeps = keeps
+        self.stored = 0
+
+    def store_instance(self, dataset):
+        self.stored += 1
+        if self._keeps:
+            self._real.store_instance(dataset)
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+
+def test_what_an_earlier_try_has_brought_there_is_not_sent_again(store, annotations, deliver):
+    annotation, _ = submitted(store, annotations)
+    delivery = annotations.deliveries.get(annotation.id)
+    watched = Forgetful(store, keeps=True)
+    for _ in range(2):
+        replace(deliver, store=watched)(annotation, delivery)
+    assert watched.stored == 1
+
+
+def test_an_object_that_is_not_found_after_it_was_taken_has_not_arrived(store, annotations, deliver):
+    annotation, _ = submitted(store, annotations)
+    forgetful = replace(deliver, store=Forgetful(store, keeps=False))
+    with pytest.raises(PacsError, match="does not find it"):
+        forgetful(annotation, annotations.deliveries.get(annotation.id))
 
 
 def test_an_image_that_is_not_dicom_needs_a_person(settings, images, annotations, services):

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from carina import __version__
+from carina.annotations.database import utc_now
+from carina.geometry import Grid, Volume
 from carina.registry import find_tasks
 
 
@@ -30,6 +33,29 @@ def test_info_has_what_slicer_reads(http):
     counts = info["datastore"].pop("cases")
     assert info["datastore"] == {"total": 2, "completed": 0, "label_tags": {"final": 0, "original": 0}}
     assert set(counts.values()) == {0}
+
+
+def test_info_tells_what_is_waiting_for_the_pacs_and_why(http, services):
+    annotation = waiting_delivery(services)
+    deliveries = http.get("/info/").json()["deliveries"]
+    assert deliveries["pending"] == 1
+    assert deliveries["last_error"] == "down"
+    assert deliveries["oldest_waiting_s"] > 0
+    assert services.annotations.deliveries.get(annotation.id).attempts == 1
+
+
+def test_a_retry_ends_the_wait_of_what_failed_before(http, services):
+    annotation = waiting_delivery(services)
+    assert http.post("/carina/deliveries/retry").status_code == 200
+    assert services.annotations.deliveries.get(annotation.id).next_try <= utc_now()
+
+
+def waiting_delivery(services):
+    services.outbox.stop()
+    grid = Grid((2, 2, 2), np.eye(4))
+    annotation = services.annotations.submit("1.2.3", Volume(np.ones((2, 2, 2), np.uint8), grid), names={"heart": 1})
+    services.annotations.deliveries.mark_retry(annotation.id, error="down", after_s=3600)
+    return annotation
 
 
 def test_trainer_options_survive_the_way_through_slicers_text_fields(http):

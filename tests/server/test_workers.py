@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -32,6 +35,9 @@ def small_runner(request, progress, cancelled):
         while not cancelled():
             time.sleep(0.01)
         raise CancelledError("The inference was cancelled.")
+    if action == "compute":  # and look at nothing meanwhile
+        Path(request.options["pid_file"]).write_text(str(os.getpid()))
+        time.sleep(2 * TIMEOUT_S)
     progress(0.5, "half way")
     return InferenceResult(path=request.output, params={"pid": os.getpid(), "nice": os.nice(0)})
 
@@ -150,6 +156,33 @@ def test_closing_ends_the_processes_and_fails_what_runs():
     assert not any(psutil.pid_exists(pid) for pid in pids)
     with pytest.raises(ConflictError, match="stopping"):
         pool.submit(request("b"))
+
+
+_KILLED_WHILE_COMPUTING = """
+import os, signal, sys, time
+from functools import partial
+from pathlib import Path
+from carina.server.workers import InferencePool
+from tests.server.test_workers import make_small_runner, request
+
+pool = InferencePool(partial(make_small_runner), limit=3)
+pool.start()
+pool.submit(request("a", do="compute", pid_file=sys.argv[1]))
+while not Path(sys.argv[1]).is_file():
+    time.sleep(0.05)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_server_takes_a_computing_worker_with_it(tmp_path):
+    pid_file = tmp_path / "pid"
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", _KILLED_WHILE_COMPUTING, str(pid_file)], cwd=root, check=False, timeout=TIMEOUT_S
+    )
+    assert done.returncode == -signal.SIGKILL
+    pid = int(pid_file.read_text())
+    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, "worker's end")
 
 
 def test_a_ticket_ends_once():

@@ -1,0 +1,226 @@
+"""Walks through the SEG objects of a PACS and takes over what the adoption rule admits, oldest first, each once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, cast
+
+from pydicom import Dataset
+from sqlalchemy.exc import IntegrityError
+
+from ..annotations.adoption import Adoption, AdoptionRule, tag_of
+from ..annotations.annotation import Annotation, Origin
+from ..annotations.store import AnnotationStore
+from ..datastores.port import ImageRecord, ImageStore
+from ..dicom.provenance import SegReference, made_by_carina, read_content_time, read_predecessor
+from ..dicom.seg import SegResult, read_seg
+from ..dicom.series import read_grid
+from ..errors import CarinaError, ConflictError, InvalidInputError, PacsError, UnknownLabelError
+
+_LOG = logging.getLogger(__name__)
+Outcome = Literal["adopted", "admitted", "known", "not admitted", "refused"]
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One SEG object of the PACS, and what became of it.
+
+    Attributes:
+        sop_instance_uid: Of the object.
+        outcome: `adopted`; `admitted` in a dry run; `known` if it is an annotation's already; `not admitted` by the
+            rule; `refused` because it cannot be an annotation.
+        reason: Why it was refused.
+        image_id: What it belongs to, if that was found out.
+        annotation_id: What it is here.
+        tag: Under which tag.
+    """
+
+    sop_instance_uid: str
+    outcome: Outcome
+    reason: str = ""
+    image_id: str | None = None
+    annotation_id: str | None = None
+    tag: str | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Seg:
+    """What must be known of an object before any is adopted; its frames are fetched again when its turn comes."""
+
+    uid: str
+    source_series_uid: str
+    study_instance_uid: str
+    predecessor: str | None
+    made: datetime | None
+
+
+class Adopter:
+    """Adopts SEG objects; safe to run twice, in two processes, or beside a server.
+
+    Args:
+        store: The PACS.
+        annotations: Where adopted versions go; none that is there is changed.
+        rule: What may be adopted.
+    """
+
+    def __init__(self, store: ImageStore, annotations: AnnotationStore, *, rule: AdoptionRule) -> None:
+        self._store = store
+        self._annotations = annotations
+        self._rule = rule
+
+    def run(
+        self,
+        *,
+        image_id: str | None = None,
+        dry_run: bool = False,
+        progress: Callable[[float, str], None] = lambda fraction, phrase: None,
+    ) -> list[Finding]:
+        """Look at every SEG of one image, or of all.
+
+        Args:
+            image_id: The image; None for all.
+            dry_run: Only say what would be adopted.
+            progress: Told how far it is.
+
+        Returns:
+            One finding for each SEG object, in no particular order.
+
+        Raises:
+            UnknownImageError: If the image is not in the PACS.
+            PacsError: If the PACS fails; what was adopted until then stays.
+        """
+        records = [self._store.record(image_id)] if image_id else self._store.list_images()
+        study = records[0].study_instance_uid if image_id else None
+        findings: list[Finding] = []
+        admitted: list[_Seg] = []
+        uids = self._store.find_segmentations(study)
+        for number, uid in enumerate(uids):
+            progress(0.5 * number / len(uids), f"object {number + 1} of {len(uids)}")
+            found = self._look_at(uid)
+            if isinstance(found, Finding):
+                findings.append(found)
+            elif image_id is None or self._record_of(found, records) is not None:
+                admitted.append(found)
+        ordered = in_order(admitted)
+        for number, seg in enumerate(ordered):
+            progress(0.5 + 0.5 * number / len(ordered), f"{number + 1} of {len(ordered)} to adopt")
+            findings.append(self._take(seg, records, dry_run=dry_run))
+        return findings
+
+    def _look_at(self, uid: str) -> _Seg | Finding:
+        known = self._annotations.deliveries.by_instance(uid)
+        if known is not None:
+            return Finding(sop_instance_uid=uid, outcome="known", annotation_id=known.annotation_id)
+        dataset = self._store.fetch_instance(uid)
+        if not self._rule.admits(dataset):
+            return Finding(sop_instance_uid=uid, outcome="not admitted", reason=_maker(dataset))
+        series = dataset.get("ReferencedSeriesSequence")
+        predecessor = read_predecessor(dataset)
+        return _Seg(
+            uid=uid,
+            source_series_uid=str(series[0].SeriesInstanceUID) if series else "",
+            study_instance_uid=str(dataset.get("StudyInstanceUID") or ""),
+            predecessor=predecessor.sop_instance_uid if predecessor else None,
+            made=read_content_time(dataset),
+        )
+
+    def _take(self, seg: _Seg, records: Sequence[ImageRecord], *, dry_run: bool) -> Finding:
+        record = self._record_of(seg, records)
+        if record is None:
+            return Finding(sop_instance_uid=seg.uid, outcome="refused", reason="Its images are not in the store.")
+        try:
+            annotation = None if dry_run else self._adopt(seg, record)
+        except PacsError:
+            raise
+        except (ConflictError, IntegrityError):  # another process was faster
+            return Finding(sop_instance_uid=seg.uid, outcome="known", image_id=record.image_id)
+        except CarinaError as error:
+            return Finding(sop_instance_uid=seg.uid, outcome="refused", image_id=record.image_id, reason=str(error))
+        return Finding(
+            sop_instance_uid=seg.uid,
+            outcome="admitted" if annotation is None else "adopted",
+            image_id=record.image_id,
+            annotation_id=annotation.id if annotation else None,
+            tag=annotation.tag if annotation else None,
+        )
+
+    def _adopt(self, seg: _Seg, record: ImageRecord) -> Annotation:
+        dataset = self._store.fetch_instance(seg.uid)
+        grid, _ = read_grid(self._store.fetch(record.image_id))
+        result = read_seg(dataset, grid=grid)
+        before = self._annotations.deliveries.by_instance(seg.predecessor) if seg.predecessor else None
+        reference = SegReference(sop_instance_uid=seg.uid, series_instance_uid=result.series_instance_uid)
+        annotation = self._annotations.submit(
+            record.image_id,
+            result.label,
+            names=result.names,
+            tag=tag_of(
+                result.provenance.algorithm_type, made=seg.made, in_use_since=self._in_use_since(record.image_id)
+            ),
+            task=result.provenance.task or None,
+            user=result.provenance.user,
+            model_version=_model_version(dataset, result),
+            patient_id=record.patient_id,
+            origin=cast(Origin, result.provenance.algorithm_type.lower()),
+            adopted=Adoption(seg=reference, parent=before.annotation_id if before else None),
+        )
+        self._annotations.update_label_info(annotation.id, {"adopted": _note(dataset, seg)})
+        _LOG.info("SEG %s was adopted as annotation %s, tag %s", seg.uid, annotation.id, annotation.tag)
+        return annotation
+
+    def _record_of(self, seg: _Seg, records: Sequence[ImageRecord]) -> ImageRecord | None:
+        """The image a SEG refers to; a PACS calls it by its series, a folder by a name of its own."""
+        by_id = next((record for record in records if record.image_id == seg.source_series_uid), None)
+        if by_id is not None or not seg.source_series_uid:
+            return by_id
+        in_study = [record for record in records if record.study_instance_uid == seg.study_instance_uid]
+        return next((record for record in in_study if self._series_uid(record) == seg.source_series_uid), None)
+
+    def _series_uid(self, record: ImageRecord) -> str:
+        try:
+            return str(read_grid(self._store.fetch(record.image_id))[1].SeriesInstanceUID)
+        except InvalidInputError:  # no DICOM series
+            return ""
+
+    def _in_use_since(self, image_id: str) -> datetime | None:
+        try:
+            latest = self._annotations.latest(image_id)
+        except UnknownLabelError:
+            return None
+        made = self._annotations.label_info(latest.id).get("adopted", {}).get("made")
+        return datetime.fromisoformat(made) if made else latest.created
+
+
+def in_order(segs: Sequence[_Seg]) -> list[_Seg]:
+    """Oldest first, and whatever its clock says no object before the one it was derived from."""
+    waiting = sorted(segs, key=lambda seg: (seg.made or _NEVER, seg.uid))
+    ordered: list[_Seg] = []
+    while waiting:
+        missing = {seg.uid for seg in waiting}
+        ready = [seg for seg in waiting if seg.predecessor not in missing] or waiting[:1]  # a ring is broken anywhere
+        ordered.append(ready[0])
+        waiting.remove(ready[0])
+    return ordered
+
+
+def _maker(dataset: Dataset) -> str:
+    return f"made by '{str(dataset.get('Manufacturer') or 'unknown')[:64]}'"
+
+
+def _model_version(dataset: Dataset, result: SegResult) -> str | None:
+    """The model's version; carina's own objects without a model name carina's version in its place."""
+    version = result.provenance.model_version
+    software = str(dataset.get("SoftwareVersions") or "")
+    return None if made_by_carina(dataset) and version == software else version
+
+
+def _note(dataset: Dataset, seg: _Seg) -> dict[str, Any]:
+    return {
+        "sop_instance_uid": seg.uid,
+        "manufacturer": str(dataset.get("Manufacturer") or ""),
+        "made": seg.made.isoformat() if seg.made else None,
+    }

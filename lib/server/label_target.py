@@ -1,0 +1,76 @@
+"""What a submitted label lies on: the image's grid and patient, without the PACS where that is safe."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from ..datastores.port import ImageStore
+from ..dicom.series import read_grid
+from ..errors import InvalidInputError, PacsError
+from ..geometry import Grid
+from ..images import read_volume, split_suffix
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LabelTarget:
+    """The image a label is of.
+
+    Attributes:
+        grid: The image's.
+        patient_id: As its header or its store says.
+        is_dicom: Whether a SEG could refer to it.
+    """
+
+    grid: Grid
+    patient_id: str
+    is_dicom: bool
+
+
+def target_of(store: ImageStore, image_id: str, *, label: Grid) -> LabelTarget:
+    """Find the image of a label.
+
+    A PACS is not asked when the series that was fetched for the draft is still cached and the label lies exactly on it,
+    so that a PACS that fails or hangs fails no submit. A label on another grid may be of a series that has grown since:
+    then the PACS is asked, and the cached series counts only if it does not answer.
+
+    Args:
+        store: Where the image is.
+        image_id: A checked id.
+        label: The label's own grid.
+
+    Raises:
+        UnknownImageError: If there is no such image.
+        PacsError: If the image was never fetched and the PACS does not answer.
+    """
+    kept = _kept(store, image_id)
+    if kept is not None and kept.grid.matches(label):
+        return kept
+    try:
+        return _asked(store, image_id)
+    except PacsError as error:
+        if kept is None:
+            raise
+        _LOG.warning("a label is taken for the image as it was fetched before: %s", error)
+        return kept
+
+
+def _kept(store: ImageStore, image_id: str) -> LabelTarget | None:
+    path = store.kept(image_id)
+    if path is None:
+        return None
+    try:
+        grid, header = read_grid(path)
+    except InvalidInputError:  # half a series was cached as it arrived; the PACS may have all of it by now
+        return None
+    return LabelTarget(grid=grid, patient_id=str(header.get("PatientID") or ""), is_dicom=True)
+
+
+def _asked(store: ImageStore, image_id: str) -> LabelTarget:
+    record = store.record(image_id)
+    path = store.fetch(image_id)
+    plain = path.is_file() and split_suffix(path.name)[1]
+    grid = read_volume(path).grid if plain else read_grid(path)[0]
+    return LabelTarget(grid=grid, patient_id=record.patient_id, is_dicom=bool(record.study_instance_uid))
