@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from ..dicom.provenance import SegReference
 from ..errors import ConflictError, UnknownLabelError
+from .audit import record_delivery
 from .database import Database, utc_now
 from .tables import AnnotationRow, DeliveryRow
 
@@ -95,12 +96,13 @@ class DeliveryTable:
                 delivered_at=now,
             )
         )
+        record_delivery(session, annotation_id, state="delivered")
 
     def call_off(self, session: Session, annotation_id: str) -> None:
         """Within the transaction that withdraws an annotation: do not deliver it any more."""
         row = session.get(DeliveryRow, annotation_id)
-        if row is not None:
-            _advance(row, "called_off")
+        if row is not None and _advance(row, "called_off"):
+            record_delivery(session, annotation_id, state="called_off")
 
     def get(self, annotation_id: str) -> Delivery:
         """The delivery of one annotation.
@@ -135,6 +137,7 @@ class DeliveryTable:
                 row.attempts += 1
                 row.last_error = None
                 row.delivered_at = utc_now()
+                record_delivery(session, annotation_id, state="delivered")
 
     def mark_retry(self, annotation_id: str, *, error: str, after_s: float) -> None:
         """It did not work this time."""
@@ -152,6 +155,7 @@ class DeliveryTable:
             if _advance(row, "failed"):
                 row.attempts += 1
                 row.last_error = error
+                record_delivery(session, annotation_id, state="failed", error=error)
 
     def retry_failed(self) -> int:
         """Try again what had been given up.
