@@ -35,7 +35,7 @@ def test_the_history_tells_who_when_from_which_model_how_much_and_where_it_is(st
     store.cases.accept("a", TASK, user="rita", reason="fine")
     store.deliveries.mark_delivered(second.id)
 
-    draft, one, two, accepted = history(store, "a")
+    draft, one, two, accepted, arrived = history(store, "a")
 
     assert (draft.action, draft.who, draft.to_json()["model_version"]) == ("draft", "anna", "v3")
     assert (one.who, one.version.model_version, one.version.time_spent_s) == ("anna", "v3", 300)
@@ -44,6 +44,7 @@ def test_the_history_tells_who_when_from_which_model_how_much_and_where_it_is(st
     assert two.to_json()["voxels_changed"] == np.count_nonzero(corrected != label.array) == 9
     assert (one.delivery, two.delivery) == ("pending", "delivered")
     assert (accepted.action, accepted.who, accepted.details["reason"]) == ("accept", "rita", "fine")
+    assert (arrived.action, arrived.version.id, arrived.details) == ("delivery", second.id, {"state": "delivered"})
     assert [event.when for event in history(store, "a")] == sorted(event.when for event in history(store, "a"))
 
 
@@ -52,11 +53,12 @@ def test_withdrawals_leases_and_notes_are_told_without_what_the_notes_say(store,
     store.leases.take("a", "carl")
     store.update_label_info(first.id, {"comment": "seen"}, user="rita")
     store.withdraw(second.id, user="bert", reason="wrong patient")
-    *_, lease, note, withdrawal = history(store, "a")
+    *_, lease, note, withdrawal, called_off = history(store, "a")
     assert (lease.action, lease.who) == ("lease", "carl")
     assert (note.action, note.who, dict(note.details)) == ("note", "rita", {"keys": ["comment"]})
     assert (withdrawal.action, withdrawal.version.withdrawn) == ("withdraw", True)
     assert withdrawal.details == {"from": "submitted", "to": "submitted", "reason": "wrong patient"}
+    assert (called_off.action, called_off.details) == ("delivery", {"state": "called_off"})
 
 
 def test_a_delivery_can_be_told_in_the_transaction_that_settles_it(store, two_readers):

@@ -193,5 +193,5 @@ def test_the_property_notices_a_store_that_lets_patients_move():
     class Careless(Hospital):
         opener = staticmethod(lambda: nullcontext(_LastWriterWins()))
 
-    with pytest.raises(AssertionError):
+    with pytest.raises((AssertionError, KeyError)):  # a patient has moved, or was forgotten
         run_state_machine_as_test(Careless, settings=settings(_LIMITS, database=None, report_multiple_bugs=False))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 
+import httpx
 import pytest
 from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
 from carina.server.responses import install_error_handlers
 
@@ -23,6 +24,11 @@ def test_a_full_disk_is_said_so_wherever_it_is_noticed(number, status, error):
     def fails():
         raise OSError(number, "secret path")
 
-    answer = TestClient(app, raise_server_exceptions=False).get("/fails")
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://carina") as client:
+            return await client.get("/fails")
+
+    answer = asyncio.run(ask())
     assert (answer.status_code, answer.json()["error"]) == (status, error)
     assert "secret" not in answer.text
