@@ -1,6 +1,6 @@
 """Several readers' labels of one case as one: STAPLE or majority per structure, stored as a version beside theirs.
 
-A reader who did not name a structure did not look for it: he has no vote on it. One who named it and drew nothing says
+A reader who did not name a structure did not look for it and has no vote on it. One who named it and drew nothing says
 that it is not there.
 """
 
@@ -99,10 +99,10 @@ def merge(
     share, and of equal ones to the first in alphabetical order. With `majority` the share is the fraction of the
     readers who looked for the structure and drew it there, so that a tie is no majority and leaves the background.
     With `staple` it is the probability of Warfield, Zou and Wells (IEEE TMI 23(7), 2004), computed by SimpleITK in the
-    box around all readers' voxels of the structure and a margin. One reader alone is taken at his word.
+    box around all readers' voxels of the structure and a margin. One reader alone is believed.
 
     Args:
-        opinions: Per reader `(X, Y, Z)` voxel values, and name → voxel value of the structures he looked for.
+        opinions: Per reader `(X, Y, Z)` voxel values, and name → voxel value of the structures looked for.
         names: Name → voxel value in the result.
         method: `staple` or `majority`.
 
