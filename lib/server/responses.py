@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import uuid
@@ -14,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from ..errors import CarinaError
+from ..errors import CarinaError, StorageError
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,6 +55,15 @@ def install_error_handlers(app: FastAPI) -> None:
             f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
         )
         return error_response(422, f"The request must fit its route, got {problems}.", "InvalidInputError")
+
+    @app.exception_handler(OSError)
+    async def system(request: Request, error: OSError) -> JSONResponse:
+        # Wherever a request notices the full disk first, such as in its upload, the answer is the same.
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return await ours(
+                request, StorageError("The disk must have room, and is full. Free some space, try again.")
+            )
+        return await unknown(request, error)
 
     @app.exception_handler(Exception)
     async def unknown(request: Request, error: Exception) -> JSONResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import numpy as np
@@ -19,6 +20,7 @@ def test_every_acknowledged_label_is_stored_and_delivered_once_whatever_fails(or
     tally = run_campaign(tmp_path, runs=RUNS, seed=SEED)
     assert tally.notes == []
     assert tally.right
+    assert json.loads(json.dumps(tally.to_json()))["submits"] == tally.submits
     assert tally.outcomes["acknowledged"] > 0
     assert tally.faults["server killed"] > 0
 
