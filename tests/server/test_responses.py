@@ -24,11 +24,12 @@ def test_a_full_disk_is_said_so_wherever_it_is_noticed(number, status, error):
     def fails():
         raise OSError(number, "secret path")
 
-    async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://carina") as client:
-            return await client.get("/fails")
-
-    answer = asyncio.run(ask())
+    answer = asyncio.run(ask(app))
     assert (answer.status_code, answer.json()["error"]) == (status, error)
     assert "secret" not in answer.text
+
+
+async def ask(app: FastAPI) -> httpx.Response:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://carina") as client:
+        return await client.get("/fails")
