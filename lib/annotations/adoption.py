@@ -10,9 +10,7 @@ from pydicom.dataset import Dataset
 
 from ..dicom.provenance import AlgorithmType, SegReference, made_by_carina
 from ..errors import ConfigurationError
-
-HISTORY = "history"
-"""Tag of an adopted version that is older than the label in use: kept to be looked at, used by nothing."""
+from .annotation import HISTORY_TAG
 
 _WORDS = ("ours", "none", "all")
 _PATTERNS = ("manufacturer", "description")
@@ -97,7 +95,7 @@ def tag_of(algorithm_type: AlgorithmType, *, made: datetime | None, in_use_since
     if algorithm_type == "AUTOMATIC":
         return "original"
     if in_use_since is not None and (made is None or made < in_use_since):
-        return HISTORY
+        return HISTORY_TAG
     return "final"
 
 

@@ -15,6 +15,8 @@ from .tables import AnnotationRow
 
 Origin = Literal["manual", "semiautomatic", "automatic"]
 DRAFT_TAG, FINAL_TAG, CONSENSUS_TAG = "original", "final", "consensus"
+HISTORY_TAG = "history"
+"""Of a version adopted from the PACS that is older than the label in use: kept to be looked at, used by nothing."""
 ORIGINS: tuple[Origin, ...] = ("manual", "semiautomatic", "automatic")
 
 safe = check_id  # one rule for every id and tag from outside

@@ -18,7 +18,7 @@ from .database import Database, utc_now
 from .states import Action
 from .tables import AnnotationRow, AuditRow
 
-AuditAction = Action | Literal["consensus", "note", "lease", "release", "expire", "delivery"]
+AuditAction = Action | Literal["consensus", "adopt", "note", "lease", "release", "expire", "delivery"]
 PAGE = 100
 
 

@@ -14,8 +14,8 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from ..errors import ConflictError, InvalidInputError, UnknownLabelError
-from .annotation import DRAFT_TAG, safe
-from .audit import record
+from .annotation import DRAFT_TAG, HISTORY_TAG, safe
+from .audit import AuditAction, record
 from .database import Database, locked_row, utc_now
 from .leases import drop_lease
 from .states import STATES, Action, State, check_reason, targets
@@ -169,7 +169,7 @@ class CaseTable:
 def note_version(session: Session, version: AnnotationRow) -> None:
     """Advance the case of a new version, within the transaction that stores it.
 
-    Merged versions change no state: they count once somebody accepts them.
+    Merged versions change no state: they count once somebody accepts them. Nor do old ones adopted from the PACS.
     """
     details = {
         "tag": version.tag,
@@ -181,8 +181,9 @@ def note_version(session: Session, version: AnnotationRow) -> None:
         "sources": version.sources,
     }
     if version.tag != DRAFT_TAG and not is_readers_work(version.tag):
+        beside: AuditAction = "adopt" if version.tag == HISTORY_TAG else "consensus"
         record(
-            session, "consensus", version.image_id, task=version.task, user=version.author, annotation_id=version.id,
+            session, beside, version.image_id, task=version.task, user=version.author, annotation_id=version.id,
             details=details,
         )  # fmt: skip
         return

@@ -59,7 +59,7 @@ def history(store: AnnotationStore, image_id: str) -> list[Event]:
     versions = {version.id: version for version in store.versions(image_id)}
     deliveries = {annotation_id: _delivery(store, annotation_id) for annotation_id in versions}
     entries = store.audit.of_image(image_id)
-    told = {entry.annotation_id for entry in entries if entry.action in ("draft", "submit", "consensus")}
+    told = {entry.annotation_id for entry in entries if entry.action in ("draft", "submit", "consensus", "adopt")}
     events = [_untold(version, deliveries[version.id]) for version in versions.values() if version.id not in told]
     for entry in entries:
         known = entry.annotation_id or ""

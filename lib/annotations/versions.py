@@ -9,10 +9,10 @@ from sqlalchemy import Select, exists, or_, select
 from sqlalchemy.orm import Session
 
 from ..errors import UnknownLabelError
-from .annotation import CONSENSUS_TAG, DRAFT_TAG
+from .annotation import CONSENSUS_TAG, DRAFT_TAG, HISTORY_TAG
 from .tables import AnnotationRow, AuditRow, CaseStateRow, WithdrawalRow
 
-_NOT_READERS_WORK = (DRAFT_TAG, CONSENSUS_TAG)
+_NOT_READERS_WORK = (DRAFT_TAG, CONSENSUS_TAG, HISTORY_TAG)
 
 
 def in_use() -> Select[AnnotationRow]:

@@ -10,7 +10,6 @@ from ..datastores.port import read_image
 from ..errors import InvalidInputError
 from ..labels import did_you_mean
 from ..models.store import ModelStore
-from ..preprocessing import prepare
 from ..scoring import find_methods
 from ..task import TaskSpec
 from .images import check_images, each_image, wanted_images
@@ -53,6 +52,7 @@ def run(work: Work) -> dict[str, Any]:
     from ..infers.parts import logits_of_parts  # torch takes seconds
     from ..infers.segmentation import SegmentationInfer
     from ..networks.factory import build_network
+    from ..preprocessing import prepare
 
     spec, models = work.spec, ModelStore(work.settings.models_dir)
     method = find_methods().get(str(work.options.get("method") or _DEFAULT))

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydicom.dataset import Dataset
 
-from carina.annotations.adoption import HISTORY, parse_rule, tag_of
+from carina.annotations.adoption import parse_rule, tag_of
+from carina.annotations.annotation import HISTORY_TAG
 from carina.errors import ConfigurationError
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -62,8 +63,8 @@ def test_a_rule_that_says_something_else_is_refused(text):
         ("MANUAL", NOON, None, "final"),
         ("MANUAL", None, None, "final"),
         ("SEMIAUTOMATIC", NOON, NOON - timedelta(hours=1), "final"),
-        ("SEMIAUTOMATIC", NOON, NOON + timedelta(hours=1), HISTORY),
-        ("MANUAL", None, NOON, HISTORY),
+        ("SEMIAUTOMATIC", NOON, NOON + timedelta(hours=1), HISTORY_TAG),
+        ("MANUAL", None, NOON, HISTORY_TAG),
         ("AUTOMATIC", NOON, None, "original"),
         ("AUTOMATIC", NOON, NOON - timedelta(hours=1), "original"),
     ],

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from pydicom.sr.codedict import codes
 
-from carina.annotations.adoption import HISTORY, parse_rule
+from carina.annotations.adoption import parse_rule
+from carina.annotations.annotation import HISTORY_TAG
 from carina.annotations.store import AnnotationStore, open_annotations
 from carina.annotations.submit import submit_label
 from carina.datastores.port import ImageStore, open_store, read_image
@@ -156,9 +157,13 @@ def test_work_done_since_the_backup_stays_the_label_in_use(site, second):
     site.label(2)
     site.deliver()
     newer = Site(site.images, second, site.image_id).label(4, user="Reader Three", deliver=False)
+    (case,) = second.cases.of_image(site.image_id)
+    second.cases.accept(site.image_id, case.task, user="Chief")
     (finding,) = run(site, second)
-    assert finding.tag == HISTORY
+    assert finding.tag == HISTORY_TAG
     assert second.latest(site.image_id).id == newer.id
+    (after,) = second.cases.of_image(site.image_id)
+    assert (after.state, after.annotation_id) == ("accepted", newer.id)
     assert len(second.versions(site.image_id)) == 2
 
 
