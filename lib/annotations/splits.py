@@ -50,7 +50,7 @@ class SplitTable:
                     raise ConflictError(_moved(task, moved))
                 session.add_all(
                     SplitRow(task=task, patient_key=patient, split=part)
-                    for patient, part in added.items()
+                    for patient, part in sorted(added.items())  # one order for all, or two writers wait for each other
                     if patient not in known
                 )
                 session.flush()

@@ -25,9 +25,9 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator:
-    """A headless Chromium."""
+    """A headless Chromium; it ends with its module, because its event loop would be in the way of other tests."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: scripts/setup --dev")
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
