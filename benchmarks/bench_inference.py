@@ -217,8 +217,7 @@ def quick_weights(spec: TaskSpec, arguments: argparse.Namespace, *, steps: int) 
     optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-5)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_share(step, steps))
     x, y, z = (round_up(size, size_multiple(spec)) for size in truth.shape)
-    thin = (min(x, 128), min(y, 128), z)
-    sizes = (thin, thin, (96, 96, 96))
+    sizes = (*[(min(x, 128), min(y, 128), z)] * 3, (96, 96, 48))
     rng = np.random.default_rng(SEED)
     started = time.perf_counter()
     for step in range(steps):
@@ -240,11 +239,11 @@ def quick_weights(spec: TaskSpec, arguments: argparse.Namespace, *, steps: int) 
 def random_patch(
     image: torch.Tensor, truth: torch.Tensor, rng: np.random.Generator, *, size: tuple[int, int, int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A patch anywhere; where it is larger than the volume, that lies in its middle and its edge is repeated."""
+    """A patch anywhere; where it is larger than the volume, the edge is repeated on both sides as far as it goes."""
     where = []
     for axis, length in enumerate(size):
         room = image.shape[axis] - length
-        low = int(rng.integers(room + 1)) if room >= 0 else room // 2
+        low = int(rng.integers(room + 1)) if room >= 0 else -int(rng.integers(1 - room))
         where.append(torch.arange(low, low + length).clamp(min=0, max=image.shape[axis] - 1))
     grid = torch.meshgrid(*where, indexing="ij")
     return image[grid], truth[grid]
