@@ -79,7 +79,7 @@ def show_where_to_click(output: Output, settings: Settings, address: ServerAddre
     """Addresses, and what to do with them in each viewer."""
     output.say(f"  3D Slicer  install the extension MONAILabel; in its module enter {address.url} as server, press ⟳,")
     output.say("             then Next Sample → Run → correct in Segment Editor → Submit Label → Train")
-    output.say(f"  REST       {address.url}/docs")
+    output.say(f"  Browser    {address.url}/  for OHIF, the tasks, their models and what runs")
     if address.pacs_url:
         output.say(f"  Orthanc    {address.pacs_url}/app/explorer.html  (user {address.pacs_user or 'none'},")
         own = settings.orthanc_dir / "password"
