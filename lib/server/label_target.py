@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 from ..datastores.port import ImageStore
 from ..dicom.series import read_grid
@@ -12,6 +14,7 @@ from ..geometry import Grid
 from ..images import read_volume, split_suffix
 
 _LOG = logging.getLogger(__name__)
+_REMEMBERED = 256
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -62,9 +65,18 @@ def _kept(store: ImageStore, image_id: str) -> LabelTarget | None:
     if path is None:
         return None
     try:
-        grid, header = read_grid(path)
+        state = path.stat()
+        return _read_kept(path, (state.st_ino, state.st_mtime_ns))
+    except FileNotFoundError:  # the cache has made room meanwhile
+        return None
     except InvalidInputError:  # half a series was cached as it arrived; the PACS may have all of it by now
         return None
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _read_kept(path: Path, _state: tuple[int, int]) -> LabelTarget:
+    """Read once what every save of an image needs: a cached series is replaced as a whole or not at all."""
+    grid, header = read_grid(path)
     return LabelTarget(grid=grid, patient_id=str(header.get("PatientID") or ""), is_dicom=True)
 
 

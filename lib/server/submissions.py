@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..annotations.annotation import CONSENSUS_TAG, DRAFT_TAG, Annotation
+from ..annotations.annotation import CONSENSUS_TAG, DRAFT_TAG, HISTORY_TAG, Annotation
 from ..annotations.drafts import drafts_of
 from ..annotations.submit import submit_label
 from ..datastores.ids import check_id
@@ -36,8 +36,8 @@ def submit(services: Services, *, image: str, label_file: Path, params: Mapping[
         GeometryError: If the label does not overlap its image.
     """
     check_id(image)
-    if tag == CONSENSUS_TAG:
-        raise InvalidInputError(f"Tag '{tag}' must be the server's own, for merged labels. Submit with another one.")
+    if tag in (CONSENSUS_TAG, HISTORY_TAG):
+        raise InvalidInputError(f"Tag '{tag}' must be the server's own, for labels it makes. Submit with another one.")
     label, names_in_file = read_label(label_file)
     target = target_of(services.store, image, label=label.grid)
     names = label_names(params.get("label_info")) or names_in_file

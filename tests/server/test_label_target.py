@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from carina.datastores.port import ImageStore, open_store
 from carina.errors import PacsError, UnknownImageError
@@ -14,7 +15,7 @@ from carina.geometry import Grid
 from carina.server.label_target import target_of
 from carina.settings import Settings
 
-from ..datastores.builder import build_series, write_series
+from ..datastores.builder import build_series, build_slice, write_series
 from ..datastores.proxy import Proxy, running_proxy
 
 pytestmark = pytest.mark.integration
@@ -65,6 +66,17 @@ def test_a_label_on_another_grid_asks_the_pacs_whether_the_series_has_grown(pacs
     other = Grid((10, 12, 6), grid.affine_ras)
     assert target_of(pacs.store, pacs.image_id, label=other).grid.matches(grid)
     assert pacs.proxy.seen
+
+
+def test_a_series_that_has_grown_is_read_anew_once_it_was_fetched(pacs, grid, tmp_path):
+    assert target_of(pacs.store, pacs.image_id, label=grid).grid.shape == (10, 12, 5)  # remembered from now on
+    first = dcmread(next(pacs.store.kept(pacs.image_id).iterdir()))
+    more = build_slice(study=first.StudyInstanceUID, series=pacs.image_id, number=5, patient_id="P-9")
+    pacs.store.add_image(write_series([more], tmp_path / "more"))
+    grown = target_of(pacs.store, pacs.image_id, label=Grid((10, 12, 6), grid.affine_ras)).grid
+    pacs.fail()
+    kept = target_of(pacs.store, pacs.image_id, label=grown).grid
+    assert grown.shape == kept.shape == (10, 12, 6)
 
 
 def test_a_pacs_that_fails_leaves_the_fetched_series_to_go_by(pacs, grid):

@@ -112,8 +112,9 @@ def test_parameters_are_checked(read, say, save_label):
     assert say("accept", annotation="../x")[0] == 400
 
 
-def test_the_tag_of_merged_labels_is_the_server_s_own(save_label):
-    assert save_label(tag="consensus").status_code == 422
+@pytest.mark.parametrize("tag", ["consensus", "history"])
+def test_the_tags_of_labels_the_server_makes_are_its_own(save_label, tag):
+    assert save_label(tag=tag).status_code == 422
 
 
 def test_two_readers_make_a_consensus_that_counts_once_accepted(http, read, say):
