@@ -95,7 +95,7 @@ class OrthancServer:
 
         Args:
             settings: Where data, configuration, password and log go.
-            port: HTTP port; None picks a free one, and another if that one is taken meanwhile.
+            port: HTTP port; None picks that of the last start, or a free one if there is none or it is taken.
             timeout_s: How long Orthanc may take to answer.
 
         Raises:
@@ -187,9 +187,9 @@ class OrthancServer:
     def _launch(self, binary: Path, plugin: Path, *, port: int | None, timeout_s: float) -> None:
         attempts = 1 if port else _PORT_ATTEMPTS
         for attempt in range(attempts):
-            chosen = port or _free_port()
+            chosen = port or (self._last_port() if attempt == 0 else None) or _free_port()
             self.url = f"http://127.0.0.1:{chosen}"
-            config = self._folder / "orthanc.json"
+            config = self._config_path
             _write_private(config, json.dumps(self._configuration(plugin, chosen), indent=2))
             self._process = _spawn([str(binary), str(config)], self._log_path)
             if self._wait_until_ready(time.monotonic() + timeout_s):
@@ -198,6 +198,17 @@ class OrthancServer:
             if "already in use" not in log or attempt + 1 == attempts:
                 raise PacsError(f"Orthanc must start, but ended with status {self._process.returncode}. Its log: {log}")
         raise AssertionError
+
+    @property
+    def _config_path(self) -> Path:
+        return self._folder / "orthanc.json"
+
+    def _last_port(self) -> int | None:
+        """Of the start before: images are cached, and people's bookmarks made, under the address with that port."""
+        try:
+            return int(json.loads(self._config_path.read_text(encoding="utf-8"))["HttpPort"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def _wait_until_ready(self, deadline: float) -> bool:
         """True once the child answers with our password, False if it ended."""

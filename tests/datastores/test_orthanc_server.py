@@ -131,6 +131,22 @@ def test_fails_on_a_wanted_port_that_is_taken(orthanc_installed: None, tmp_path:
 
 
 @pytest.mark.integration
+def test_keeps_its_port_from_start_to_start_unless_it_is_taken(orthanc_installed: None, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    with OrthancServer.start(settings) as first:
+        url = first.url
+    with OrthancServer.start(settings) as second:
+        assert second.url == url
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("0.0.0.0", int(url.rpartition(":")[2])))
+        taken.listen()
+        with OrthancServer.start(settings) as third:
+            assert third.running
+            assert third.url != url
+
+
+@pytest.mark.integration
 def test_outlives_the_thread_that_started_it_but_not_the_process(orthanc_installed: None, tmp_path: Path) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", HELD_BY_A_PARENT, str(tmp_path)], stdout=subprocess.PIPE, text=True
