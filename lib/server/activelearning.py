@@ -53,6 +53,7 @@ def choose_next(services: Services, strategy: str, params: Mapping[str, Any]) ->
             return {}
         note = {"ts": int(now), "client_id": user}
         if services.annotations.worklist.hand_out(choice.image_id, wanted, strategy=strategy, holder=holder, note=note):
+            services.prefetcher.fetch(choice.image_id)
             return {"id": choice.image_id, "weight": choice.weight, **image_details(services, choice.image_id)}
         # Somebody else was faster: what there is left is looked at again.
 

@@ -31,6 +31,7 @@ from . import (
 from .dicomweb_proxy import DicomWebProxy
 from .responses import install_error_handlers
 from .services import Services
+from .slow_lane import SlowLane
 from .uploads import BodyLimit
 
 
@@ -50,6 +51,7 @@ def create_app(services: Services) -> FastAPI:
 
     app = FastAPI(title="carina", version=__version__, lifespan=lifespan, redirect_slashes=False, docs_url="/docs")
     app.state.services = services
+    app.state.slow_lane = SlowLane()
     install_error_handlers(app)
     for routes in (
         routes_info,

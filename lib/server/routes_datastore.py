@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Query, UploadFile
 from fastapi.responses import FileResponse, Response
+from starlette.concurrency import run_in_threadpool
 
 from ..annotations.worklist import OFFERED
 from ..datastores.ids import check_id
@@ -22,7 +24,7 @@ from .responses import file_response, media_type
 from .services import Services
 from .submissions import submit
 from .uploads import base_name, holding_folder, save, suffix_of, temporary_folder
-from .wiring import ServicesOf
+from .wiring import ServicesOf, SlowLaneOf
 
 router = APIRouter(prefix="/datastore", tags=["Datastore"])
 _FINAL = "final"
@@ -69,26 +71,21 @@ def remove_image(services: ServicesOf, image_id: Annotated[str, Query(alias="id"
 
 
 @router.head("/image")
-def check_image(services: ServicesOf, image: str, check_sum: str | None = None) -> Response:
+async def check_image(
+    services: ServicesOf, slow_lane: SlowLaneOf, image: str, check_sum: str | None = None
+) -> Response:
     """Whether an image is there, and is the file a client has."""
-    services.store.record(check_id(image))
+    await run_in_threadpool(services.store.record, check_id(image))
     if check_sum:
-        with temporary_folder(services.settings) as folder:
-            _compare(image_as_file(services, image, folder), check_sum)
+        await slow_lane.run(lambda: _compare_image(services, image, check_sum))
     return Response()
 
 
 @router.get("/image")
-def download_image(services: ServicesOf, image: str) -> FileResponse:
+async def download_image(services: ServicesOf, slow_lane: SlowLaneOf, image: str) -> FileResponse:
     """An image as one file; a DICOM series comes as NIfTI."""
     check_id(image)
-    folder, removal = holding_folder(services.settings)
-    try:
-        path = image_as_file(services, image, folder)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return FileResponse(path, media_type=media_type(path.name), filename=path.name, background=removal)
+    return await slow_lane.run(lambda: _made(services, lambda folder: image_as_file(services, image, folder)))
 
 
 @router.get("/image/info")
@@ -176,21 +173,35 @@ def update_label_info_old(
 
 
 @router.get("/dataset")
-def dataset(services: ServicesOf, limit_cases: Annotated[int | None, Query(ge=1)] = None) -> FileResponse:
+async def dataset(
+    services: ServicesOf, slow_lane: SlowLaneOf, limit_cases: Annotated[int | None, Query(ge=1)] = None
+) -> FileResponse:
     """A zip of all labelled images with their final labels."""
+    return await slow_lane.run(
+        lambda: _made(services, lambda folder: dataset_archive(services, folder, limit_cases=limit_cases))
+    )
+
+
+def _made(services: Services, make: Callable[[Path], Path]) -> FileResponse:
+    """A file made in a folder that goes when it has been sent."""
     folder, removal = holding_folder(services.settings)
     try:
-        path = dataset_archive(services, folder, limit_cases=limit_cases)
+        path = make(folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return FileResponse(path, media_type="application/zip", filename="dataset.zip", background=removal)
+    return FileResponse(path, media_type=media_type(path.name), filename=path.name, background=removal)
 
 
 def _note_on_label(services: Services, label: str, tag: str, changes: dict[str, Any]) -> dict[str, Any]:
     annotation = find_annotation(services, label, tag)
     services.annotations.update_label_info(annotation.id, changes)
     return label_details(services, annotation)
+
+
+def _compare_image(services: Services, image: str, check_sum: str) -> None:
+    with temporary_folder(services.settings) as folder:
+        _compare(image_as_file(services, image, folder), check_sum)
 
 
 def _compare(path: Path, check_sum: str) -> None:

@@ -142,7 +142,7 @@ def _run(
     from .app import create_app
     from .services import build_services
 
-    services = build_services(settings, store_url, credentials=credentials)
+    services = build_services(settings, store_url, credentials=credentials, delivers_apart=True)
     config = uvicorn.Config(
         create_app(services),
         log_config=None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from ..annotations.outbox import Outbox
 from ..annotations.store import AnnotationStore, open_annotations
@@ -17,6 +18,8 @@ from ..settings import Settings
 from ..strategies import Strategy, find_strategies
 from ..task import TaskSpec
 from .delivery import SegDelivery
+from .outbox_process import OutboxProcess
+from .prefetching import Prefetcher
 from .runner import SegmentationRunners
 from .sessions import Sessions
 from .uploads import clear_temporary
@@ -24,6 +27,26 @@ from .workers import InferencePool
 
 _LOG = logging.getLogger(__name__)
 TAGS = ("final", "original")
+
+
+class Deliverer(Protocol):
+    """Brings labels to the PACS in the background: `Outbox` in this process, `OutboxProcess` in one of its own."""
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        ...
+
+    def stop(self) -> None:
+        """End after the delivery under way."""
+        ...
+
+    def wake(self) -> None:
+        """Say that something was submitted."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """As `DeliveryTable.status`."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +64,7 @@ class Services:
         jobs: Trainings, batches, scorings.
         pool: Inference workers.
         outbox: Brings labels to the PACS.
+        prefetcher: Fetches what is handed out.
         sessions: Images in no PACS.
     """
 
@@ -53,7 +77,8 @@ class Services:
     models: ModelStore
     jobs: JobRunner
     pool: InferencePool
-    outbox: Outbox
+    outbox: Deliverer
+    prefetcher: Prefetcher
     sessions: Sessions
 
     def start(self) -> None:
@@ -66,7 +91,8 @@ class Services:
 
     def close(self) -> None:
         """Stop everything; what is pending stays on disk. Safe to call twice."""
-        for part in (self.pool.close, self.outbox.stop, self.jobs.close, self.store.close, self.annotations.close):
+        parts = (self.prefetcher, self.pool, self.jobs, self.store, self.annotations)
+        for part in (self.outbox.stop, *(part.close for part in parts)):
             try:
                 part()
             except Exception:  # noqa: BLE001  the others must be closed all the same
@@ -83,6 +109,7 @@ def build_services(
     *,
     credentials: tuple[str, str] | None = None,
     devices: Sequence[str] = ("auto",),
+    delivers_apart: bool = False,
 ) -> Services:
     """Open everything a server needs.
 
@@ -91,6 +118,7 @@ def build_services(
         store_url: As `datastores.open_store` takes it.
         credentials: User and password of the PACS.
         devices: One inference worker is started for each.
+        delivers_apart: Deliver from a process of its own, which a server with many users wants.
 
     Raises:
         PacsError: If the PACS does not answer.
@@ -100,6 +128,11 @@ def build_services(
     store = open_store(store_url, settings=settings, user=user, password=password)
     tasks = find_tasks()
     annotations = open_annotations(settings)
+    outbox: Deliverer
+    if delivers_apart:
+        outbox = OutboxProcess(settings, annotations, store_url=store_url, credentials=credentials)
+    else:
+        outbox = Outbox(annotations, SegDelivery(store=store, annotations=annotations, tasks=tasks))
     return Services(
         settings=settings,
         tasks=tasks,
@@ -110,6 +143,7 @@ def build_services(
         models=ModelStore(settings.models_dir),
         jobs=JobRunner(settings, store_url=store_url, credentials=credentials),
         pool=InferencePool(SegmentationRunners(settings), devices=devices, limit=settings.inference_queue),
-        outbox=Outbox(annotations, SegDelivery(store=store, annotations=annotations, tasks=tasks)),
+        outbox=outbox,
+        prefetcher=Prefetcher(store),
         sessions=Sessions(settings.sessions_dir),
     )

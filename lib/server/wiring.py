@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from .services import Services
+from .slow_lane import SlowLane
 
 
 def services_of(request: Request) -> Services:
@@ -16,3 +17,12 @@ def services_of(request: Request) -> Services:
 
 
 ServicesOf = Annotated[Services, Depends(services_of)]
+
+
+def slow_lane_of(request: Request) -> SlowLane:
+    """Where the application that received `request` reads whole images."""
+    lane: SlowLane = request.app.state.slow_lane
+    return lane
+
+
+SlowLaneOf = Annotated[SlowLane, Depends(slow_lane_of)]

@@ -13,6 +13,7 @@ from .world import World
 
 Kind = Literal[
     "server killed",
+    "outbox killed",
     "PACS killed",
     "PACS stopped",
     "PACS answers 500",
@@ -29,7 +30,7 @@ Moment = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MOMENTS: tuple[Moment, ...] = get_args(Moment)
 # Where carina itself could lose something counts for more than another way in which a PACS is away.
-_WEIGHTS: dict[Kind, float] = {"server killed": 2.5, "disk full": 2.5}
+_WEIGHTS: dict[Kind, float] = {"server killed": 2.5, "outbox killed": 1.5, "disk full": 2.5}
 _PROXY_FAULTS: dict[Kind, str] = {
     "PACS answers 500": "error",
     "PACS hangs": "hang",
@@ -165,6 +166,7 @@ class Injection:
         else:
             {
                 "server killed": self._world.kill_server,
+                "outbox killed": self._world.kill_outbox,
                 "PACS killed": self._world.kill_pacs,
                 "PACS stopped": self._world.stop_pacs,
             }[fault.kind]()

@@ -21,6 +21,7 @@ from carina.datastores.orthanc_server import OrthancServer
 from carina.datastores.port import open_store
 from carina.geometry import Grid, Volume
 from carina.phantoms.dicom import write_series
+from carina.server.outbox_process import OutboxProcess
 from carina.server.running import RunningServer
 from carina.settings import Settings
 
@@ -30,6 +31,7 @@ SHAPE = (32, 30, 8)
 PACS_TIMEOUT_S = 1.5
 HOME_MIB = 96
 _BALLAST = "ballast"
+_OUTBOX = OutboxProcess.__module__
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +120,14 @@ class World:
         if self._server is not None and self._server_alive:
             self._server_alive = False
             os.kill(self._server.pid, signal.SIGKILL)
+
+    def kill_outbox(self) -> None:
+        """End the process that delivers with SIGKILL, if there is one at this moment."""
+        if self._server is not None and self._server_alive:
+            with suppress(psutil.NoSuchProcess):
+                for child in psutil.Process(self._server.pid).children():
+                    if _OUTBOX in child.cmdline():
+                        child.kill()
 
     def stop(self) -> None:
         """End everything."""

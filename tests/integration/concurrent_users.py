@@ -99,6 +99,8 @@ class Users:
         """The next case, or None when every image has its label."""
         answer = client.post("/activelearning/random", json={"client_id": user})
         image_id = answer.json().get("id") if answer.status_code == httpx.codes.OK else None
+        if image_id is not None:  # nobody labels what he has not seen; 3D Slicer asks for it by this address
+            self._count(client.get("/datastore/image", params={"image": image_id}).status_code)
         with self._lock:
             self.report.statuses[answer.status_code] += 1
             if image_id is not None:
@@ -106,6 +108,10 @@ class Users:
                 if self._holders.setdefault(image_id, user) != user:
                     self.report.handed_twice.append(image_id)
         return image_id
+
+    def _count(self, status: int) -> None:
+        with self._lock:
+            self.report.statuses[status] += 1
 
     def _save(self, client: httpx.Client, image_id: str, tag: str, user: str, generator: random.Random) -> None:
         if tag == "final":

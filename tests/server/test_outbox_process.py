@@ -1,0 +1,112 @@
+"""The outbox's own process against a folder store: it delivers, comes back when killed, and ends with the server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import psutil
+import pytest
+
+from carina.annotations.store import open_annotations
+from carina.annotations.submit import submit_label
+from carina.datastores.port import open_store, read_image
+from carina.geometry import Grid, Volume
+from carina.phantoms.dicom import write_series
+from carina.registry import find_tasks
+from carina.server.outbox_process import OutboxProcess
+
+WAIT_S = 60.0
+
+
+@pytest.fixture
+def pacs(tmp_path, settings):
+    grid = Grid((9, 7, 6), np.diag([-1.1, -0.9, 2.5, 1.0]))
+    write_series(Volume(np.zeros(grid.shape, np.int16), grid), tmp_path / "pacs" / "one", patient_id="P1")
+    opened = open_store(tmp_path / "pacs", settings=settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def annotations(settings):
+    opened = open_annotations(settings)
+    yield opened
+    opened.close()
+
+
+def submit(pacs, annotations) -> str:
+    (record,) = pacs.list_images()
+    image, _ = read_image(pacs, record.image_id)
+    label = np.zeros(image.grid.shape, np.uint8)
+    label[2:4, 2:5, 1:3] = 1
+    spec = find_tasks().get("thorax_ct")
+    return submit_label(
+        annotations,
+        image_id=record.image_id,
+        image=image.grid,
+        label=Volume(label, image.grid),
+        client_names={"lung_left": 1},
+        spec=spec,
+    ).id
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_killed_process_is_started_again_and_delivers_what_was_submitted_meanwhile(
+    settings, tmp_path, pacs, annotations
+):
+    outbox = OutboxProcess(settings, annotations, store_url=str(tmp_path / "pacs"))
+    first = submit(pacs, annotations)
+    outbox.start()
+    until(lambda: outbox.status()["pending"] == 0)
+    killed = outbox.pid
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: not psutil.pid_exists(killed))
+    second = submit(pacs, annotations)
+    outbox.wake()
+    until(lambda: outbox.status()["pending"] == 0)
+    child = outbox.pid
+    outbox.stop()
+    assert child != killed
+    assert not psutil.pid_exists(child)
+    for annotation in (first, second):
+        assert pacs.has_instance(annotations.deliveries.get(annotation).sop_instance_uid)
+
+
+def test_it_ends_with_a_server_that_was_killed(settings, tmp_path, pacs, annotations):
+    server = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys, time\n"
+            "from pathlib import Path\n"
+            "from carina.annotations.store import open_annotations\n"
+            "from carina.server.outbox_process import OutboxProcess\n"
+            "from carina.settings import Settings\n"
+            "settings = Settings(home=Path(sys.argv[1]))\n"
+            "outbox = OutboxProcess(settings, open_annotations(settings), store_url=sys.argv[2])\n"
+            "outbox.start()\n"
+            "time.sleep(600)\n",
+            str(settings.home),
+            str(tmp_path / "pacs"),
+        ]
+    )
+    submit(pacs, annotations)
+    until(lambda: annotations.deliveries.counts()["pending"] == 0)
+    children = psutil.Process(server.pid).children()
+    server.kill()
+    server.wait()
+    assert children
+    psutil.wait_procs(children, timeout=WAIT_S)
+    assert not any(child.is_running() for child in children)
