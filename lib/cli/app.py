@@ -3,31 +3,61 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from .. import __version__
-from . import (
-    annotating,
-    deliveries,
-    demo,
-    diagnosis,
-    importing,
-    inferring,
-    jobs,
-    mlflow,
-    models,
-    phantoms,
-    serving,
-    tasks,
-    training,
-    weights,
-)
 from .output import write_json_line
+
+# Where each command is; its module is imported when it is asked for, so that none waits for what another one needs.
+_COMMANDS = {
+    "up": "serving:up",
+    "demo": "demo:demo",
+    "doctor": "diagnosis:doctor",
+    "tasks": "tasks:tasks",
+    "phantom": "phantoms:phantom",
+    "import": "importing:import_images",
+    "infer": "inferring:infer",
+    "train": "training:train",
+    "evaluate": "training:evaluate",
+    "models": "models:app",
+    "annotations": "annotating:app",
+    "jobs": "jobs:app",
+    "weights": "weights:app",
+    "mlflow": "mlflow:mlflow",
+    "deliveries": "deliveries:app",
+}
+
+
+class CommandTable(TyperGroup):
+    """The commands of `_COMMANDS`, in its order; what is `Any` here are types of Typer's that are private."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """One of them, imported; None if there is none of that name."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name].partition(":")
+        found = getattr(import_module(f".{module}", __package__), attribute)
+        if not isinstance(found, typer.Typer):
+            alone = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+            alone.command(cmd_name)(found)
+            found = alone
+        command = get_command(found)
+        command.name = cmd_name
+        return command
+
 
 app = typer.Typer(
     name="carina",
+    cls=CommandTable,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -52,23 +82,6 @@ def carina(
 
     All state lives in the folder CARINA_HOME names (default: the platform's user data folder).
     """
-
-
-app.command("up")(serving.up)
-app.command("demo")(demo.demo)
-app.command("doctor")(diagnosis.doctor)
-app.command("tasks")(tasks.tasks)
-app.command("phantom")(phantoms.phantom)
-app.command("import")(importing.import_images)
-app.command("infer")(inferring.infer)
-app.command("train")(training.train)
-app.command("evaluate")(training.evaluate)
-app.add_typer(models.app, name="models")
-app.add_typer(annotating.app, name="annotations")
-app.add_typer(jobs.app, name="jobs")
-app.add_typer(weights.app, name="weights")
-app.command("mlflow")(mlflow.mlflow)
-app.add_typer(deliveries.app, name="deliveries")
 
 
 def main() -> None:
