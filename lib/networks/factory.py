@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..errors import InvalidInputError
 from ..registry import Registry, find
 from ..task import TaskSpec
 
@@ -39,15 +40,35 @@ def build_network(spec: TaskSpec) -> nn.Module:
     """The network of a task, with random weights.
 
     Raises:
+        InvalidInputError: If the task has no network.
         UnknownNameError: If no network of that name is registered.
     """
-    return find_networks().get(spec.network.name).build(spec)
+    return _factory(spec).build(spec)
 
 
 def size_multiple(spec: TaskSpec) -> int:
     """What every spatial size of the network's input must be a multiple of.
 
     Raises:
+        InvalidInputError: If the task has no network.
         UnknownNameError: If no network of that name is registered.
     """
-    return find_networks().get(spec.network.name).size_multiple(spec)
+    return _factory(spec).size_multiple(spec)
+
+
+def require_network(spec: TaskSpec) -> None:
+    """Refuse a task that is a tool without a network where one is trained, scored or loaded.
+
+    Raises:
+        InvalidInputError: If it has none.
+    """
+    if not spec.learns:
+        raise InvalidInputError(
+            f"Task '{spec.name}' must have a network for this, got a tool of kind '{spec.kind}' without one. "
+            "It needs no training: use it from a viewer."
+        )
+
+
+def _factory(spec: TaskSpec) -> NetworkFactory:
+    require_network(spec)
+    return find_networks().get(spec.network.name)
