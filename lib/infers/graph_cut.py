@@ -19,6 +19,8 @@ MOST_VOXELS = 4_000_000
 
 _BINS = 64
 _CERTAIN = 1e-6
+_UNPAINTED_SHARE = 0.3
+_NEVER_ZERO = 0.01
 _Factors = tuple[int, int, int]
 
 
@@ -116,19 +118,28 @@ def _scaled(values: NDArray[np.float32], marks: NDArray[np.uint8]) -> NDArray[np
 
 
 def _likelihood(scaled: NDArray[np.float32], marks: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Probability of foreground per voxel from the two histograms, each with one pseudo-count per bin."""
+    """Probability of foreground per voxel, from how often its intensity was painted inside and outside.
+
+    A few strokes never show all there is around a structure, so the image as a whole counts as background too: an
+    intensity that nobody painted is more likely outside than inside.
+    """
     bins = np.minimum((scaled * _BINS).astype(np.intp), _BINS - 1)
-
-    def histogram(mark: int) -> NDArray[np.float64]:
-        counts = ndimage.gaussian_filter1d(np.bincount(bins[marks == mark], minlength=_BINS).astype(float), 1.0) + 1.0
-        shares: NDArray[np.float64] = counts / counts.sum()
-        return shares
-
-    foreground, background = histogram(FOREGROUND), histogram(BACKGROUND)
+    foreground, background = _density(bins[marks == FOREGROUND]), _density(bins[marks == BACKGROUND])
+    share = _UNPAINTED_SHARE if (marks == BACKGROUND).any() else 1.0
+    background = (1 - share) * background + share * _density(bins.ravel())
     inside = (foreground / (foreground + background)).astype(np.float32)[bins]
     inside[marks == FOREGROUND] = 1.0
     inside[marks == BACKGROUND] = 0.0
     return np.clip(inside, np.float32(_CERTAIN), np.float32(1 - _CERTAIN))
+
+
+def _density(bins: NDArray[np.intp]) -> NDArray[np.float64]:
+    """How likely each bin is; smoothed the more, the fewer the samples (Silverman's rule), and nowhere zero."""
+    counts = np.bincount(bins, minlength=_BINS).astype(float)
+    width = max(1.0, 1.06 * float(bins.std()) * bins.size**-0.2) if bins.size else 1.0
+    smooth = ndimage.gaussian_filter1d(counts / max(bins.size, 1), width, mode="constant")
+    density: NDArray[np.float64] = smooth + _NEVER_ZERO / _BINS
+    return density / density.sum()
 
 
 def _touching(cut: NDArray[np.bool_], foreground: NDArray[np.bool_]) -> NDArray[np.bool_]:
