@@ -73,6 +73,12 @@ def test_health_and_auth_answer(http):
     assert http.get("/auth/").json() == {"enabled": False, "client_id": None, "realm": None}
 
 
+def test_the_login_handshake_answers_as_a_server_without_logins(http):
+    form = {"username": "anna", "password": "x", "grant_type": "password"}
+    assert http.post("/auth/token", data=form).json() == {"access_token": None, "token_type": None}
+    assert http.get("/auth/token/valid").json()["username"] == "anonymous"
+
+
 def test_the_openapi_description_is_valid_json_and_names_the_routes(http):
     paths = json.loads(http.get("/openapi.json").text)["paths"]
     assert {"/info", "/infer/{model}", "/datastore/label", "/activelearning/{strategy}", "/train/{model}"} <= set(paths)
