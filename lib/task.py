@@ -158,6 +158,11 @@ class TaskSpec:
         return self.network != NO_NETWORK
 
     @property
+    def in_channels(self) -> int:
+        """Channels of the network's input: the image, and for clicks one each for the background and every label."""
+        return 1 + self.out_channels if self.kind == "deepedit" else 1
+
+    @property
     def out_channels(self) -> int:
         """Channels of the network's output: every label and the background."""
         return len(self.labels) + 1
@@ -181,5 +186,6 @@ class TaskSpec:
             "spacing_mm": self.spacing_mm,
             "intensity": [type(self.intensity).__name__, dataclasses.asdict(self.intensity)],
             "dimension": self.dimension,
+            **({} if self.in_channels == 1 else {"in_channels": self.in_channels}),
         }
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=list).encode()).hexdigest()

@@ -10,7 +10,7 @@ from ..datastores.port import ImageStore
 from ..models.store import ModelStore
 from ..task import Kind, TaskSpec
 from .options import NETWORK_OPTIONS, Option, choice, number
-from .prompts import STROKE_KEYS, strokes_of
+from .prompts import STROKE_KEYS, click_keys, clicks_of, strokes_of
 
 if TYPE_CHECKING:
     from .draft import Drafter
@@ -57,6 +57,12 @@ def _segmentation(spec: TaskSpec, models: ModelStore, store: ImageStore | None) 
     return SegmentationInfer(spec, models, store)
 
 
+def _deepedit(spec: TaskSpec, models: ModelStore, store: ImageStore | None) -> Drafter:
+    from .deepedit import DeepEditInfer
+
+    return DeepEditInfer(spec, models, store)
+
+
 def _scribbles(spec: TaskSpec, models: ModelStore, store: ImageStore | None) -> Drafter:
     from .scribbles import ScribblesInfer
 
@@ -70,6 +76,13 @@ _KINDS: Mapping[Kind, InferKind] = {
         prompts=lambda params, spec: {},
         takes_label=False,
         build=_segmentation,
+    ),
+    "deepedit": InferKind(
+        options=NETWORK_OPTIONS,
+        prompt_keys=click_keys,
+        prompts=clicks_of,
+        takes_label=False,
+        build=_deepedit,
     ),
     "scribbles": InferKind(
         options=(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..models.store import ModelStore
 from ..models.version import ModelVersion
 from ..networks.devices import resolve_device
 from ..networks.factory import build_network
-from ..preprocessing import prepare
+from ..preprocessing import Prepared, prepare
 from ..task import TaskSpec
 from .draft import Cancelled, Draft, Drafter, Progress, timed
 from .options import overlap_of
@@ -36,6 +36,7 @@ def segment(
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
     timings: MutableMapping[str, float] | None = None,
+    guide: Callable[[Prepared], Prepared] | None = None,
 ) -> Volume:
     """Segment one image.
 
@@ -48,6 +49,7 @@ def segment(
         progress: Told the share of windows done.
         cancelled: Asked between windows.
         timings: Filled with the seconds of `prepare`, `network` and `finalise`.
+        guide: Adds channels to the prepared image, such as clicks.
 
     Returns:
         Label map on the image's grid exactly.
@@ -58,6 +60,8 @@ def segment(
     timings = {} if timings is None else timings
     with timed(timings, "prepare"):
         prepared = prepare(image, spec)
+        if guide is not None:
+            prepared = guide(prepared)
     return predict(
         network,
         prepared,
@@ -142,6 +146,7 @@ class SegmentationInfer(Drafter):
                 progress=lambda done, phrase: tell(_NETWORK_FROM + (_NETWORK_TO - _NETWORK_FROM) * done, phrase),
                 cancelled=cancelled,
                 timings=timings,
+                guide=self._guide(request),
             )
         tell(_NETWORK_TO, "writing the result")
         wanted = {name: index for name, index in self.spec.labels.indices.items() if name in names}
@@ -157,6 +162,10 @@ class SegmentationInfer(Drafter):
                 "timings": timings,
             },
         )
+
+    def _guide(self, request: Mapping[str, Any]) -> Callable[[Prepared], Prepared] | None:
+        """What a kind adds to the prepared image; a segmentation nothing."""
+        return None
 
     def _network(self, version_name: object) -> tuple[ModelVersion, nn.Module]:
         """The version asked for, or served, and its network; call with the lock held."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import InvalidInputError
 from ..registry import Registry, find
 from ..task import TaskSpec
+from .guidance import click_guided
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,8 +21,8 @@ class NetworkFactory:
 
     Attributes:
         name: What `TaskSpec.network.name` says.
-        build: Makes the network for a task: one input channel, `spec.out_channels` scores per voxel, same spatial
-            shape as the input. Weights are random.
+        build: Makes the network for a task: `spec.in_channels` input channels, `spec.out_channels` scores per voxel,
+            same spatial shape as the input. Weights are random.
         size_multiple: Every spatial size of the input must be a multiple of this.
     """
 
@@ -37,13 +38,14 @@ def find_networks() -> Registry[NetworkFactory]:
 
 
 def build_network(spec: TaskSpec) -> nn.Module:
-    """The network of a task, with random weights.
+    """The network of a task, with random weights; one that takes clicks does without them, too.
 
     Raises:
         InvalidInputError: If the task has no network.
         UnknownNameError: If no network of that name is registered.
     """
-    return _factory(spec).build(spec)
+    network = _factory(spec).build(spec)
+    return network if spec.in_channels == 1 else click_guided(network, spec)
 
 
 def size_multiple(spec: TaskSpec) -> int:
