@@ -11,10 +11,13 @@ from scipy.spatial.transform import Rotation
 
 from carina.errors import InvalidInputError, LabelError
 from carina.geometry import Grid, Volume
+from carina.images import read_volume, write_image
 from carina.infers.deepedit import with_clicks
+from carina.infers.kinds import build_drafter
 from carina.infers.prompts import click_keys, clicks_of
 from carina.infers.segmentation import segment
 from carina.models.metrics import dice
+from carina.models.store import ModelStore
 from carina.networks.factory import build_network
 from carina.preprocessing import prepare, prepare_label
 from carina.task import NetworkSpec
@@ -52,19 +55,18 @@ def network() -> torch.nn.Module:
         torch.manual_seed(0)
         network = build_network(SPEC)
     random = torch.Generator().manual_seed(0)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-2)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=2e-2)
     cases = [twins(seed) for seed in range(12)]
     prepared = [prepare(image, SPEC) for image, _, _ in cases]
     labels = [prepare_label(label, ready) for (_, label, _), ready in zip(cases, prepared, strict=True)]
-    annotated = torch.ones(1, SPEC.out_channels, dtype=torch.bool)
+    even = [slice(size - size % 4) for size in prepared[0].grid.shape]
+    images = torch.stack([ready.tensor[:, *even] for ready in prepared])
+    truths = torch.stack([torch.from_numpy(label[*even])[None] for label in labels])
+    annotated = torch.ones(len(cases), SPEC.out_channels, dtype=torch.bool)
     present = torch.tensor([True, True, False, False])
     measure = PartialDiceCELoss(present=present, known=present)
-    for step in range(120):
-        image, label = prepared[step % 12].tensor, torch.from_numpy(labels[step % 12])
-        even = [slice(size - size % 4) for size in label.shape]
-        image, label = image[:, *even][None], label[*even][None, None]
-        guided = click_on_errors(network, image, label, annotated, random=random)
-        loss = measure(network(guided), label, annotated)
+    for _ in range(60):
+        loss = measure(network(click_on_errors(network, images, truths, annotated, random=random)), truths, annotated)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -84,6 +86,20 @@ def test_a_click_draws_what_the_image_alone_cannot_tell(network):
         clicked.append(dice(drawn(network, image, {"liver": [middle]}) == 1, label.array == 1))
     assert min(clicked) > 0.6
     assert np.mean(clicked) > np.mean(without) + 0.1
+
+
+def test_a_request_with_clicks_is_drawn_by_the_stored_version(network, tmp_path):
+    models = ModelStore(tmp_path / "models")
+    version = models.add(SPEC.name, network.state_dict(), fingerprint=SPEC.fingerprint(), labels=SPEC.labels.indices)
+    models.promote(SPEC.name, version.version, reason="test")
+    image, _, middle = twins(100)
+    write_image(tmp_path / "image.nii.gz", image)
+    request = {"image": tmp_path / "image.nii.gz", "device": "cpu", **clicks_of({"liver": [list(middle)]}, SPEC)}
+    draft = build_drafter(SPEC, models).draft(request)
+    assert draft.params["model_version"] == version.version
+    assert np.array_equal(draft.label.array, drawn(network, read_volume(request["image"]), {"liver": [middle]}))
+    unclicked = build_drafter(SPEC, models).draft({"image": request["image"], "device": "cpu"})
+    assert not np.array_equal(unclicked.label.array, draft.label.array)
 
 
 @pytest.mark.parametrize("orientation", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
