@@ -161,6 +161,9 @@ def check_tasks(settings: Settings) -> Iterator[Finding]:
     """Every task loads, and which model it serves."""
     models = ModelStore(settings.models_dir)
     for spec in find_tasks():
+        if not spec.learns:
+            yield Finding(f"task {spec.name}", "ok", "needs no model")
+            continue
         served = models.served(spec.name)
         if served is not None:
             intact = served.weights_path.is_file() and served.fingerprint == spec.fingerprint()

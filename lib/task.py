@@ -14,7 +14,7 @@ from .labels import LabelSet
 
 Spacing = tuple[float, float, float]
 Voxels = tuple[int, int, int]
-Kind = Literal["segmentation"]
+Kind = Literal["segmentation", "scribbles", "deepedit"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,10 @@ class NetworkSpec:
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+NO_NETWORK = NetworkSpec(name="")
+"""Of tasks that compute their result and learn nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,13 +116,13 @@ class TaskSpec:
         description: One sentence for a person choosing a task.
         modality: DICOM modalities it is meant for, such as `("CT",)`.
         dimension: 2 or 3.
-        labels: The structures.
+        labels: The structures; none for a tool that draws whatever structure it is asked for.
         spacing_mm: Working spacing in the RAS-closest axis order; None keeps the image's own.
         intensity: How intensities reach the network.
         body_threshold: Voxels above it are body; the input is cropped to their bounding box. None: no crop.
         roi_voxels: Sliding-window size at the working spacing.
         overlap: Share of a window that overlaps the next, 0 ≤ overlap < 1.
-        network: Which network.
+        network: Which network; without one there is nothing to train and no model to serve.
         trainer: Training defaults.
         weights: Public weights that fit.
         config: String options that Slicer shows as editable fields, sent back with each request.
@@ -130,9 +134,9 @@ class TaskSpec:
     modality: tuple[str, ...]
     dimension: Literal[2, 3]
     labels: LabelSet
-    spacing_mm: Spacing | None
-    intensity: Intensity
-    network: NetworkSpec
+    spacing_mm: Spacing | None = None
+    intensity: Intensity = field(default_factory=ZScoreThenRange)
+    network: NetworkSpec = NO_NETWORK
     body_threshold: float | None = None
     roi_voxels: Voxels = (96, 96, 96)
     overlap: float = 0.25
@@ -147,6 +151,16 @@ class TaskSpec:
             raise ConfigurationError(f"Overlap of task '{self.name}' must lie in [0, 1), got {self.overlap}.")
         if self.spacing_mm is not None and min(self.spacing_mm) <= 0:
             raise ConfigurationError(f"Spacing of task '{self.name}' must be positive, got {self.spacing_mm}.")
+
+    @property
+    def learns(self) -> bool:
+        """Whether it has a network, and so model versions and trainings."""
+        return self.network != NO_NETWORK
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the network's input: the image, and for clicks one each for the background and every label."""
+        return 1 + self.out_channels if self.kind == "deepedit" else 1
 
     @property
     def out_channels(self) -> int:
@@ -172,5 +186,6 @@ class TaskSpec:
             "spacing_mm": self.spacing_mm,
             "intensity": [type(self.intensity).__name__, dataclasses.asdict(self.intensity)],
             "dimension": self.dimension,
+            **({} if self.in_channels == 1 else {"in_channels": self.in_channels}),
         }
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=list).encode()).hexdigest()

@@ -23,7 +23,7 @@ from monailabel.interfaces.tasks.strategy import Strategy  # noqa: E402
 from monailabel.interfaces.tasks.train import TrainTask  # noqa: E402
 
 from carina import __version__  # noqa: E402  monailabel below needs compat first
-from carina.infers.segmentation import SegmentationInfer  # noqa: E402
+from carina.infers.kinds import build_drafter  # noqa: E402
 from carina.server.activelearning import choose_next  # noqa: E402
 from carina.server.background import task_dictionary  # noqa: E402
 from carina.server.info import app_info, trainer_info  # noqa: E402
@@ -60,13 +60,12 @@ class RadiologyApp(MONAILabelApp):
     def init_infers(self) -> dict[str, InferTask]:
         """Every task."""
         return {
-            spec.name: SegmentationInfer(spec, self.services.models, self.services.store)
-            for spec in self.services.tasks
+            spec.name: build_drafter(spec, self.services.models, self.services.store) for spec in self.services.tasks
         }
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """Every task; trainings run as jobs."""
-        return {spec.name: _Trainer(self.services, spec) for spec in self.services.tasks}
+        return {spec.name: _Trainer(self.services, spec) for spec in self.services.tasks if spec.learns}
 
     def init_strategies(self) -> dict[str, Strategy]:
         """Every strategy."""

@@ -63,8 +63,9 @@ def load_drafter(
         InvalidInputError: If overlap or device makes no sense.
     """
     from ..networks.devices import resolve_device
-    from ..networks.factory import build_network
+    from ..networks.factory import build_network, require_network
 
+    require_network(spec)
     if overlap is not None and not 0 <= overlap < 1:
         raise InvalidInputError(f"Option --overlap must lie in [0, 1), got {overlap}.")
     resolve_device(device)

@@ -15,6 +15,7 @@ from rich.console import Console
 from ..errors import CancelledError
 from ..models.registry_mlflow import mirror
 from ..models.store import ModelStore
+from ..networks.factory import require_network
 from ..registry import find_tasks
 from ..settings import Settings
 from .options import DeviceOption, ImagesOption, JsonOption, LabelsOption, TaskArgument, assignments
@@ -51,6 +52,7 @@ def train(
     """
     with command(as_json=as_json) as output:
         spec = find_tasks().get(task)
+        require_network(spec)
         from ..infers.sliding_window import predict
         from ..jobs.train import summary, work_dir
         from ..jobs.work import finite
@@ -131,6 +133,7 @@ def evaluate(
     """
     with command(as_json=as_json) as output:
         spec = find_tasks().get(task)
+        require_network(spec)
         from ..jobs.work import finite
         from ..trainers.dataset import read_case_folder
         from ..trainers.evaluation import evaluate as evaluate_cases

@@ -12,12 +12,13 @@ _SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _FOREIGN = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-def check_id(value: str, *, what: str = "An image id") -> str:
+def check_id(value: str, *, what: str = "An image id", advice: str = "Take it from the datastore's list.") -> str:
     """Let an id through that can name a file and nothing else.
 
     Args:
         value: As it came from a client.
         what: For the message.
+        advice: For the message: what to do about it.
 
     Returns:
         `value`, unchanged.
@@ -29,8 +30,7 @@ def check_id(value: str, *, what: str = "An image id") -> str:
     if not _SAFE.fullmatch(value) or ".." in value:
         shown = ascii(value[:40]) + ("…" if len(value) > 40 else "")
         raise UnsafeIdError(
-            f"{what} must be 1–{MAX_ID_LENGTH} letters, digits, '.', '_' or '-' without '..', got {shown}. "
-            "Take it from the datastore's list."
+            f"{what} must be 1–{MAX_ID_LENGTH} letters, digits, '.', '_' or '-' without '..', got {shown}. {advice}"
         )
     return value
 

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
-import time
-from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any
 
 import numpy as np
-from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from torch import nn
 
 from ..datastores.port import ImageStore
 from ..errors import InvalidInputError, NoModelError
 from ..geometry import Volume
-from ..images import read_volume, split_suffix, write_label
 from ..models.public_weights import import_public
 from ..models.store import ModelStore
 from ..models.version import ModelVersion
 from ..networks.devices import resolve_device
 from ..networks.factory import build_network
-from ..preprocessing import prepare
+from ..preprocessing import Prepared, prepare
 from ..task import TaskSpec
-from .sliding_window import Cancelled, Progress, predict
-
-if TYPE_CHECKING:
-    from ..dicom.series import Series
+from .draft import Cancelled, Draft, Drafter, Progress, timed
+from .options import overlap_of
+from .sliding_window import predict
 
 _NETWORK_FROM, _NETWORK_TO = 0.1, 0.95
 
@@ -44,6 +36,7 @@ def segment(
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
     timings: MutableMapping[str, float] | None = None,
+    guide: Callable[[Prepared], Prepared] | None = None,
 ) -> Volume:
     """Segment one image.
 
@@ -56,6 +49,7 @@ def segment(
         progress: Told the share of windows done.
         cancelled: Asked between windows.
         timings: Filled with the seconds of `prepare`, `network` and `finalise`.
+        guide: Adds channels to the prepared image, such as clicks.
 
     Returns:
         Label map on the image's grid exactly.
@@ -64,8 +58,10 @@ def segment(
         CarinaError: As `preprocessing.prepare` and `predict` do.
     """
     timings = {} if timings is None else timings
-    with _timed(timings, "prepare"):
+    with timed(timings, "prepare"):
         prepared = prepare(image, spec)
+        if guide is not None:
+            prepared = guide(prepared)
     return predict(
         network,
         prepared,
@@ -78,22 +74,7 @@ def segment(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Draft:
-    """What one inference gives.
-
-    Attributes:
-        label: On the image's grid; uint8 or uint16 indices of the task's labels.
-        series: The DICOM series it belongs to, None for other files.
-        params: JSON for the client: `task`, `label_names`, `model_version`, `model_sha256`, `device`, `timings`.
-    """
-
-    label: Volume
-    series: Series | None
-    params: dict[str, Any]
-
-
-class SegmentationInfer(InferTask):
+class SegmentationInfer(Drafter):
     """One task's face to MONAI Label: answers `/info` and `/infer/<task>`.
 
     Thread-safe: one lock per task lets one inference run at a time and guards the loaded network. A newly promoted
@@ -109,16 +90,8 @@ class SegmentationInfer(InferTask):
     def __init__(
         self, spec: TaskSpec, models: ModelStore, store: ImageStore | None = None, *, device: str = "auto"
     ) -> None:
-        super().__init__(
-            type=InferType.SEGMENTATION.value,
-            labels=spec.labels.indices,
-            dimension=spec.dimension,
-            description=spec.description,
-            config=dict(spec.config),
-        )
-        self.spec = spec
+        super().__init__(spec, store)
         self._models = models
-        self._store = store
         self._device = device
         self._loaded: tuple[ModelVersion, nn.Module] | None = None
         self._lock = threading.Lock()
@@ -133,40 +106,6 @@ class SegmentationInfer(InferTask):
             "version": served.version if served else None,
         }
 
-    def is_valid(self) -> bool:
-        """Always: a task without a model is listed too, because labels may be drawn for it and it may be trained."""
-        return True
-
-    def __call__(
-        self,
-        request: Mapping[str, Any],
-        *,
-        progress: Progress | None = None,
-        cancelled: Cancelled | None = None,
-    ) -> tuple[str, dict[str, Any]]:
-        """Draft, and write the result.
-
-        Args:
-            request: As in `draft`; also `output`, a `Path` of the server's whose suffix decides the format. Without
-                it a temporary `.nii.gz` is made, which the caller removes.
-            progress: Told a fraction and a phrase.
-            cancelled: Asked between windows.
-
-        Returns:
-            The file and `Draft.params`.
-
-        Raises:
-            CarinaError: As `draft` does.
-        """
-        draft = self.draft(request, progress=progress, cancelled=cancelled)
-        output = request.get("output")
-        if not isinstance(output, Path):
-            with tempfile.NamedTemporaryFile(prefix=f"{self.spec.name}-", suffix=".nii.gz", delete=False) as file:
-                output = Path(file.name)
-        with _timed(draft.params["timings"], "write"):
-            write_label(output, draft.label)
-        return str(output), draft.params
-
     def draft(
         self,
         request: Mapping[str, Any],
@@ -178,7 +117,7 @@ class SegmentationInfer(InferTask):
 
         Args:
             request: `image`: an image id, or a `Path` that the server itself made (text is never taken for a path).
-                Options: `model_version`, `device`, `overlap`, `labels` (names, or one text with commas).
+                Options: `model_version`, `device`, `overlap` or `quality`, `labels` (names, or one text with commas).
             progress: Told a fraction and a phrase.
             cancelled: Asked between windows.
 
@@ -193,7 +132,7 @@ class SegmentationInfer(InferTask):
         device = resolve_device(str(request.get("device") or self._device))
         timings: dict[str, float] = {}
         tell(0.0, "fetching the image")
-        with _timed(timings, "fetch"):
+        with timed(timings, "fetch"):
             image, series = self._read(request.get("image"))
         tell(_NETWORK_FROM, "preparing")
         with self._lock:
@@ -203,10 +142,11 @@ class SegmentationInfer(InferTask):
                 spec=self.spec,
                 network=network,
                 device=str(device),
-                overlap=_overlap(request.get("overlap")),
+                overlap=overlap_of(request),
                 progress=lambda done, phrase: tell(_NETWORK_FROM + (_NETWORK_TO - _NETWORK_FROM) * done, phrase),
                 cancelled=cancelled,
                 timings=timings,
+                guide=self._guide(request),
             )
         tell(_NETWORK_TO, "writing the result")
         wanted = {name: index for name, index in self.spec.labels.indices.items() if name in names}
@@ -223,19 +163,9 @@ class SegmentationInfer(InferTask):
             },
         )
 
-    def _read(self, image: object) -> tuple[Volume, Series | None]:
-        if isinstance(image, str) and image and self._store is not None:
-            path = self._store.fetch(image)
-        elif isinstance(image, Path):
-            path = image
-        else:
-            raise InvalidInputError("An inference must name an image of the datastore, got none.")
-        if path.is_file() and split_suffix(path.name)[1]:
-            return read_volume(path), None
-        from ..dicom.series import read_series
-
-        series = read_series(path)
-        return series.volume, series
+    def _guide(self, request: Mapping[str, Any]) -> Callable[[Prepared], Prepared] | None:
+        """What a kind adds to the prepared image; a segmentation nothing."""
+        return None
 
     def _network(self, version_name: object) -> tuple[ModelVersion, nn.Module]:
         """The version asked for, or served, and its network; call with the lock held."""
@@ -266,13 +196,6 @@ class SegmentationInfer(InferTask):
         return version
 
 
-@contextmanager
-def _timed(timings: MutableMapping[str, float], name: str) -> Iterator[None]:
-    started = time.perf_counter()
-    yield
-    timings[name] = round(time.perf_counter() - started, 3)
-
-
 def _names(wanted: object, spec: TaskSpec) -> frozenset[str]:
     """The labels a request asks for; all without a wish."""
     if not wanted:
@@ -281,15 +204,6 @@ def _names(wanted: object, spec: TaskSpec) -> frozenset[str]:
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise InvalidInputError("Option 'labels' must be a list of names, or one text with commas.")
     return frozenset(spec.labels.named(name.strip()).name for name in names)
-
-
-def _overlap(value: object) -> float | None:
-    if value is None or value == "":
-        return None
-    try:
-        return float(str(value))
-    except ValueError as error:
-        raise InvalidInputError(f"Option 'overlap' must be a number in [0, 1), got {value!r}.") from error
 
 
 def _only(label: Volume, indices: Any) -> Volume:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..annotations.database import Database
+from ..networks.factory import require_network
 from ..registry import find_tasks
 from ..settings import Settings
 from .folder import JobFolder
@@ -46,12 +47,13 @@ class JobDesk:
             enqueue: Also when such a job of the task waits or runs already.
 
         Raises:
-            InvalidInputError: If an option or a value is unknown.
+            InvalidInputError: If an option or a value is unknown, or the task has no model at all.
             UnknownNameError: If the kind or the task is unknown.
             BusyError: If such a job of the task waits or runs already, unless `enqueue`.
         """
         found = self.kinds.get(kind)
         spec = find_tasks().get(str(request.get("task", "")))
+        require_network(spec)
         options = dict(request.get("options") or {})
         parse_device(options)
         found.check(spec, options)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import InvalidInputError
 from ..labels import did_you_mean
+from ..networks.devices import device_name
 from ..task import TaskSpec, TrainerOptions
 from ..trainers.options import override
 
@@ -83,9 +84,4 @@ def parse_device(request: Mapping[str, Any]) -> str:
     Raises:
         InvalidInputError: If it is anything else.
     """
-    value = request.get(_DEVICE) or "auto"
-    if isinstance(value, str) and (
-        value in ("auto", "cpu", "cuda") or (value.startswith("cuda:") and value[5:].isdecimal() and value.isascii())
-    ):
-        return value
-    raise InvalidInputError(f"A device must be auto, cpu, cuda or cuda:<n>, got {str(value)[:32]!r}.")
+    return device_name(request.get(_DEVICE))

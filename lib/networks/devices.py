@@ -10,6 +10,20 @@ if TYPE_CHECKING:
     import torch
 
 
+def device_name(value: object) -> str:
+    """A device as a client may write it; `auto` when it says nothing. Needs no torch.
+
+    Raises:
+        InvalidInputError: If it is not auto, cpu, cuda or cuda:<n>.
+    """
+    name = value or "auto"
+    if isinstance(name, str) and (
+        name in ("auto", "cpu", "cuda") or (name.startswith("cuda:") and name[5:].isdecimal() and name.isascii())
+    ):
+        return name
+    raise InvalidInputError(f"A device must be auto, cpu, cuda or cuda:<n>, got {str(name)[:32]!r}.")
+
+
 def resolve_device(name: str | torch.device) -> torch.device:
     """The device called `name`; `auto` is CUDA where there is one.
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..errors import InvalidInputError
 from ..registry import Registry, find
 from ..task import TaskSpec
+from .guidance import click_guided
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,8 +21,8 @@ class NetworkFactory:
 
     Attributes:
         name: What `TaskSpec.network.name` says.
-        build: Makes the network for a task: one input channel, `spec.out_channels` scores per voxel, same spatial
-            shape as the input. Weights are random.
+        build: Makes the network for a task: `spec.in_channels` input channels, `spec.out_channels` scores per voxel,
+            same spatial shape as the input. Weights are random.
         size_multiple: Every spatial size of the input must be a multiple of this.
     """
 
@@ -36,18 +38,39 @@ def find_networks() -> Registry[NetworkFactory]:
 
 
 def build_network(spec: TaskSpec) -> nn.Module:
-    """The network of a task, with random weights.
+    """The network of a task, with random weights; one that takes clicks does without them, too.
 
     Raises:
+        InvalidInputError: If the task has no network.
         UnknownNameError: If no network of that name is registered.
     """
-    return find_networks().get(spec.network.name).build(spec)
+    network = _factory(spec).build(spec)
+    return network if spec.in_channels == 1 else click_guided(network, spec)
 
 
 def size_multiple(spec: TaskSpec) -> int:
     """What every spatial size of the network's input must be a multiple of.
 
     Raises:
+        InvalidInputError: If the task has no network.
         UnknownNameError: If no network of that name is registered.
     """
-    return find_networks().get(spec.network.name).size_multiple(spec)
+    return _factory(spec).size_multiple(spec)
+
+
+def require_network(spec: TaskSpec) -> None:
+    """Refuse a task that is a tool without a network where one is trained, scored or loaded.
+
+    Raises:
+        InvalidInputError: If it has none.
+    """
+    if not spec.learns:
+        raise InvalidInputError(
+            f"Task '{spec.name}' must have a network for this, got a tool of kind '{spec.kind}' without one. "
+            "It needs no training: use it from a viewer."
+        )
+
+
+def _factory(spec: TaskSpec) -> NetworkFactory:
+    require_network(spec)
+    return find_networks().get(spec.network.name)

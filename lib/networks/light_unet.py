@@ -28,7 +28,11 @@ def _build(spec: TaskSpec) -> nn.Module:
 
     arguments = {**_DEFAULTS, **spec.network.arguments}
     return UNet(
-        spatial_dims=spec.dimension, in_channels=1, out_channels=spec.out_channels, num_res_units=0, **arguments
+        spatial_dims=spec.dimension,
+        in_channels=spec.in_channels,
+        out_channels=spec.out_channels,
+        num_res_units=0,
+        **arguments,
     )
 
 

@@ -17,7 +17,9 @@ def _build(spec: TaskSpec) -> nn.Module:
     from monai.networks.nets.segresnet import SegResNet
 
     arguments = {"blocks_down": _BLOCKS_DOWN, **spec.network.arguments}
-    return SegResNet(spatial_dims=spec.dimension, in_channels=1, out_channels=spec.out_channels, **arguments)
+    return SegResNet(
+        spatial_dims=spec.dimension, in_channels=spec.in_channels, out_channels=spec.out_channels, **arguments
+    )
 
 
 def _size_multiple(spec: TaskSpec) -> int:

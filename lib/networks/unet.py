@@ -26,7 +26,9 @@ def _build(spec: TaskSpec) -> nn.Module:
         "norm_name": ("GROUP", {"num_groups": 8, "affine": True}),
         **{name: value for name, value in spec.network.arguments.items() if name != "filters"},
     }
-    return DynUNet(spatial_dims=spec.dimension, in_channels=1, out_channels=spec.out_channels, **arguments)
+    return DynUNet(
+        spatial_dims=spec.dimension, in_channels=spec.in_channels, out_channels=spec.out_channels, **arguments
+    )
 
 
 def _size_multiple(spec: TaskSpec) -> int:

@@ -38,7 +38,10 @@ def task_dictionary(services: Services, job: Job, *, details: bool = True) -> di
         "result": job.result,
         "error": job.error,
     }
-    return {**answer, "details": services.jobs.log_tail(job.id, lines=_LOG_LINES)} if details else answer
+    if not details:
+        return answer
+    # Slicer reads the last line of what it stops, whether there is one or not.
+    return {**answer, "details": services.jobs.log_tail(job.id, lines=_LOG_LINES) or [job.message]}
 
 
 def status(services: Services, kind: str, *, all_of_them: bool, check_if_running: bool) -> Any:

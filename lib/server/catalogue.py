@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,13 +103,30 @@ def listing(services: Services) -> dict[str, Any]:
         record.image_id: {
             "image": {"ext": ".nii.gz", "info": {"name": f"{record.image_id}.nii.gz", "Modality": record.modality}},
             "labels": {
-                tag: {"ext": ".nii.gz", "info": {"id": version.id, "ts": int(version.created.timestamp())}}
+                tag: {"ext": ".nii.gz", "info": _listed(version)}
                 for tag, version in labels.get(record.image_id, {}).items()
             },
         }
         for record in services.store.list_images()
     }
     return {"name": services.store.name, "description": "", "images_dir": "", "labels_dir": "", "objects": objects}
+
+
+def _listed(version: Annotation) -> dict[str, Any]:
+    return {
+        "id": version.id,
+        "ts": int(version.created.timestamp()),
+        "params": {"label_names": without_gaps(version.names)},
+    }
+
+
+def without_gaps(names: Mapping[str, int]) -> dict[str, int]:
+    """Names in the order of their voxel values, with a stand-in for every value that has none.
+
+    Slicer takes the n-th name for voxel value n, whatever the number beside it says.
+    """
+    by_value = {value: name for name, value in names.items()}
+    return {by_value.get(value, f"unused_{value}"): value for value in range(1, max(by_value, default=0) + 1)}
 
 
 def image_as_file(services: Services, image_id: str, folder: Path) -> Path:

@@ -13,28 +13,35 @@ from fastapi import Request, UploadFile
 
 from ..datastores.ids import check_id
 from ..errors import InvalidInputError
+from ..infers.kinds import kind_of
 from ..task import TaskSpec
 from .info import RESULT_EXTENSIONS
 from .inputs import chosen, text_of
-from .local_images import receive_image
+from .local_images import receive_image, receive_label
 from .services import Services
 from .tickets import InferenceResult, Ticket
 
 _LOG = logging.getLogger(__name__)
 _LOOK_S = 0.5
-_OPTIONS = frozenset({"request_id", "result_extension", "result_dtype", "model_version", "labels", "overlap"})
+_OPTIONS = frozenset({"request_id", "result_extension", "result_dtype", "overlap"})
 _DTYPES = ("uint8", "uint16")
 OUTPUTS = ("image", "json", "all", "dicom_seg")
 
 
 def inference_options(params: Mapping[str, Any], spec: TaskSpec) -> dict[str, Any]:
-    """The options of an inference a client may set.
+    """The options of an inference a client may set, and the prompts of its kind.
 
     Raises:
         UnsafeIdError: If a reserved key is set, or the request id is not safe.
         InvalidInputError: If a value is not one of those possible.
     """
-    options = chosen(params, _OPTIONS | set(spec.config))
+    kind = kind_of(spec)
+    prompts, keys = kind.prompts(params, spec), kind.prompt_keys(spec)
+    own = {option.name: option for option in kind.options}
+    rest = {key: value for key, value in params.items() if key not in keys}
+    options = {**chosen(rest, _OPTIONS | set(own) | set(spec.config)), **prompts}
+    for name in own.keys() & options.keys():
+        options[name] = own[name].parse(options[name])
     extension = options.get("result_extension")
     if isinstance(extension, list):  # Slicer sends a choice it did not touch as the whole list
         extension = options["result_extension"] = extension[0] if extension else None
@@ -70,6 +77,19 @@ def locate_image(services: Services, folder: Path, *, image: str, session_id: st
     if image:
         return services.store.fetch(check_id(image, what="An image id"))
     raise InvalidInputError("An inference must name an image, a session or send a file, got none of them.")
+
+
+def keep_label(spec: TaskSpec, label: UploadFile | None, folder: Path) -> Path | None:
+    """The label map a client sent along, as a file of the server's, if it sent one. Blocks.
+
+    Raises:
+        InvalidInputError: If the task's kind takes none, or it is no label map.
+    """
+    if label is None:
+        return None
+    if not kind_of(spec).takes_label:
+        raise InvalidInputError(f"Task '{spec.name}' must be given an image only, got a label as well. Leave it out.")
+    return receive_label(label, folder)
 
 
 async def finished(request: Request, services: Services, ticket: Ticket) -> InferenceResult:

@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import PacsError
+from ..infers.kinds import kind_of
 from ..task import TaskSpec
 from .services import Services
 from .training import train_stats
@@ -22,7 +23,7 @@ def app_info(services: Services) -> dict[str, Any]:
         "version": __version__,
         "labels": _merged_labels(services),
         "models": {spec.name: model_info(services, spec) for spec in services.tasks},
-        "trainers": {spec.name: trainer_info(spec) for spec in services.tasks},
+        "trainers": {spec.name: trainer_info(spec) for spec in services.tasks if spec.learns},
         "strategies": {item.name: {"description": item.description} for item in services.strategies},
         "scoring": {item.name: {"description": item.description} for item in services.scoring},
         "train_stats": train_stats(services),
@@ -39,7 +40,11 @@ def model_info(services: Services, spec: TaskSpec) -> dict[str, Any]:
         "labels": spec.labels.indices,
         "dimension": spec.dimension,
         "description": spec.description,
-        "config": {**spec.config, "result_extension": list(RESULT_EXTENSIONS)},
+        "config": {
+            **{option.name: option.shown for option in kind_of(spec).options},
+            **spec.config,
+            "result_extension": list(RESULT_EXTENSIONS),
+        },
         "modality": list(spec.modality),
         "version": served.version if served else None,
     }

@@ -8,6 +8,7 @@ from starlette.datastructures import UploadFile
 
 from ..datastores.archive import ArchiveLimits, unpack_zip
 from ..dicom.series import Series, read_series
+from ..errors import InvalidInputError
 from ..geometry import Volume
 from ..images import read_volume, split_suffix
 from ..settings import Settings
@@ -58,3 +59,17 @@ def receive_image(settings: Settings, files: list[UploadFile], folder: Path) -> 
             save(file.file, target / f"{number:06d}.dcm")
     read_local(target)
     return target
+
+
+def receive_label(file: UploadFile, folder: Path) -> Path:
+    """Save a label map sent by a client under a name of ours. Blocks.
+
+    Raises:
+        InvalidInputError: If its suffix is of no label format, or it is empty.
+    """
+    suffix = suffix_of(file.filename)
+    if not split_suffix(f"label{suffix}")[1]:
+        raise InvalidInputError(
+            f"A label map must be .nii.gz, .nii, .nrrd or .seg.nrrd, got '{suffix}'. Export it again."
+        )
+    return save(file.file, folder / f"label{suffix}")

@@ -29,6 +29,7 @@ from .wiring import ServicesOf, SlowLaneOf
 router = APIRouter(prefix="/datastore", tags=["Datastore"])
 _FINAL = "final"
 _INFO_LIMIT = 64 * 1024
+_RENAME = "Rename the volume or the file and send it again."
 
 
 @router.get("")
@@ -54,11 +55,13 @@ def add_image(
 ) -> dict[str, str]:
     """Add an image: a file, or a zip of one DICOM series."""
     refuse_reserved(json_object(params))
-    wanted = check_id(image) if image else None
+    wanted = check_id(image, what="A new image's name", advice=_RENAME) if image else None
     with temporary_folder(services.settings) as folder:
         received = receive_image(services.settings, [file], folder)
         if wanted is None and received.is_file():
-            wanted = check_id(base_name(file.filename).removesuffix(suffix_of(file.filename)), what="A file name")
+            wanted = check_id(
+                base_name(file.filename).removesuffix(suffix_of(file.filename)), what="A file name", advice=_RENAME
+            )
         return {"image": services.store.add_image(received, wanted)}
 
 

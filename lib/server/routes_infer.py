@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from ..annotations.drafts import remember_draft
 from ..errors import InvalidInputError
-from .inference import OUTPUTS, finished, inference_options, locate_image, result_suffix
+from .inference import OUTPUTS, finished, inference_options, keep_label, locate_image, result_suffix
 from .inputs import json_object, user_of
 from .responses import file_response, multipart_response
 from .tickets import InferenceRequest, InferenceResult
@@ -32,22 +32,27 @@ async def infer(
     file: Annotated[UploadFile | None, File()] = None,
     label: Annotated[UploadFile | None, File()] = None,
 ) -> Response:
-    """Segment an image of the datastore, of a session or sent along.
+    """Segment an image of the datastore, of a session or sent along; prompts and strokes are those of the task's kind.
 
     The answer is a form of JSON and label map (`output=all`), or one of the two, or a DICOM SEG.
     """
     spec = services.tasks.get(model)
     if output not in OUTPUTS:
         raise InvalidInputError(f"Output must be one of {', '.join(OUTPUTS)}, got '{output[:32]}'.")
-    if label is not None:
-        raise InvalidInputError(f"Task '{model}' must be given an image only, got a label as well. Leave it out.")
     sent = json_object(params)
     options, user = inference_options(sent, spec), user_of(sent)
     with temporary_folder(services.settings) as folder:
         source = await run_in_threadpool(locate_image, services, folder, image=image, session_id=session_id, file=file)
-        target = folder / f"{options['request_id']}{result_suffix(options, output)}"
+        painted = await run_in_threadpool(keep_label, spec, label, folder)
         ticket = services.pool.submit(
-            InferenceRequest(request_id=options["request_id"], task=model, image=source, output=target, options=options)
+            InferenceRequest(
+                request_id=options["request_id"],
+                task=model,
+                image=source,
+                output=folder / f"{options['request_id']}{result_suffix(options, output)}",
+                options=options,
+                label=painted,
+            )
         )
         result = await finished(request, services, ticket)
         content = await run_in_threadpool(result.path.read_bytes)
@@ -55,7 +60,9 @@ async def infer(
         await run_in_threadpool(
             remember_draft, services.annotations, image, task=model, params=result.params, user=user
         )
-    answer = {**result.params, "request_id": options["request_id"], "label_names": spec.labels.indices}
+    answer = {**result.params, "request_id": options["request_id"]}
+    if len(spec.labels):  # all of them: Slicer takes the n-th name for voxel value n
+        answer["label_names"] = spec.labels.indices
     return _response(output, answer, result, content)
 
 

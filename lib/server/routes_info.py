@@ -26,6 +26,18 @@ async def health() -> dict[str, str]:
 
 
 @router.get("/auth")
-async def auth() -> dict[str, bool]:
+async def auth() -> dict[str, Any]:
     """Whether a client has to log in; MONAI Label's client asks before anything else."""
-    return {"enabled": False}
+    return {"enabled": False, "client_id": None, "realm": None}
+
+
+@router.post("/auth/token")
+async def token() -> dict[str, None]:
+    """The token of a server without logins, as MONAI Label's own answers: there is none."""
+    return {"access_token": None, "token_type": None}
+
+
+@router.get("/auth/token/valid")
+async def token_is_valid() -> dict[str, Any]:
+    """Who a token belongs to; without logins every client is nobody in particular and may do everything."""
+    return {"username": "anonymous", "email": None, "name": None, "roles": []}

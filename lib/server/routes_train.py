@@ -27,6 +27,8 @@ def train_all(services: ServicesOf, params: Params = None) -> dict[str, Any]:
     """Queue a training of every task; the parameters of each are under its name."""
     answer: dict[str, Any] = {}
     for spec in services.tasks:
+        if not spec.learns:
+            continue
         own = (params or {}).get(spec.name)
         try:
             job = start_training(services, spec, own if isinstance(own, dict) else {}, enqueue=True)

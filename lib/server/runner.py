@@ -14,6 +14,7 @@ from ..dicom.seg import Provenance, write_seg
 from ..errors import InvalidInputError
 from ..geometry import Volume
 from ..images import write_label
+from ..infers.kinds import build_drafter
 from ..models.store import ModelStore
 from ..registry import Registry, find_tasks
 from ..settings import Settings
@@ -23,10 +24,9 @@ from .logs import configure_logging
 from .tickets import Cancelled, InferenceRequest, InferenceResult, Progress
 
 if TYPE_CHECKING:
-    from ..infers.segmentation import Draft, SegmentationInfer
+    from ..infers.draft import Draft, Drafter
 
 _LOG = logging.getLogger(__name__)
-_DRAFT_OPTIONS = ("model_version", "labels", "overlap")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class SegmentationRunners:
         from ..networks.factory import build_network
 
         tasks = find_tasks()
-        for spec in list(tasks)[:1]:
+        for spec in [spec for spec in tasks if spec.learns][:1]:
             build_network(spec)
         _LOG.info("inference worker is ready to run %s", segmentation.__name__)
         return SegmentationRunner(tasks, ModelStore(self.settings.models_dir))
@@ -64,18 +64,17 @@ class SegmentationRunner:
     def __init__(self, tasks: Registry[TaskSpec], models: ModelStore) -> None:
         self._tasks = tasks
         self._models = models
-        self._infers: dict[str, SegmentationInfer] = {}
+        self._infers: dict[str, Drafter] = {}
 
     def __call__(self, request: InferenceRequest, progress: Progress, cancelled: Cancelled) -> InferenceResult:
         """Draft one image.
 
         Raises:
-            CarinaError: As `SegmentationInfer.draft` does.
+            CarinaError: As `Drafter.draft` does.
             InvalidInputError: If a DICOM SEG of an image is asked for that is not DICOM.
         """
-        options = {name: request.options[name] for name in _DRAFT_OPTIONS if name in request.options}
         draft = self._infer(request.task).draft(
-            {"image": request.image, **options}, progress=progress, cancelled=cancelled
+            {**request.options, "image": request.image, "label": request.label}, progress=progress, cancelled=cancelled
         )
         if request.output.suffix == ".dcm":
             self._write_seg(draft, request)
@@ -83,11 +82,9 @@ class SegmentationRunner:
             write_label(request.output, _as_dtype(draft.label, request.options.get("result_dtype")))
         return InferenceResult(path=request.output, params=draft.params)
 
-    def _infer(self, task: str) -> SegmentationInfer:
-        from ..infers.segmentation import SegmentationInfer
-
+    def _infer(self, task: str) -> Drafter:
         if task not in self._infers:
-            self._infers[task] = SegmentationInfer(self._tasks.get(task), self._models)
+            self._infers[task] = build_drafter(self._tasks.get(task), self._models)
         return self._infers[task]
 
     def _write_seg(self, draft: Draft, request: InferenceRequest) -> None:
@@ -96,6 +93,11 @@ class SegmentationRunner:
                 "A DICOM SEG must belong to a DICOM series, got another image. Ask for output=image."
             )
         spec = self._tasks.get(request.task)
+        if "model_version" not in draft.params:
+            raise InvalidInputError(
+                f"A DICOM SEG must hold labels with codes, got '{spec.name}', which draws any structure. "
+                "Ask for output=image, and submit the corrected label."
+            )
         seg = write_seg(
             draft.label,
             draft.series,

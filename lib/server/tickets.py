@@ -27,6 +27,7 @@ class InferenceRequest:
         image: Complete local file or DICOM folder.
         output: Where the result goes; its suffix decides the format (`.dcm` is a DICOM SEG).
         options: Checked request options.
+        label: A label map that came along, such as painted strokes.
     """
 
     request_id: str
@@ -34,6 +35,7 @@ class InferenceRequest:
     image: Path
     output: Path
     options: dict[str, Any] = field(default_factory=dict)
+    label: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

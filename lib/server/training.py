@@ -30,11 +30,15 @@ def start_training(services: Services, spec: TaskSpec, params: Mapping[str, Any]
 
 
 def train_stats(services: Services) -> dict[str, dict[str, Any]]:
-    """What Slicer shows of each task's newest training; empty for a task that was never trained."""
+    """What Slicer shows of each task's newest training; empty for a task that was never trained.
+
+    Slicer shows the first: what trains now comes before what was trained last, and that before what never was.
+    """
     newest = {job.task: job for job in services.jobs.jobs(kind=TRAIN)}
-    return {
-        spec.name: _stats(services, spec, newest[spec.name]) if spec.name in newest else {} for spec in services.tasks
-    }
+    latest_first = sorted(newest.values(), key=lambda job: (job.active, job.created), reverse=True)
+    specs = [services.tasks.get(job.task) for job in latest_first if job.task in services.tasks]
+    stats = {spec.name: _stats(services, spec, newest[spec.name]) for spec in specs}
+    return stats | {spec.name: {} for spec in services.tasks if spec.learns and spec.name not in stats}
 
 
 def _stats(services: Services, spec: TaskSpec, job: Job) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ..networks.devices import is_out_of_memory
 from ..task import TaskSpec, TrainerOptions
 from .augmentation import augment
 from .checkpoint import Checkpoint, copy_state, load_checkpoint, optimiser_tensors, restore_optimiser
+from .clicks import click_on_errors
 from .loss import PartialDiceCELoss
 from .patches import Batch, PatchSampler
 from .standing import Epoch, Randomness, Standing, Step, seeded
@@ -209,6 +210,8 @@ class Fitting:
         if self.spec.dimension == 2:
             image, label = image[..., 0], label[..., 0]
         self._optimiser.zero_grad(set_to_none=True)
+        if self.spec.in_channels > 1:
+            image = click_on_errors(self.network, image, label, batch.annotated, random=generator)
         image = image.contiguous(memory_format=self._layout)
         with torch.autocast(self.device.type, dtype=self._half, enabled=self._half is not None):
             logits = self.network(image)

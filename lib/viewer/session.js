@@ -84,9 +84,11 @@ class Session extends EventTarget {
     localStorage.setItem(STRATEGY, name);
   }
 
-  /** @returns {client.Task[]} tasks made for the open series' modality */
+  /** @returns {client.Task[]} tasks that draft the open series' modality by themselves, from no strokes */
   get fitting() {
-    return this.tasks.filter((task) => this.series && task.modality.includes(this.series.Modality));
+    return this.tasks.filter(
+      (task) => task.labels.length && this.series && task.modality.includes(this.series.Modality),
+    );
   }
 
   /** @returns {client.Task|null} the one chosen last; else one with a model */

@@ -48,7 +48,7 @@ def running_place(folder: Path, *, studies: int = 1, port: int = 0) -> Iterator[
     settings = Settings(home=folder / "home", port=port)
     models = settings.models_dir / TASK
     models.mkdir(parents=True, exist_ok=True)
-    torch.save(_network().weights(), models / "model.pt")
+    torch.save(plugin_network().weights(), models / "model.pt")
     phantoms = tuple(make_chest(seed, shape=(96, 88, 40), oblique_deg=(4.0, -3.0, 6.0)) for seed in range(studies))
     series = tuple(
         write_series(
@@ -60,7 +60,7 @@ def running_place(folder: Path, *, studies: int = 1, port: int = 0) -> Iterator[
         )
         for seed, phantom in enumerate(phantoms)
     )
-    with RunningServer(settings, environment={"PYTHONPATH": _python_path(folder)}) as server:
+    with RunningServer(settings, environment={"PYTHONPATH": plugin_path(folder)}) as server:
         place = Place(server=server, phantoms=phantoms, series=series)
         with place.orthanc as orthanc:
             for paths in series:
@@ -69,14 +69,14 @@ def running_place(folder: Path, *, studies: int = 1, port: int = 0) -> Iterator[
         yield place
 
 
-def _network():
+def plugin_network():
     spec = importlib.util.spec_from_file_location("densities", PLUGIN / "networks" / "densities.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def _python_path(folder: Path) -> str:
+def plugin_path(folder: Path) -> str:
     """Puts the plug-in's files beside carina's own, in the server and in its workers."""
     site = folder / "site"
     site.mkdir(exist_ok=True)

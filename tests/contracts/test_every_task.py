@@ -11,7 +11,9 @@ import pytest
 import torch
 
 import carina.configs
+from carina.errors import InvalidInputError
 from carina.geometry import Grid, Volume
+from carina.infers.kinds import kind_of
 from carina.infers.segmentation import segment
 from carina.networks.factory import build_network, find_networks, size_multiple
 from carina.preprocessing import prepare, prepare_label
@@ -41,8 +43,16 @@ TASK = TaskSpec(
 '''
 
 
-@pytest.fixture(params=sorted(TASKS))
+LEARNING = sorted(name for name, task in TASKS.items() if task.learns)
+
+
+@pytest.fixture(params=LEARNING)
 def spec(request):
+    return TASKS[request.param]
+
+
+@pytest.fixture(params=sorted(TASKS))
+def any_spec(request):
     return TASKS[request.param]
 
 
@@ -73,11 +83,31 @@ def test_network_exists_and_takes_the_window_and_the_training_patch(spec):
     assert [size % multiple for size in spec.trainer.patch_voxels] == [0, 0, 0]
 
 
-def test_is_described_to_clients_in_json_and_words(spec):
-    assert spec.description.endswith(".")
-    assert spec.modality
-    assert all(isinstance(value, str) for value in spec.config.values())
-    json.dumps({"labels": spec.labels.indices, "config": dict(spec.config)})
+def test_is_described_to_clients_in_json_and_words(any_spec):
+    assert any_spec.description.endswith(".")
+    assert any_spec.modality
+    assert all(isinstance(value, str) for value in any_spec.config.values())
+    json.dumps({"labels": any_spec.labels.indices, "config": dict(any_spec.config)})
+
+
+def test_every_option_takes_back_what_it_shows_in_the_form_slicer_sends_it(any_spec):
+    for option in kind_of(any_spec).options:
+        if isinstance(option.shown, list):
+            assert option.parse(option.shown) == option.parse(option.shown[0]) == option.shown[0]
+            with pytest.raises(InvalidInputError, match=option.name):
+                option.parse("nonsense")
+        elif isinstance(option.shown, float):
+            assert option.parse(str(option.shown)) == option.shown
+            with pytest.raises(InvalidInputError, match=option.name):
+                option.parse("nonsense")
+        else:
+            assert option.parse(option.shown) in (option.shown, None)
+
+
+@pytest.mark.parametrize("name", sorted(set(TASKS) - set(LEARNING)))
+def test_a_tool_without_a_network_says_that_it_cannot_be_trained(name):
+    with pytest.raises(InvalidInputError, match="needs no training"):
+        build_network(TASKS[name])
 
 
 def test_public_weights_name_their_source_and_licence(spec):

@@ -65,7 +65,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _ask(self, body: bytes) -> requests.Response | None:
         headers = {key: value for key, value in self.headers.items() if key.lower() not in ("host", "connection")}
         try:
-            return requests.request(self.command, self.proxy.target + self.path, data=body, headers=headers, timeout=30)
+            return requests.request(
+                self.command, self.proxy.target + self.path, data=body, headers=headers, timeout=120
+            )
         except requests.RequestException:
             return None
 
@@ -73,12 +75,14 @@ class _Handler(BaseHTTPRequestHandler):
         content = answer.content[: len(answer.content) // 2] if cut else answer.content
         with suppress(BrokenPipeError, ConnectionResetError):
             self.send_response(answer.status_code)
-            self.send_header("Content-Type", answer.headers.get("Content-Type", ""))
+            for name in ("Content-Type", "Content-Disposition"):
+                if name in answer.headers:
+                    self.send_header(name, answer.headers[name])
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
 
-    do_GET = do_POST = do_DELETE = _forward  # noqa: N815 - the names http.server calls
+    do_GET = do_POST = do_PUT = do_DELETE = _forward  # noqa: N815 - the names http.server calls
 
     def log_message(self, *args: object) -> None:
         """Say nothing."""

@@ -65,6 +65,24 @@ def test_status_listing_and_training_pairs_agree(http, save_label):
     assert http.get("/datastore?output=nonsense").status_code == 422
 
 
+def test_listed_names_stand_in_the_order_slicer_counts_them(http, save_label):
+    save_label(tag="original")
+    listed = http.get("/datastore/?output=all").json()["objects"]["case-a"]["labels"]["original"]["info"]
+    names = list(listed["params"]["label_names"])
+    assert {name: place for place, name in enumerate(names, start=1) if "unused" not in name} == {
+        "heart": 5,
+        "trachea": 9,
+    }
+    assert len(names) == 9
+
+
+def test_an_image_with_a_name_no_file_may_have_is_refused_with_what_to_do(http, images):
+    with (images / "case-b.nii.gz").open("rb") as file:
+        answer = http.put("/datastore/", params={"image": "2: CT / soft"}, files={"file": ("x.nii.gz", file)})
+    assert answer.status_code == 400
+    assert "Rename the volume" in answer.json()["detail"]
+
+
 def test_a_removed_label_is_withdrawn_and_the_one_before_counts_again(http, save_label):
     first, second = save_label().json()["label"], save_label().json()["label"]
     assert http.delete("/datastore/label", params={"id": second, "tag": "final"}).status_code == 200

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from carina.infers.prompts import Strokes
+
 
 def expected(images: Path) -> np.ndarray:
     return np.asarray(nib.load(images / "case-a.nii.gz").dataobj) > 0
@@ -112,6 +114,54 @@ def test_bad_requests_are_refused_in_words(http, address, params, status, words)
     assert words in answer.json()["detail"]
 
 
-def test_a_label_as_input_is_refused(http):
+def test_a_label_as_input_is_refused_by_a_kind_that_takes_none(http):
     answer = http.post("/infer/thorax_ct?image=case-a", files={"label": ("x.nii.gz", b"1")})
     assert answer.status_code == 422
+    assert "Leave it out" in answer.json()["detail"]
+
+
+def test_strokes_reach_the_worker_as_a_file_of_the_servers_own(http, services, label_file, monkeypatch):
+    seen = []
+    submit = services.pool.submit
+    monkeypatch.setattr(services.pool, "submit", lambda request: (seen.append(request), submit(request))[1])
+    params = {
+        "label_info": [{"name": "background_scribbles", "id": 5}, {"name": "foreground_scribbles", "id": 9}],
+        "selected_label_name": "heart",
+        "roi": [9, 1, 0, 8, 0, 7],
+        "smoothness": "0.5",
+    }
+    with label_file.open("rb") as file:
+        answer = http.post(
+            "/infer/scribbles?image=case-a",
+            data={"params": json.dumps(params)},
+            files={"label": ("../../strokes.nii.gz", file)},
+        )
+    assert answer.status_code == 200, answer.text
+    (request,) = seen
+    assert request.label.name == "label.nii.gz"
+    assert request.label.parent == request.output.parent
+    assert request.options["strokes"] == Strokes(
+        foreground=9, background=5, roi=((1, 9), (0, 8), (0, 7)), selected="heart"
+    )
+    assert request.options["smoothness"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"smoothness": "much"}, "'smoothness' must be a number from 0 to 100"),
+        ({"connected": "perhaps"}, "must be one of yes, no"),
+        ({"roi": [1, 2]}, "'roi' must hold 6 numbers"),
+        ({"label_info": 7}, "label_info"),
+    ],
+)
+def test_nonsense_of_a_kind_is_refused_in_words(http, params, words):
+    answer = http.post("/infer/scribbles?image=case-a", data={"params": json.dumps(params)})
+    assert answer.status_code == 422
+    assert words in answer.json()["detail"]
+
+
+def test_a_label_that_is_no_label_map_is_refused(http):
+    answer = http.post("/infer/scribbles?image=case-a", files={"label": ("x.zip", b"PK")})
+    assert answer.status_code == 422
+    assert "label map" in answer.json()["detail"]

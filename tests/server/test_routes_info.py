@@ -24,7 +24,8 @@ def test_info_has_what_slicer_reads(http):
         "name", "description", "version", "labels", "models", "trainers", "strategies", "scoring", "train_stats",
         "datastore",
     }  # fmt: skip
-    assert set(info["models"]) == set(info["trainers"]) == set(find_tasks().names)
+    assert set(info["models"]) == set(find_tasks().names)
+    assert set(info["trainers"]) == {spec.name for spec in find_tasks() if spec.learns}
     model = info["models"]["thorax_ct"]
     assert model["type"] == "segmentation"
     assert model["dimension"] == 3
@@ -69,7 +70,13 @@ def test_trainer_options_survive_the_way_through_slicers_text_fields(http):
 
 def test_health_and_auth_answer(http):
     assert http.get("/health").json()["status"] == "ok"
-    assert http.get("/auth/").json() == {"enabled": False}
+    assert http.get("/auth/").json() == {"enabled": False, "client_id": None, "realm": None}
+
+
+def test_the_login_handshake_answers_as_a_server_without_logins(http):
+    form = {"username": "anna", "password": "x", "grant_type": "password"}
+    assert http.post("/auth/token", data=form).json() == {"access_token": None, "token_type": None}
+    assert http.get("/auth/token/valid").json()["username"] == "anonymous"
 
 
 def test_the_openapi_description_is_valid_json_and_names_the_routes(http):

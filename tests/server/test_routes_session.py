@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 from pathlib import Path
 
@@ -59,6 +60,29 @@ def test_a_single_image_file_comes_back_as_it_was(http, images):
     assert http.get(f"/session/{session_id}?image=true").content == content
     assert http.delete(f"/session/{session_id}").status_code == 200
     assert http.get(f"/session/{session_id}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../evil.nii.gz", "C:\\\\windows\\\\evil.nii.gz", "a\u202eb.nii.gz", " .nii.gz"]
+)
+def test_a_hostile_file_name_names_nothing_on_the_server(http, images, settings, name):
+    made = put(http, [(name, (images / "case-a.nii.gz").read_bytes())])
+    assert made.status_code == 200, made.text
+    (folder,) = settings.sessions_dir.iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["image.nii.gz", "session.json"]
+
+
+def test_an_expired_session_is_neither_shown_nor_drafted(http, images):
+    with (images / "case-a.nii.gz").open("rb") as file:
+        made = http.put("/session/?expiry=1", files=[("files", ("x.nii.gz", file))]).json()
+    assert made["session_info"]["expiry"] == 1
+    time.sleep(1.1)
+    for answer in (
+        http.get(f"/session/{made['session_id']}"),
+        http.post("/infer/thorax_ct", params={"image": "any", "session_id": made["session_id"]}),
+    ):
+        assert answer.status_code == 404
+        assert "upload it again" in answer.json()["detail"]
 
 
 def bomb() -> bytes:

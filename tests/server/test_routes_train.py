@@ -60,6 +60,28 @@ def test_a_second_training_of_a_task_waits_or_is_refused_and_all_are_stopped(htt
     assert {job["status"] for job in http.get("/train/?all=true").json()} == {"STOPPED"}
 
 
+def test_slicer_is_told_first_of_the_training_that_runs(http):
+    http.post("/train/thorax_ct", json={"max_epochs": 2})
+    wait_until_ended(http)
+    http.post("/train/wholebody_ct", json={"max_epochs": 99})
+    stats = http.get("/info/").json()["train_stats"]
+    assert list(stats)[:2] == ["wholebody_ct", "thorax_ct"]
+    assert stats["wholebody_ct"]["total_epochs"] == 99
+    stopped = http.delete("/train/").json()
+    assert stopped["details"]  # Slicer reads the last one, whatever else the answer holds
+    wait_until_ended(http)
+
+
+def test_a_tool_without_a_network_is_not_trained(http):
+    assert "scribbles" not in http.get("/info/").json()["trainers"]
+    refused = http.post("/train/scribbles", json={})
+    assert refused.status_code == 422
+    assert "needs no training" in refused.json()["detail"]
+    assert "scribbles" not in http.post("/train/", json={}).json()
+    http.delete("/train/")
+    wait_until_ended(http)
+
+
 def test_all_tasks_are_queued_without_a_name(http):
     answer = http.post("/train/", json={"thorax_ct": {"max_epochs": 2}}).json()
     assert answer["thorax_ct"]["result"]["request"]["max_epochs"] == 2
