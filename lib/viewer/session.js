@@ -1,11 +1,14 @@
 // What the annotator is doing: it outlives the panel, which OHIF takes away whenever its tab is closed.
 
 import * as client from "./client.js";
+import { delivery } from "./delivery.js";
 import { draft } from "./drafting.js";
 import { labelsToContinue } from "./labels.js";
+import { Measuring } from "./measuring.js";
 import { readNifti, writeNifti } from "./nifti.js";
 import * as ohif from "./ohif.js";
 import * as segmentation from "./segmentation.js";
+import { told, words } from "./view.js";
 
 /** @typedef {import("./ohif.js").DisplaySet} DisplaySet */
 
@@ -16,8 +19,21 @@ import * as segmentation from "./segmentation.js";
  * @property {string|null} task whose labels these are, if it is one task's
  * @property {client.Label[]} labels
  * @property {string} segmentationId
+ * @property {string} title what it began from
+ * @property {string|null} base id of the stored version it goes on from
  * @property {boolean} unsaved
- * @property {Map<number, segmentation.SegmentSize>} sizes
+ * @property {Measuring} measuring
+ */
+
+/**
+ * Where work begins.
+ * @typedef {object} Beginning
+ * @property {string|null} task
+ * @property {client.Label[]} labels
+ * @property {import("./nifti.js").LabelVolume|null} volume
+ * @property {string} title
+ * @property {string|null} [base]
+ * @property {boolean} [restored] what it began from is not known any more
  */
 
 /**
@@ -29,10 +45,9 @@ import * as segmentation from "./segmentation.js";
 const USER = "carina.user";
 const STRATEGY = "carina.strategy";
 const TASK = "carina.task";
-const MEASURE_MS = 400;
-const DELIVERY_MS = 1500;
-const DELIVERY_LOOKS = 20;
+const WHY = "carina.why";
 
+/** Dispatches `change`; `edited` with the work as detail; and `stored` when a version or a word on it has arrived. */
 class Session extends EventTarget {
   /** @type {client.Task[]} */ tasks = [];
   /** @type {{name: string, description: string}[]} */ strategies = [];
@@ -43,7 +58,6 @@ class Session extends EventTarget {
   /** @type {{requestId: string, image: string, fraction: number, text: string}|null} */ running = null;
   /** @type {string|null} what is going on that cannot be cancelled */ busy = null;
   /** @type {Message|null} */ message = null;
-  /** @type {ReturnType<typeof setTimeout>|undefined} */ #measuring;
   /** @type {(() => void)[]} */ #endings = [];
 
   constructor() {
@@ -57,13 +71,18 @@ class Session extends EventTarget {
     this.#endings = [
       ohif.onSeriesChange(() => this.look()),
       segmentation.follow({ edited: (id) => this.#edited(id), removed: (id) => this.#removed(id) }),
+      ohif.onVoxelsChange((id, slices) => this.#workOf(id)?.measuring.look(slices)),
     ];
     for (const [uid, work] of this.works) if (!segmentation.exists(work.segmentationId)) this.works.delete(uid);
-    await this.attempt(null, async () => {
-      [this.tasks, this.strategies] = await Promise.all([client.tasks(), client.strategies()]);
-      await Promise.all(this.tasks.filter((task) => task.served).map((task) => this.#askWhenTrained(task)));
-    });
+    await this.attempt(null, () => this.askTasks());
     this.look();
+  }
+
+  /** Ask again which tasks there are, and which models are served. */
+  async askTasks() {
+    [this.tasks, this.strategies] = await Promise.all([client.tasks(), client.strategies()]);
+    await Promise.all(this.tasks.filter((task) => task.served).map((task) => this.#askWhenTrained(task)));
+    this.#changed();
   }
 
   get user() {
@@ -99,6 +118,12 @@ class Session extends EventTarget {
   /** @returns {Work|null} */
   get work() {
     return (this.series && this.works.get(this.series.displaySetInstanceUID)) ?? null;
+  }
+
+  /** @returns {client.Task|null} whose labels are drawn, or would be */
+  get subject() {
+    const { work } = this;
+    return work ? (this.tasks.find(({ name }) => name === work.task) ?? null) : this.task;
   }
 
   get unsaved() {
@@ -140,13 +165,8 @@ class Session extends EventTarget {
           this.#changed();
         },
       });
-      const work = await this.#show(series, {
-        task: task.name,
-        labels: task.labels,
-        volume,
-        title: `${task.name} draft`,
-      });
-      work.unsaved = true;
+      const title = "the draft";
+      await this.#show(series, { task: task.name, labels: task.labels, volume, title, base: this.#newest }, true);
       task.served = params.model_version ?? task.served;
       this.message = {
         kind: "info",
@@ -167,7 +187,7 @@ class Session extends EventTarget {
   async begin() {
     const { series, task } = this;
     if (!series || !task) return;
-    const what = { task: task.name, labels: task.labels, volume: null, title: `${task.name} by hand` };
+    const what = { task: task.name, labels: task.labels, volume: null, title: "nothing", base: this.#newest };
     await this.attempt("preparing", () => this.#show(series, what));
   }
 
@@ -180,19 +200,24 @@ class Session extends EventTarget {
       const task = this.tasks.find(({ name }) => name === latest.task) ?? null;
       const labels = labelsToContinue(latest.labels, task, this.tasks);
       const volume = await readNifti(await client.labelFile(latest.id, latest.tag));
-      await this.#show(series, { task: latest.task, labels, volume, title: `version ${this.versions.length}` });
+      const title = `version ${this.versions.length}`;
+      await this.#show(series, { task: latest.task, labels, volume, title, base: latest.id });
     });
+  }
+
+  /**
+   * Go on from what was drawn before and not submitted.
+   * @param {Beginning} beginning
+   */
+  async resume(beginning) {
+    const { series } = this;
+    if (series) await this.attempt("bringing your changes back", () => this.#show(series, beginning, true));
   }
 
   /** Send what is on screen as a new version; the server brings it to the PACS. */
   async submit() {
     const { work } = this;
-    if (!work) return;
-    if (!this.user) {
-      this.message = { kind: "bad", text: "A label must say who made it. Enter your name above, then submit." };
-      this.#changed();
-      return;
-    }
+    if (!work || !this.named("A label must say who made it.")) return;
     await this.attempt("submitting", async () => {
       const volume = segmentation.read(work.series, work.segmentationId);
       const names = segmentation.names(work.segmentationId);
@@ -203,24 +228,53 @@ class Session extends EventTarget {
         const stored = await client.submit({ image, file, names, task: work.task, user: this.user });
         await this.#askVersions(work.series);
         this.message = { kind: "good", text: `Stored as version ${this.versions.length}. On its way to the PACS.` };
+        this.#began(work, `version ${this.versions.length}`, stored.label);
         this.#followDelivery(stored.label);
       } catch (error) {
         work.unsaved = true;
         throw error;
       }
     });
+    if (!work.unsaved) this.#stored(work);
+  }
+
+  /**
+   * Whether the user has a name; if not, ask for it.
+   * @param {string} why
+   */
+  named(why) {
+    if (this.user) return true;
+    this.tell("bad", `${why} Enter your name above, then try again.`);
+    return false;
+  }
+
+  /** @param {Message["kind"]} kind @param {string} text */
+  tell(kind, text) {
+    this.message = { kind, text };
+    this.#changed();
   }
 
   /** Open the series the strategy chooses. */
   async next() {
     if (this.unsaved && !confirm("Your changes were not submitted. Leave them?")) return;
     await this.attempt("asking for the next case", async () => {
-      const found = await client.nextCase({ strategy: this.strategy, user: this.user });
+      const found = await client.nextCase({
+        strategy: this.strategy,
+        user: this.user,
+        task: this.subject?.name ?? null,
+      });
       if (!found.id || !found.StudyInstanceUID) {
         this.message = { kind: "good", text: "Every series has its label. There is no next case." };
         return;
       }
+      if (found.id === this.series?.SeriesInstanceUID) {
+        const text = "This case is the next: submit or skip it, and another one comes.";
+        this.message = { kind: "info", text };
+        return;
+      }
       for (const work of this.works.values()) work.unsaved = false;
+      const why = found.why ?? `Chosen by the strategy "${words(this.strategy)}".`;
+      sessionStorage.setItem(WHY, JSON.stringify({ image: found.id, why }));
       const address = new URL(location.href);
       address.search = new URLSearchParams({
         StudyInstanceUIDs: found.StudyInstanceUID,
@@ -228,6 +282,12 @@ class Session extends EventTarget {
       }).toString();
       location.assign(address);
     });
+  }
+
+  /** @returns {string} why the open series was handed out, if it was */
+  get why() {
+    const { image, why } = JSON.parse(sessionStorage.getItem(WHY) ?? "{}");
+    return image && image === this.series?.SeriesInstanceUID ? why : "";
   }
 
   /** @param {client.Label} label */
@@ -244,18 +304,19 @@ class Session extends EventTarget {
     const { work } = this;
     if (!work) return;
     segmentation.activate(work.segmentationId, index);
-    const slice = work.sizes.get(index)?.slice ?? -1;
+    const slice = work.measuring.of(index)?.slice ?? -1;
     if (slice >= 0) ohif.showSlice(slice);
+    this.#changed();
   }
 
-  /** @returns {{label: client.Label, size: segmentation.SegmentSize|undefined}[]} listed segments, by index */
+  /** @returns {{label: client.Label, measure: import("./measures.js").Measure|undefined}[]} listed, by index */
   get segments() {
     const { work } = this;
     if (!work) return [];
     const listed = new Set(segmentation.names(work.segmentationId).map(({ idx }) => idx));
     return work.labels
       .filter(({ index }) => listed.has(index))
-      .map((label) => ({ label, size: work.sizes.get(label.index) }));
+      .map((label) => ({ label, measure: work.measuring.of(label.index) }));
   }
 
   /**
@@ -271,48 +332,76 @@ class Session extends EventTarget {
       await action();
     } catch (error) {
       const cancelled = error instanceof client.ServerError && error.kind === "CancelledError";
-      this.message = { kind: cancelled ? "info" : "bad", text: error instanceof Error ? error.message : String(error) };
+      this.message = { kind: cancelled ? "info" : "bad", text: told(error) };
       if (!(error instanceof client.ServerError)) console.error(error);
     }
     this.busy = null;
     this.#changed();
   }
 
+  /** @returns {string|null} id of the newest version stored of the open series */
+  get #newest() {
+    return this.versions.at(-1)?.id ?? null;
+  }
+
   /**
    * @param {DisplaySet} series
-   * @param {{task: string|null, labels: client.Label[], volume: import("./nifti.js").LabelVolume|null, title: string}} what
-   * @returns {Promise<Work>}
+   * @param {Beginning} beginning
+   * @param {boolean} unsaved
    */
-  async #show(series, { task, labels, volume, title }) {
+  async #show(series, { task, labels, volume, title, base = null, restored = false }, unsaved = false) {
     const before = this.works.get(series.displaySetInstanceUID);
-    const segmentationId = await segmentation.show(series, { title, labels, volume });
-    const work = { series, task, labels, segmentationId, unsaved: false, sizes: new Map() };
+    const name = `${task ? words(task) : "Labels"} from ${title}`;
+    const segmentationId = await segmentation.show(series, { title: name, labels, volume });
+    const measuring = new Measuring(series, segmentationId, () => this.#changed());
+    const work = { series, task, labels, segmentationId, title, base, unsaved, measuring };
     this.works.set(series.displaySetInstanceUID, work);
     if (before) segmentation.remove(before.segmentationId);
-    this.#measure(work);
-    return work;
+    before?.measuring.stop();
+    if (restored) measuring.look();
+    else this.#began(work, title, base);
+    if (unsaved) this.dispatchEvent(new CustomEvent("edited", { detail: work }));
+  }
+
+  /**
+   * From here on, changes are counted against what is on screen now.
+   * @param {Work} work
+   * @param {string} title
+   * @param {string|null} base
+   */
+  #began(work, title, base) {
+    work.title = title;
+    work.base = base;
+    work.measuring.begin();
+  }
+
+  /** @param {string} segmentationId */
+  #workOf(segmentationId) {
+    return [...this.works.values()].find((work) => work.segmentationId === segmentationId);
   }
 
   /** @param {string} segmentationId */
   #removed(segmentationId) {
-    for (const [uid, work] of this.works) if (work.segmentationId === segmentationId) this.works.delete(uid);
+    for (const [uid, work] of this.works) {
+      if (work.segmentationId !== segmentationId) continue;
+      work.measuring.stop();
+      this.works.delete(uid);
+    }
     this.#changed();
   }
 
   /** @param {string} segmentationId */
   #edited(segmentationId) {
-    const work = [...this.works.values()].find((candidate) => candidate.segmentationId === segmentationId);
+    const work = this.#workOf(segmentationId);
     if (!work) return;
     work.unsaved = true;
-    clearTimeout(this.#measuring);
-    this.#measuring = setTimeout(() => this.#measure(work), MEASURE_MS);
+    this.dispatchEvent(new CustomEvent("edited", { detail: work }));
     this.#changed();
   }
 
-  /** @param {Work} work */
-  #measure(work) {
-    work.sizes = segmentation.sizes(segmentation.read(work.series, work.segmentationId));
-    this.#changed();
+  /** @param {Work|null} work that was stored; null if only a word was said on it */
+  #stored(work) {
+    this.dispatchEvent(new CustomEvent("stored", { detail: work }));
   }
 
   /** @param {client.Task} task */
@@ -330,27 +419,21 @@ class Session extends EventTarget {
         this.versions = found.filter((/** @type {any} */ version) => !version.withdrawn && version.tag === "final");
       }
     } catch (error) {
-      this.message = { kind: "bad", text: error instanceof Error ? error.message : String(error) };
+      this.message = { kind: "bad", text: told(error) };
     }
     this.#changed();
   }
 
   /** @param {string} label */
   async #followDelivery(label) {
-    for (let look = 0; look < DELIVERY_LOOKS; look++) {
-      await new Promise((resolve) => setTimeout(resolve, DELIVERY_MS));
-      const { delivery } = await client.labelInfo(label, "final").catch(() => ({ delivery: null }));
-      if (!delivery) continue;
-      if (delivery.state === "delivered") {
-        this.message = { kind: "good", text: `Stored as version ${this.versions.length}, and in the PACS as a SEG.` };
-        return this.#changed();
-      }
-      if (delivery.last_error) {
-        const text = `Stored, but not in the PACS yet: ${delivery.last_error} carina keeps trying.`;
-        this.message = { kind: "info", text };
-        return this.#changed();
-      }
-    }
+    const version = this.versions.length;
+    const outcome = await delivery(label);
+    if (outcome) this.tell(outcome.kind, `Stored as version ${version}${outcome.text}`);
+  }
+
+  /** Have everything drawn again that shows something of OHIF's own, such as which segments are shown. */
+  redraw() {
+    this.#changed();
   }
 
   #changed() {

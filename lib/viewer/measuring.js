@@ -1,0 +1,102 @@
+// Keeps the measures of one segmentation up to date while it is drawn on, a few milliseconds at a time.
+
+import { Measures, tally } from "./measures.js";
+import { spacings } from "./nifti.js";
+import { imageValues, loadImage } from "./ohif.js";
+import { exists, gridOf, slicesOf } from "./segmentation.js";
+
+/** @typedef {import("./ohif.js").DisplaySet} DisplaySet */
+
+const AT_ONCE_MS = 8;
+const PAUSE_MS = 250;
+const TELL_MS = 500;
+
+export class Measuring {
+  /** @type {Set<number>} slices to measure */ #waiting = new Set();
+  /** @type {Set<number>} slices whose image could not be had */ #lost = new Set();
+  /** @type {(Uint8Array|Uint16Array)[]|null} */ #before = null;
+  /** @type {ReturnType<typeof setTimeout>|undefined} */ #timer;
+  #told = -TELL_MS;
+  #stopped = false;
+
+  /**
+   * @param {DisplaySet} series
+   * @param {string} segmentationId
+   * @param {() => void} measured called whenever there is something new
+   */
+  constructor(series, segmentationId, measured) {
+    const { sizes, affineRas } = gridOf(series);
+    const voxelMl = spacings(affineRas).reduce((product, size) => product * size, 1e-3);
+    this.imageIds = series.imageIds ?? [];
+    this.segmentationId = segmentationId;
+    this.measured = measured;
+    this.measures = new Measures({ slices: sizes[2], voxelMl });
+    this.known = this.measures.all;
+  }
+
+  /** @param {number} index @returns {import("./measures.js").Measure|undefined} */
+  of(index) {
+    return this.known.get(index);
+  }
+
+  /** Take what is drawn now as where the work began. */
+  begin() {
+    this.#before = slicesOf(this.segmentationId).map((slice) => slice.slice());
+    this.measures.compares = true;
+    this.look();
+  }
+
+  /** @param {number[]} [slices] that were changed; all, if nobody knows */
+  look(slices) {
+    const all = slices?.length ? slices : this.imageIds.keys();
+    for (const slice of all) if (slice >= 0 && slice < this.imageIds.length) this.#waiting.add(slice);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#work(), PAUSE_MS);
+  }
+
+  stop() {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  /** Measure for some milliseconds, then let the page breathe. */
+  #work() {
+    if (this.#stopped || !exists(this.segmentationId)) return;
+    const drawn = slicesOf(this.segmentationId);
+    const until = performance.now() + AT_ONCE_MS;
+    for (const slice of this.#waiting) {
+      if (performance.now() > until) break;
+      this.#waiting.delete(slice);
+      const image = imageValues(this.imageIds[slice]);
+      this.measures.set(slice, tally(drawn[slice], { before: this.#before?.[slice] ?? null, image }));
+    }
+    if (this.#waiting.size) {
+      this.#timer = setTimeout(() => this.#work());
+      return;
+    }
+    const lacking = this.#lacking;
+    if (lacking < 0 || performance.now() - this.#told > TELL_MS) {
+      this.#told = performance.now();
+      this.known = this.measures.all;
+      this.measured();
+    }
+    if (lacking >= 0) this.#fetch(lacking);
+  }
+
+  /** @returns {number} the next slice that holds a segment and was not decoded yet, -1 if there is none */
+  get #lacking() {
+    return this.imageIds.findIndex((_, index) => !this.#lost.has(index) && this.measures.lacksImage(index));
+  }
+
+  /** @param {number} slice to have decoded */
+  async #fetch(slice) {
+    try {
+      await loadImage(this.imageIds[slice]);
+    } catch {
+      this.#lost.add(slice); // the viewer itself says so when somebody looks at it
+    }
+    if (this.#waiting.size) return; // an edit came first, and looks again by itself
+    this.#waiting.add(slice);
+    this.#work();
+  }
+}
