@@ -1,6 +1,6 @@
 // Keeps the measures of one segmentation up to date while it is drawn on, a few milliseconds at a time.
 
-import { Measures, tally } from "./measures.js";
+import { Measures, fingerprint, tally } from "./measures.js";
 import { spacings } from "./nifti.js";
 import { imageValues, loadImage } from "./ohif.js";
 import { exists, gridOf, slicesOf } from "./segmentation.js";
@@ -15,6 +15,7 @@ export class Measuring {
   /** @type {Set<number>} slices to measure */ #waiting = new Set();
   /** @type {Set<number>} slices whose image could not be had */ #lost = new Set();
   /** @type {(Uint8Array|Uint16Array)[]|null} */ #before = null;
+  /** @type {number[]} of the slices as they were measured last */ #prints = [];
   /** @type {ReturnType<typeof setTimeout>|undefined} */ #timer;
   #told = -TELL_MS;
   #stopped = false;
@@ -43,13 +44,13 @@ export class Measuring {
   begin() {
     this.#before = slicesOf(this.segmentationId).map((slice) => slice.slice());
     this.measures.compares = true;
+    this.#prints = [];
     this.look();
   }
 
-  /** @param {number[]} [slices] that were changed; all, if nobody knows */
-  look(slices) {
-    const all = slices?.length ? slices : this.imageIds.keys();
-    for (const slice of all) if (slice >= 0 && slice < this.imageIds.length) this.#waiting.add(slice);
+  /** Look for slices that were changed, soon: Cornerstone does not say of a stack which they are. */
+  look() {
+    for (const slice of this.imageIds.keys()) this.#waiting.add(slice);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#work(), PAUSE_MS);
   }
@@ -67,6 +68,9 @@ export class Measuring {
     for (const slice of this.#waiting) {
       if (performance.now() > until) break;
       this.#waiting.delete(slice);
+      const print = fingerprint(drawn[slice]);
+      if (print === this.#prints[slice] && !this.measures.lacksImage(slice)) continue;
+      this.#prints[slice] = print;
       const image = imageValues(this.imageIds[slice]);
       this.measures.set(slice, tally(drawn[slice], { before: this.#before?.[slice] ?? null, image }));
     }

@@ -96,20 +96,6 @@ export function showSlice(index) {
 }
 
 /**
- * Call back whenever voxels of a segmentation were changed.
- * @param {(segmentationId: string, slices: number[]|undefined) => void} changed with the slices, where Cornerstone
- *   says which
- * @returns {() => void} ends it
- */
-export function onVoxelsChange(changed) {
-  const { eventTarget } = cornerstone();
-  const name = tools().Enums.Events.SEGMENTATION_DATA_MODIFIED;
-  const listener = (/** @type {CustomEvent} */ { detail }) => changed(detail.segmentationId, detail.modifiedSlicesToUse);
-  eventTarget.addEventListener(name, listener);
-  return () => eventTarget.removeEventListener(name, listener);
-}
-
-/**
  * @param {string} imageId
  * @returns {ArrayLike<number>|null} Hounsfield units (or what the modality has) of a slice, if it was decoded
  */

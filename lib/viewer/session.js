@@ -71,7 +71,6 @@ class Session extends EventTarget {
     this.#endings = [
       ohif.onSeriesChange(() => this.look()),
       segmentation.follow({ edited: (id) => this.#edited(id), removed: (id) => this.#removed(id) }),
-      ohif.onVoxelsChange((id, slices) => this.#workOf(id)?.measuring.look(slices)),
     ];
     for (const [uid, work] of this.works) if (!segmentation.exists(work.segmentationId)) this.works.delete(uid);
     await this.attempt(null, () => this.askTasks());
@@ -395,6 +394,7 @@ class Session extends EventTarget {
     const work = this.#workOf(segmentationId);
     if (!work) return;
     work.unsaved = true;
+    work.measuring.look();
     this.dispatchEvent(new CustomEvent("edited", { detail: work }));
     this.#changed();
   }
