@@ -15,7 +15,8 @@ export class Measuring {
   /** @type {Set<number>} slices to measure */ #waiting = new Set();
   /** @type {Set<number>} slices whose image could not be had */ #lost = new Set();
   /** @type {(Uint8Array|Uint16Array)[]|null} */ #before = null;
-  /** @type {number[]} of the slices as they were measured last */ #prints = [];
+  /** @type {number[]} fingerprints of the slices as they were seen last */ #prints = [];
+  /** @type {Set<number>} slices whose measures do not hold any more, though they were not changed */ #stale = new Set();
   /** @type {ReturnType<typeof setTimeout>|undefined} */ #timer;
   #told = -TELL_MS;
   #stopped = false;
@@ -23,14 +24,15 @@ export class Measuring {
   /**
    * @param {DisplaySet} series
    * @param {string} segmentationId
-   * @param {() => void} measured called whenever there is something new
+   * @param {{measured: () => void, edited: () => void}} tell what is called when there is something new, and when
+   *   voxels were changed: Cornerstone says so of a segmentation that was only shown, too
    */
-  constructor(series, segmentationId, measured) {
+  constructor(series, segmentationId, tell) {
     const { sizes, affineRas } = gridOf(series);
     const voxelMl = spacings(affineRas).reduce((product, size) => product * size, 1e-3);
     this.imageIds = series.imageIds ?? [];
     this.segmentationId = segmentationId;
-    this.measured = measured;
+    this.tell = tell;
     this.measures = new Measures({ slices: sizes[2], voxelMl });
     this.known = this.measures.all;
   }
@@ -40,11 +42,22 @@ export class Measuring {
     return this.known.get(index);
   }
 
-  /** Take what is drawn now as where the work began. */
-  begin() {
-    this.#before = slicesOf(this.segmentationId).map((slice) => slice.slice());
+  /** @returns {boolean} whether there may be changes that nobody has looked at yet */
+  get unsettled() {
+    return this.#waiting.size > 0;
+  }
+
+  /**
+   * Changes count from here on.
+   * @param {Uint8Array|Uint16Array} [data] what was drawn then; what is drawn now, if it is left out
+   */
+  begin(data) {
+    const drawn = slicesOf(this.segmentationId);
+    let offset = 0;
+    this.#before = drawn.map((slice) => (data ? data.slice(offset, (offset += slice.length)) : slice.slice()));
+    this.#prints = this.#before.map(fingerprint);
+    this.#stale = new Set(this.#before.keys());
     this.measures.compares = true;
-    this.#prints = [];
     this.look();
   }
 
@@ -65,15 +78,19 @@ export class Measuring {
     if (this.#stopped || !exists(this.segmentationId)) return;
     const drawn = slicesOf(this.segmentationId);
     const until = performance.now() + AT_ONCE_MS;
+    let edited = false;
     for (const slice of this.#waiting) {
       if (performance.now() > until) break;
       this.#waiting.delete(slice);
       const print = fingerprint(drawn[slice]);
-      if (print === this.#prints[slice] && !this.measures.lacksImage(slice)) continue;
+      const changed = print !== this.#prints[slice];
+      if (!changed && !this.#stale.delete(slice) && !this.measures.lacksImage(slice)) continue;
+      edited ||= changed;
       this.#prints[slice] = print;
       const image = imageValues(this.imageIds[slice]);
       this.measures.set(slice, tally(drawn[slice], { before: this.#before?.[slice] ?? null, image }));
     }
+    if (edited) this.tell.edited();
     if (this.#waiting.size) {
       this.#timer = setTimeout(() => this.#work());
       return;
@@ -82,7 +99,7 @@ export class Measuring {
     if (lacking < 0 || performance.now() - this.#told > TELL_MS) {
       this.#told = performance.now();
       this.known = this.measures.all;
-      this.measured();
+      this.tell.measured();
     }
     if (lacking >= 0) this.#fetch(lacking);
   }

@@ -7,7 +7,7 @@ import { session } from "./session.js";
 import { told } from "./view.js";
 
 /** @typedef {import("./local_draft.js").LocalDraft} LocalDraft */
-/** @typedef {import("./session.js").Work} Work */
+/** @typedef {import("./works.js").Work} Work */
 
 const PAUSE_MS = 1500;
 /** A page never overwrites what another one kept: it has its own place. */
@@ -17,8 +17,7 @@ class Recovery extends EventTarget {
   /** @type {LocalDraft[]} of the open series and this user, newest first */ offered = [];
   /** @type {string|null} when the open work was kept last */ kept = null;
   /** @type {string} why it could not be kept */ problem = "";
-  /** @type {Map<Work, string>} key of each work that is kept */ #keys = new Map();
-  /** @type {Set<string>} restored here: replaced once the work goes on */ #restored = new Set();
+  /** @type {Map<Work, Set<string>>} under which keys each work is kept */ #keys = new Map();
   /** @type {ReturnType<typeof setTimeout>|undefined} */ #timer;
   /** @type {Set<Work>} */ #waiting = new Set();
   #asked = "";
@@ -26,7 +25,7 @@ class Recovery extends EventTarget {
   constructor() {
     super();
     session.addEventListener("change", () => this.#look());
-    session.addEventListener("edited", (event) => this.#later(/** @type {CustomEvent} */ (event).detail));
+    session.works.addEventListener("edited", (event) => this.#later(/** @type {CustomEvent} */ (event).detail));
     session.addEventListener("stored", (event) => this.#done(/** @type {CustomEvent} */ (event).detail));
     document.addEventListener("visibilitychange", () => document.hidden && this.#keepAll());
   }
@@ -39,10 +38,11 @@ class Recovery extends EventTarget {
       volume: await readNifti(new Blob([draft.file])),
       title: draft.title,
       base: draft.base,
+      unsaved: true,
       restored: true,
     });
     if (!session.work) return;
-    this.#restored.add(draft.key);
+    this.#keysOf(session.work).add(draft.key);
     this.#withdraw(draft);
   }
 
@@ -107,11 +107,10 @@ class Recovery extends EventTarget {
     try {
       const file = await (await writeNifti(read(series, work.segmentationId))).arrayBuffer();
       await keep({ key, image, user, task, saved, base, title, labels, file });
-      this.#keys.set(work, key);
+      const keys = this.#keysOf(work).add(key);
+      for (const older of keys) if (older !== key && keys.delete(older)) await forget(older);
       this.kept = saved;
       this.problem = "";
-      for (const replaced of this.#restored) await forget(replaced);
-      this.#restored.clear();
       if (!work.unsaved) await this.#done(work); // submitted meanwhile
     } catch (error) {
       this.#fail(error);
@@ -119,18 +118,24 @@ class Recovery extends EventTarget {
     this.#changed();
   }
 
-  /** @param {Work|null} work that was submitted */
+  /** @param {Work} work that was submitted */
   async #done(work) {
-    const key = work && this.#keys.get(work);
-    if (!work || !key) return;
+    const keys = this.#keysOf(work);
     this.#keys.delete(work);
     this.kept = null;
     try {
-      await forget(key);
+      for (const key of keys) await forget(key);
     } catch (error) {
       this.#fail(error);
     }
     this.#changed();
+  }
+
+  /** @param {Work} work @returns {Set<string>} */
+  #keysOf(work) {
+    const keys = this.#keys.get(work) ?? new Set();
+    this.#keys.set(work, keys);
+    return keys;
   }
 
   /** @param {unknown} error */

@@ -1,5 +1,6 @@
 // What is done with a case once it is drawn: submit, a word on it, the next; and how much of the queue is left.
 
+import { caseAddress } from "./next_case.js";
 import { question } from "./question.js";
 import { recovery } from "./recovery.js";
 import { review } from "./review.js";
@@ -100,7 +101,7 @@ class ReviewSection extends Section {
         h(
           "p",
           { class: "quiet" },
-          study_instance_uid ? h("a", { href: caseAddress(study_instance_uid, image_id) }, "Another case") : "A case",
+          study_instance_uid ? h("a", { href: caseAddress(study_instance_uid, image_id).href }, "Another case") : "A case",
           ` is yours until ${clock(expires)}.`,
         ),
       ),
@@ -125,9 +126,5 @@ const waiting = () => Boolean(session.busy || session.running);
 
 /** @param {string} action @returns {boolean} accepting means what is stored, so changes come first */
 const blocked = (action) => action === "accept" && Boolean(session.work?.unsaved);
-
-/** @param {string} study @param {string} series */
-const caseAddress = (study, series) =>
-  `${location.pathname}?${new URLSearchParams({ StudyInstanceUIDs: study, initialSeriesInstanceUID: series })}`;
 
 define("carina-review", ReviewSection);

@@ -1,40 +1,19 @@
 // What the annotator is doing: it outlives the panel, which OHIF takes away whenever its tab is closed.
 
+import { choices } from "./choices.js";
 import * as client from "./client.js";
 import { delivery } from "./delivery.js";
 import { draft } from "./drafting.js";
 import { labelsToContinue } from "./labels.js";
-import { Measuring } from "./measuring.js";
+import { nextCase, whyHandedOut } from "./next_case.js";
 import { readNifti, writeNifti } from "./nifti.js";
 import * as ohif from "./ohif.js";
 import * as segmentation from "./segmentation.js";
-import { told, words } from "./view.js";
+import { told } from "./view.js";
+import { Works } from "./works.js";
 
 /** @typedef {import("./ohif.js").DisplaySet} DisplaySet */
-
-/**
- * The segmentation of one series.
- * @typedef {object} Work
- * @property {DisplaySet} series
- * @property {string|null} task whose labels these are, if it is one task's
- * @property {client.Label[]} labels
- * @property {string} segmentationId
- * @property {string} title what it began from
- * @property {string|null} base id of the stored version it goes on from
- * @property {boolean} unsaved
- * @property {Measuring} measuring
- */
-
-/**
- * Where work begins.
- * @typedef {object} Beginning
- * @property {string|null} task
- * @property {client.Label[]} labels
- * @property {import("./nifti.js").LabelVolume|null} volume
- * @property {string} title
- * @property {string|null} [base]
- * @property {boolean} [restored] what it began from is not known any more
- */
+/** @typedef {import("./works.js").Work} Work */
 
 /**
  * @typedef {object} Message
@@ -42,19 +21,14 @@ import { told, words } from "./view.js";
  * @property {string} text
  */
 
-const USER = "carina.user";
-const STRATEGY = "carina.strategy";
-const TASK = "carina.task";
-const WHY = "carina.why";
-
-/** Dispatches `change`; `edited` with the work as detail; and `stored` when a version or a word on it has arrived. */
+/** Dispatches `change`, and `stored` with the work as detail once a version of it has arrived. */
 class Session extends EventTarget {
   /** @type {client.Task[]} */ tasks = [];
   /** @type {{name: string, description: string}[]} */ strategies = [];
   /** @type {Map<string, string>} task to when its model was trained */ trained = new Map();
   /** @type {DisplaySet|null} */ series = null;
   /** @type {any[]} versions stored of the open series, oldest first */ versions = [];
-  /** @type {Map<string, Work>} by display set */ works = new Map();
+  works = new Works();
   /** @type {{requestId: string, image: string, fraction: number, text: string}|null} */ running = null;
   /** @type {string|null} what is going on that cannot be cancelled */ busy = null;
   /** @type {Message|null} */ message = null;
@@ -62,7 +36,8 @@ class Session extends EventTarget {
 
   constructor() {
     super();
-    window.addEventListener("beforeunload", (event) => this.unsaved && event.preventDefault());
+    window.addEventListener("beforeunload", (event) => this.works.unsaved && event.preventDefault());
+    this.works.addEventListener("change", () => this.#changed());
   }
 
   /** Ask the server what it offers, and follow what the user opens; again for every study, as OHIF forgets listeners. */
@@ -70,9 +45,9 @@ class Session extends EventTarget {
     this.#endings.forEach((end) => end());
     this.#endings = [
       ohif.onSeriesChange(() => this.look()),
-      segmentation.follow({ edited: (id) => this.#edited(id), removed: (id) => this.#removed(id) }),
+      segmentation.follow({ edited: (id) => this.works.look(id), removed: (id) => this.works.remove(id) }),
     ];
-    for (const [uid, work] of this.works) if (!segmentation.exists(work.segmentationId)) this.works.delete(uid);
+    this.works.prune();
     await this.attempt(null, () => this.askTasks());
     this.look();
   }
@@ -85,21 +60,22 @@ class Session extends EventTarget {
   }
 
   get user() {
-    return localStorage.getItem(USER) ?? "";
+    return choices.user;
   }
 
   set user(name) {
-    localStorage.setItem(USER, name.trim());
+    choices.user = name;
     this.#changed();
   }
 
   get strategy() {
-    const kept = localStorage.getItem(STRATEGY) ?? "";
-    return this.strategies.some(({ name }) => name === kept) ? kept : (this.strategies[0]?.name ?? "");
+    return this.strategies.some(({ name }) => name === choices.strategy)
+      ? choices.strategy
+      : (this.strategies[0]?.name ?? "");
   }
 
   set strategy(name) {
-    localStorage.setItem(STRATEGY, name);
+    choices.strategy = name;
   }
 
   /** @returns {client.Task[]} tasks made for the open series' modality */
@@ -110,13 +86,12 @@ class Session extends EventTarget {
   /** @returns {client.Task|null} the one chosen last; else one with a model */
   get task() {
     const fitting = this.fitting;
-    const chosen = localStorage.getItem(TASK);
-    return fitting.find(({ name }) => name === chosen) ?? fitting.find(({ served }) => served) ?? fitting[0] ?? null;
+    return fitting.find(({ name }) => name === choices.task) ?? fitting.find(({ served }) => served) ?? fitting[0] ?? null;
   }
 
   /** @returns {Work|null} */
   get work() {
-    return (this.series && this.works.get(this.series.displaySetInstanceUID)) ?? null;
+    return this.works.of(this.series);
   }
 
   /** @returns {client.Task|null} whose labels are drawn, or would be */
@@ -125,13 +100,9 @@ class Session extends EventTarget {
     return work ? (this.tasks.find(({ name }) => name === work.task) ?? null) : this.task;
   }
 
-  get unsaved() {
-    return [...this.works.values()].some((work) => work.unsaved);
-  }
-
   /** @param {string} name */
   choose(name) {
-    localStorage.setItem(TASK, name);
+    choices.task = name;
     this.#changed();
   }
 
@@ -164,8 +135,8 @@ class Session extends EventTarget {
           this.#changed();
         },
       });
-      const title = "the draft";
-      await this.#show(series, { task: task.name, labels: task.labels, volume, title, base: this.#newest }, true);
+      const { name, labels } = task;
+      await this.works.begin(series, { task: name, labels, volume, title: "the draft", base: this.#newest, unsaved: true });
       task.served = params.model_version ?? task.served;
       this.message = {
         kind: "info",
@@ -187,7 +158,7 @@ class Session extends EventTarget {
     const { series, task } = this;
     if (!series || !task) return;
     const what = { task: task.name, labels: task.labels, volume: null, title: "nothing", base: this.#newest };
-    await this.attempt("preparing", () => this.#show(series, what));
+    await this.attempt("preparing", () => this.works.begin(series, what));
   }
 
   /** Go on from the newest version stored of the open series. */
@@ -200,17 +171,17 @@ class Session extends EventTarget {
       const labels = labelsToContinue(latest.labels, task, this.tasks);
       const volume = await readNifti(await client.labelFile(latest.id, latest.tag));
       const title = `version ${this.versions.length}`;
-      await this.#show(series, { task: latest.task, labels, volume, title, base: latest.id });
+      await this.works.begin(series, { task: latest.task, labels, volume, title, base: latest.id });
     });
   }
 
   /**
    * Go on from what was drawn before and not submitted.
-   * @param {Beginning} beginning
+   * @param {import("./works.js").Beginning} beginning
    */
   async resume(beginning) {
     const { series } = this;
-    if (series) await this.attempt("bringing your changes back", () => this.#show(series, beginning, true));
+    if (series) await this.attempt("bringing your changes back", () => this.works.begin(series, beginning));
   }
 
   /** Send what is on screen as a new version; the server brings it to the PACS. */
@@ -227,14 +198,16 @@ class Session extends EventTarget {
         const stored = await client.submit({ image, file, names, task: work.task, user: this.user });
         await this.#askVersions(work.series);
         this.message = { kind: "good", text: `Stored as version ${this.versions.length}. On its way to the PACS.` };
-        this.#began(work, `version ${this.versions.length}`, stored.label);
+        work.title = `version ${this.versions.length}`;
+        work.base = stored.label;
+        work.measuring.begin(volume.data);
         this.#followDelivery(stored.label);
       } catch (error) {
         work.unsaved = true;
         throw error;
       }
     });
-    if (!work.unsaved) this.#stored(work);
+    if (!work.unsaved) this.dispatchEvent(new CustomEvent("stored", { detail: work }));
   }
 
   /**
@@ -255,38 +228,22 @@ class Session extends EventTarget {
 
   /** Open the series the strategy chooses. */
   async next() {
-    if (this.unsaved && !confirm("Your changes were not submitted. Leave them?")) return;
+    if (this.works.unsaved && !confirm("Your changes were not submitted. Leave them?")) return;
     await this.attempt("asking for the next case", async () => {
-      const found = await client.nextCase({
-        strategy: this.strategy,
-        user: this.user,
-        task: this.subject?.name ?? null,
-      });
-      if (!found.id || !found.StudyInstanceUID) {
-        this.message = { kind: "good", text: "Every series has its label. There is no next case." };
-        return;
+      const { strategy, user, subject } = this;
+      const found = await nextCase({ strategy, user, task: subject?.name ?? null });
+      if (!found) return this.tell("good", "Every series has its label. There is no next case.");
+      if (found.image === this.series?.SeriesInstanceUID) {
+        return this.tell("info", "This case is the next: submit or skip it, and another one comes.");
       }
-      if (found.id === this.series?.SeriesInstanceUID) {
-        const text = "This case is the next: submit or skip it, and another one comes.";
-        this.message = { kind: "info", text };
-        return;
-      }
-      for (const work of this.works.values()) work.unsaved = false;
-      const why = found.why ?? `Chosen by the strategy "${words(this.strategy)}".`;
-      sessionStorage.setItem(WHY, JSON.stringify({ image: found.id, why }));
-      const address = new URL(location.href);
-      address.search = new URLSearchParams({
-        StudyInstanceUIDs: found.StudyInstanceUID,
-        initialSeriesInstanceUID: found.id,
-      }).toString();
-      location.assign(address);
+      this.works.abandon();
+      location.assign(found.address);
     });
   }
 
   /** @returns {string} why the open series was handed out, if it was */
   get why() {
-    const { image, why } = JSON.parse(sessionStorage.getItem(WHY) ?? "{}");
-    return image && image === this.series?.SeriesInstanceUID ? why : "";
+    return this.series ? whyHandedOut(this.series.SeriesInstanceUID) : "";
   }
 
   /** @param {client.Label} label */
@@ -341,67 +298,6 @@ class Session extends EventTarget {
   /** @returns {string|null} id of the newest version stored of the open series */
   get #newest() {
     return this.versions.at(-1)?.id ?? null;
-  }
-
-  /**
-   * @param {DisplaySet} series
-   * @param {Beginning} beginning
-   * @param {boolean} unsaved
-   */
-  async #show(series, { task, labels, volume, title, base = null, restored = false }, unsaved = false) {
-    const before = this.works.get(series.displaySetInstanceUID);
-    const name = `${task ? words(task) : "Labels"} from ${title}`;
-    const segmentationId = await segmentation.show(series, { title: name, labels, volume });
-    const measuring = new Measuring(series, segmentationId, () => this.#changed());
-    const work = { series, task, labels, segmentationId, title, base, unsaved, measuring };
-    this.works.set(series.displaySetInstanceUID, work);
-    if (before) segmentation.remove(before.segmentationId);
-    before?.measuring.stop();
-    if (restored) measuring.look();
-    else this.#began(work, title, base);
-    if (unsaved) this.dispatchEvent(new CustomEvent("edited", { detail: work }));
-  }
-
-  /**
-   * From here on, changes are counted against what is on screen now.
-   * @param {Work} work
-   * @param {string} title
-   * @param {string|null} base
-   */
-  #began(work, title, base) {
-    work.title = title;
-    work.base = base;
-    work.measuring.begin();
-  }
-
-  /** @param {string} segmentationId */
-  #workOf(segmentationId) {
-    return [...this.works.values()].find((work) => work.segmentationId === segmentationId);
-  }
-
-  /** @param {string} segmentationId */
-  #removed(segmentationId) {
-    for (const [uid, work] of this.works) {
-      if (work.segmentationId !== segmentationId) continue;
-      work.measuring.stop();
-      this.works.delete(uid);
-    }
-    this.#changed();
-  }
-
-  /** @param {string} segmentationId */
-  #edited(segmentationId) {
-    const work = this.#workOf(segmentationId);
-    if (!work) return;
-    work.unsaved = true;
-    work.measuring.look();
-    this.dispatchEvent(new CustomEvent("edited", { detail: work }));
-    this.#changed();
-  }
-
-  /** @param {Work|null} work that was stored; null if only a word was said on it */
-  #stored(work) {
-    this.dispatchEvent(new CustomEvent("stored", { detail: work }));
   }
 
   /** @param {client.Task} task */
