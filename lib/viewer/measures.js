@@ -50,13 +50,16 @@ export function tally(labels, { before, image }) {
 
 /**
  * @param {Uint8Array|Uint16Array} slice
- * @returns {number} another one, but for one chance in 2³², once a voxel has changed (FNV-1a on words of 32 bits)
+ * @returns {number} another one, but for one chance in 2³², once several voxels have changed; always once one has
  */
 export function fingerprint(slice) {
   const whole = slice.byteOffset % 4 === 0 && slice.byteLength % 4 === 0;
   const words = whole ? new Uint32Array(slice.buffer, slice.byteOffset, slice.byteLength / 4) : slice;
   let hash = 0x811c9dc5;
-  for (let place = 0; place < words.length; place++) hash = Math.imul(hash ^ words[place], 0x01000193);
+  for (let place = 0; place < words.length; place++) {
+    hash = Math.imul(hash ^ words[place], 0x5bd1e995);
+    hash ^= hash >>> 15; // or what the last voxel of a word holds would never reach the lower bits
+  }
   return hash;
 }
 

@@ -1,7 +1,5 @@
 // Small help to build a page: elements by name, attributes and children.
 
-/** @type {SVGElement} */ (document.createElementNS(["http:", "", "www.w3.org", "2000", "svg"].join("/"), "svg")).namespaceURI;
-
 /**
  * @param {string} name
  * @param {Record<string, any>} [attributes] `on…` are listeners; true sets, and false or null leaves out
