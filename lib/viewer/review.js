@@ -15,6 +15,7 @@ class Review extends EventTarget {
     super();
     session.addEventListener("change", () => this.#look());
     session.addEventListener("stored", () => this.refresh());
+    document.addEventListener("visibilitychange", () => document.hidden || this.refresh()); // others work meanwhile
   }
 
   /** @returns {{image: string, task: string|null}|null} */
@@ -75,7 +76,7 @@ class Review extends EventTarget {
 
   #look() {
     const { subject } = this;
-    const asked = `${subject?.image} ${subject?.task} ${session.user}`;
+    const asked = `${subject?.image} ${subject?.task} ${session.user} ${session.work?.segmentationId}`;
     if (asked === this.#asked || !session.tasks.length) return;
     this.#asked = asked;
     this.finished = false;

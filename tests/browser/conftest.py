@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from carina.phantoms.dicom import SeriesPaths
 from carina.viewer.build import find_build
 
-from .serving import Place, running_place
+from .serving import Place, real_series, running_place
 
 # Software rendering, and nothing that talks to the internet by itself.
 ARGUMENTS = [
@@ -66,6 +67,19 @@ def page(chromium) -> Iterator:
     yield opened
     context.close()
     assert problems == []
+
+
+@pytest.fixture(params=["phantom", "ct_abdomen_jpeg2000"])
+def series(request, place: Place) -> SeriesPaths:
+    """An oblique phantom, and a patient's CT whose slices are JPEG 2000."""
+    if request.param == "phantom":
+        return place.series[0]
+    folder = request.getfixturevalue("test_data") / request.param / "dicom"
+    if not folder.is_dir():
+        pytest.skip(f"no real test data: {folder.parent.name} is not there")
+    found = real_series(folder)
+    place.store(found)
+    return found
 
 
 def _elsewhere(url: str) -> bool:

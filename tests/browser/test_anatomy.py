@@ -10,22 +10,8 @@ import pytest
 from .doing import drafted
 from .onscreen import by_instance, canvas_picture, expected_on_canvas, labels_on_screen, same
 from .pictures import keep_picture
-from .serving import real_series
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.slow]
-
-
-@pytest.fixture(params=["phantom", "ct_abdomen_jpeg2000"])
-def series(request, place):
-    """An oblique phantom, and a patient's CT whose slices are JPEG 2000."""
-    if request.param == "phantom":
-        return place.series[2]
-    folder = request.getfixturevalue("test_data") / request.param / "dicom"
-    if not folder.is_dir():
-        pytest.skip(f"no real test data: {folder.parent.name} is not there")
-    found = real_series(folder)
-    place.store(found)
-    return found
 
 
 def test_a_draft_lies_where_the_server_drew_it(page, place, series, tmp_path):

@@ -14,20 +14,20 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from .doing import open_case, paint, said
+from .doing import open_case, open_series, paint, said
 from .onscreen import by_instance, labels_on_screen, pixels_on_screen, same
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.slow]
 
 
-def test_a_draft_is_corrected_with_the_mouse_submitted_and_found_again(page, place, tmp_path):
-    series = place.series[0]
-    panel = open_case(page, place)
+def test_a_draft_is_corrected_with_the_mouse_submitted_and_found_again(page, place, series, tmp_path):
+    panel = open_series(page, place, series)
     panel.locator("#draft-start").click()
     said(panel, "Correct it, then submit")
 
     drafted = labels_on_screen(page)
-    expected = by_instance(np.asarray(place.draft(series, tmp_path).dataobj), series.files)
+    draft = place.draft(series, tmp_path)
+    expected = by_instance(np.asarray(draft.dataobj), series.files)
     assert {1, 2} <= set(np.unique(list(expected.values())))
     assert same(drafted, expected)
 
@@ -57,7 +57,7 @@ def test_a_draft_is_corrected_with_the_mouse_submitted_and_found_again(page, pla
     panel.locator("#latest").click()
     panel.locator("#segment-1").wait_for()
     assert same(labels_on_screen(page), painted)
-    ml = 1e-3 * abs(np.linalg.det(place.phantoms[0].image.grid.affine_ras[:3, :3]))
+    ml = 1e-3 * abs(np.linalg.det(draft.affine[:3, :3]))
     panel.locator("#segment-2 .size", has_text=re.compile(r"\d")).wait_for()
     assert float(panel.locator("#segment-2 .size").inner_text()) == pytest.approx(
         ml * sum(int((s == 2).sum()) for s in painted.values()), abs=0.5
