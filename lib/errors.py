@@ -11,6 +11,7 @@ A message reads `<what> must <rule>, got <value>. <next step>.` and never holds 
     │   ├── LabelError             422  unknown, duplicate or ambiguous labels
     │   ├── ArchiveError           422  an archive that is broken or unpacks to too much
     │   └── TooLargeError          413  an upload over the limit
+    ├── ForbiddenError             403  right in itself, but not allowed here
     ├── NotFoundError              404  a name or id that does not exist
     │   ├── UnknownNameError       404  …not in a registry; says what was probably meant
     │   ├── UnknownImageError      404
@@ -77,6 +78,12 @@ class TooLargeError(InvalidInputError):
     """An upload is larger than the limit."""
 
     http_status = 413
+
+
+class ForbiddenError(CarinaError):
+    """Right in itself, but not allowed here."""
+
+    http_status = 403
 
 
 class NotFoundError(CarinaError):

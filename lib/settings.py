@@ -65,6 +65,18 @@ class Settings:
         return os.environ.get("CARINA_ADOPT") or "ours"
 
     @property
+    def promotion_allowed(self) -> bool:
+        """Whether clients of the server may say which model is served; `CARINA_PROMOTION`, else only on loopback."""
+        said = os.environ.get("CARINA_PROMOTION")
+        if said in ("yes", "no"):
+            return said == "yes"
+        if said:
+            raise ConfigurationError(
+                f"CARINA_PROMOTION must be yes or no, got {said[:32]!r}. Leave it out for loopback."
+            )
+        return self.host in ("localhost", "::1") or self.host.startswith("127.")
+
+    @property
     def tracking_dir(self) -> Path:
         """MLflow's SQLite database, and its artifacts as plain files."""
         return self.home / "mlruns"

@@ -19,5 +19,6 @@ def test_the_tree_in_the_docstring_names_every_error_with_its_status(error):
 
 @pytest.mark.parametrize("error", CLASSES, ids=lambda error: error.__name__)
 def test_only_the_servers_own_faults_are_5xx(error):
-    is_clients_fault = issubclass(error, errors.InvalidInputError | errors.NotFoundError | errors.ConflictError)
+    clients = errors.InvalidInputError | errors.NotFoundError | errors.ConflictError | errors.ForbiddenError
+    is_clients_fault = issubclass(error, clients)
     assert (400 <= error.http_status < 500) == is_clients_fault

@@ -91,9 +91,19 @@ def check_reason(action: Action, reason: str) -> str:
         InvalidInputError: If the action needs one and got none.
     """
     reason = reason.strip()
-    if action in _NEEDS_REASON and not reason:
+    if needs_reason(action) and not reason:
         raise InvalidInputError(f"To {action} a case must have a reason, got none. Say why in a few words.")
     return reason
+
+
+def possible(state: State) -> tuple[Action, ...]:
+    """What a person may ask for in a state."""
+    return tuple(each for each in _ASKED_FOR if each in TRANSITIONS[state])
+
+
+def needs_reason(action: Action) -> bool:
+    """Whether an action is refused without a reason."""
+    return action in _NEEDS_REASON
 
 
 def targets(state: State, action: Action) -> frozenset[State]:
@@ -104,9 +114,9 @@ def targets(state: State, action: Action) -> frozenset[State]:
     """
     found = TRANSITIONS[state].get(action)
     if found is None:
-        possible = ", ".join(each for each in _ASKED_FOR if each in TRANSITIONS[state])
         fitting = " or ".join(each for each in STATES if action in TRANSITIONS[each])
         raise ConflictError(
-            f"To {action} a case it must be {fitting}, got one that is {state}. Possible now: {possible}."
+            f"To {action} a case it must be {fitting}, got one that is {state}. "
+            f"Possible now: {', '.join(possible(state))}."
         )
     return found

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from ..errors import ConflictError
@@ -76,6 +76,15 @@ class Worklist:
                 holders={lease.image_id: lease.holder for lease in leases},
                 offered={image_id: _seconds(text) for image_id, text in notes},
             )
+
+    def labelled_by(self, user: str, wanted: Wanted) -> int:
+        """How many images a user has labelled, whatever a reviewer said of it."""
+        mine = in_use().where(AnnotationRow.tag == wanted.tag, AnnotationRow.author == user)
+        if wanted.task is not None:
+            mine = mine.where(AnnotationRow.task == wanted.task)
+        images = mine.with_only_columns(AnnotationRow.image_id).distinct().subquery()
+        with self._database.reading() as session:
+            return session.scalar(select(func.count()).select_from(images)) or 0
 
     def hand_out(
         self, image_id: str, wanted: Wanted, *, strategy: str, holder: str | None, note: Mapping[str, Any]

@@ -45,7 +45,7 @@ def list_versions(task: TaskArgument, as_json: JsonOption = False) -> None:
                     version.created,
                     version.source,
                     version.parent or "",
-                    _mean_dice(version),
+                    "" if version.mean_dice is None else f"{version.mean_dice:.3f}",
                     _gate_word(version),
                     "there" if version.has_weights else "removed",
                 ]
@@ -173,12 +173,6 @@ def _report(output: Output, models: ModelStore, task: str, version: ModelVersion
     mirror_if_there(models, Settings().tracking_dir, task)
     output.say(f"[green]{task} {verb} {version.version}[/]")
     output.result({"task": task, "served": version.version})
-
-
-def _mean_dice(version: ModelVersion) -> str:
-    values = [row["dice"] for row in version.metrics.values() if row.get("dice") is not None]
-    known: list[Any] = [value for value in values if value is not None]
-    return f"{sum(known) / len(known):.3f}" if known else ""
 
 
 def _gate_word(version: ModelVersion) -> str:

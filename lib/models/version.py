@@ -73,6 +73,13 @@ class ModelVersion:
         """Whether the weights are still there; retention takes them from old versions."""
         return self.weights_path.is_file()
 
+    @property
+    def mean_dice(self) -> float | None:
+        """Mean over the labels whose Dice is defined; None for a version that was never measured."""
+        values = [row["dice"] for row in self.metrics.values() if row.get("dice") is not None]
+        known = [value for value in values if value is not None]
+        return sum(known) / len(known) if known else None
+
     def decision(self) -> dict[str, Any] | None:
         """What the gate decided, `Decision.to_json()`; None for a version that never went through it."""
         return self._beside(DECISION_NAME)

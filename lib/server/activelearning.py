@@ -58,6 +58,40 @@ def choose_next(services: Services, strategy: str, params: Mapping[str, Any]) ->
         # Somebody else was faster: what there is left is looked at again.
 
 
+def queue(services: Services, params: Mapping[str, Any]) -> dict[str, Any]:
+    """What is left to label for a client, what is done, and what the client holds. Blocks.
+
+    Args:
+        services: The server's parts.
+        params: `label_tag`, `task` or `model`, `user` or `client_id`, as `choose_next` takes them.
+
+    Returns:
+        `total` images in the store; `left` to be had by this client; `with_others`, which somebody else holds;
+        `closed`, labelled or skipped; `mine`, labelled by this client; `leases` of this client with the image's study;
+        `states` with the number of the task's cases in each.
+    """
+    wanted = _wanted(services, params)
+    user = user_of(params)
+    records = {record.image_id: record for record in services.store.list_images()}
+    outlook = services.annotations.worklist.look(wanted, strategy="")
+    left = len(_pool(list(records.values()), outlook, user))
+    closed = len(outlook.closed & records.keys())
+    leases = services.annotations.leases.active(holder=user) if user else []
+    return {
+        "total": len(records),
+        "left": left,
+        "with_others": len(records) - left - closed,
+        "closed": closed,
+        "mine": services.annotations.worklist.labelled_by(user, wanted) if user else 0,
+        "leases": [
+            {**lease.to_json(), "study_instance_uid": records[lease.image_id].study_instance_uid}
+            for lease in leases
+            if lease.image_id in records
+        ],
+        "states": services.annotations.cases.counts(task=wanted.task),
+    }
+
+
 def _wanted(services: Services, params: Mapping[str, Any]) -> Wanted:
     tag = check_id(text_of(params, "label_tag") or FINAL_TAG, what="A tag")
     task = text_of(params, "task") or text_of(params, "model")

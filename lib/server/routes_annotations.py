@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query
 
 from ..annotations.consensus import make_consensus
-from ..annotations.states import check_state
+from ..annotations.states import check_state, needs_reason, possible
 from ..datastores.ids import check_id
 from ..errors import InvalidInputError
 from .catalogue import label_details
@@ -42,6 +42,19 @@ def cases(
 def cases_of_image(services: ServicesOf, image_id: str) -> list[dict[str, Any]]:
     """Where the work on one image stands, for each task somebody has touched."""
     return [case.to_json() for case in services.annotations.cases.of_image(check_id(image_id))]
+
+
+@router.get("/cases/{image_id}/standing")
+def standing(services: ServicesOf, image_id: str, task: str | None = None) -> dict[str, Any]:
+    """Where one case stands, what a person may ask for now, and who has the image."""
+    checked = check_id(image_id)
+    case = services.annotations.cases.get(checked, _task(services, checked, {"task": task}))
+    holder = next((lease for lease in services.annotations.leases.active() if lease.image_id == checked), None)
+    return {
+        **case.to_json(),
+        "actions": {action: {"needs_reason": needs_reason(action)} for action in possible(case.state)},
+        "lease": holder.to_json() if holder else None,
+    }
 
 
 @router.post("/cases/{image_id}/accept")

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 
 from ..datastores.ids import check_id
-from ..errors import InvalidInputError
+from ..errors import ForbiddenError, InvalidInputError
+from ..models.version import ModelVersion
 from ..task import TaskSpec
 from .inputs import refuse_reserved, text_of
 from .services import Services
@@ -24,13 +25,15 @@ def tasks(services: ServicesOf) -> list[dict[str, Any]]:
 
 @router.get("/models/{task}")
 def models(services: ServicesOf, task: str) -> dict[str, Any]:
-    """The versions of a task, which one is served, and every change of that."""
+    """The versions of a task, which one is served, every change of that, and whether clients may change it."""
     spec = services.tasks.get(task)
     served = services.models.served(spec.name)
     return {
         "task": spec.name,
         "served": served.version if served else None,
-        "versions": [version.listed() for version in services.models.list(spec.name)],
+        "versions": [_version(version) for version in services.models.list(spec.name)],
+        "reachable": list(services.models.reachable(spec.name)),
+        "changes_allowed": services.settings.promotion_allowed,
         "history": [dict(entry) for entry in services.models.history(spec.name)],
     }
 
@@ -38,6 +41,7 @@ def models(services: ServicesOf, task: str) -> dict[str, Any]:
 @router.post("/models/{task}/promote")
 def promote(services: ServicesOf, task: str, params: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
     """Serve a version from the next request on."""
+    _check_promotion(services)
     refuse_reserved(params)
     version = text_of(params, "version")
     if version is None:
@@ -51,6 +55,7 @@ def rollback(
     services: ServicesOf, task: str, params: Annotated[dict[str, Any] | None, Body()] = None
 ) -> dict[str, Any]:
     """Serve again what was served before."""
+    _check_promotion(services)
     options = params or {}
     refuse_reserved(options)
     reason = text_of(options, "reason", limit=500) or "rolled back by a person"
@@ -93,6 +98,24 @@ def retry_deliveries(services: ServicesOf) -> dict[str, Any]:
 def store(services: ServicesOf) -> dict[str, Any]:
     """Where the images are, and whether it answers."""
     return dict(services.store.status())
+
+
+def _check_promotion(services: Services) -> None:
+    if not services.settings.promotion_allowed:
+        raise ForbiddenError(
+            f"A client must be allowed to say which model is served, got a server on {services.settings.host}. "
+            "Use `carina models`, or start the server with CARINA_PROMOTION=yes."
+        )
+
+
+def _version(version: ModelVersion) -> dict[str, Any]:
+    decision = version.decision()
+    return {
+        **version.listed(),
+        "mean_dice": version.mean_dice,
+        "has_weights": version.has_weights,
+        "decision": {key: decision[key] for key in ("promoted", "reason")} if decision else None,
+    }
 
 
 def _who(params: dict[str, Any]) -> str:

@@ -152,15 +152,89 @@ export async function submit({ image, file, names, task, user }) {
 }
 
 /**
- * The next series to label.
- * @param {{strategy: string, user: string}} what
- * @returns {Promise<{id?: string, StudyInstanceUID?: string}>} empty when every series has its label
+ * @param {string} path
+ * @param {object} [params]
  */
-export async function nextCase({ strategy, user }) {
-  const options = {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ client_id: user }),
-  };
-  return (await ask(`/activelearning/${encodeURIComponent(strategy)}`, options)).json();
+async function post(path, params = {}) {
+  const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(params) };
+  return (await ask(path, options)).json();
 }
+
+/** @param {Record<string, string|null|undefined>} given @returns {string} a query without what is empty */
+function query(given) {
+  const filled = Object.entries(given).filter(([, value]) => value);
+  return filled.length ? `?${new URLSearchParams(/** @type {[string, string][]} */ (filled))}` : "";
+}
+
+/**
+ * @typedef {object} Standing where a case stands
+ * @property {string} task
+ * @property {string} state
+ * @property {string|null} user who brought it there
+ * @property {string} reason
+ * @property {string|null} changed
+ * @property {Record<string, {needs_reason: boolean}>} actions what may be asked for now
+ * @property {{holder: string, expires: string}|null} lease
+ */
+
+/**
+ * @param {string} image
+ * @param {string|null} task
+ * @returns {Promise<Standing>}
+ */
+export const standing = (image, task) => get(`/carina/cases/${encodeURIComponent(image)}/standing${query({ task })}`);
+
+/**
+ * @param {string} image
+ * @param {string} action
+ * @param {{task: string|null, user: string, reason: string}} said
+ */
+export const say = (image, action, { task, user, reason }) =>
+  post(`/carina/cases/${encodeURIComponent(image)}/${action}`, { user, reason, ...(task ? { task } : {}) });
+
+/** @param {string} image @param {string} user */
+export const giveBack = (image, user) =>
+  ask(`/carina/leases/${encodeURIComponent(image)}${query({ user })}`, { method: "DELETE" });
+
+/**
+ * @typedef {object} Queue
+ * @property {number} total
+ * @property {number} left
+ * @property {number} with_others
+ * @property {number} closed
+ * @property {number} mine
+ * @property {{image_id: string, study_instance_uid: string|null, expires: string}[]} leases
+ * @property {Record<string, number>} states
+ */
+
+/** @param {string} user @param {string|null} task @returns {Promise<Queue>} */
+export const queue = (user, task) => get(`/carina/queue${query({ user, task })}`);
+
+/** @param {string} task @param {string} user */
+export const train = (task, user) => post(`/train/${encodeURIComponent(task)}`, { user });
+
+/** @returns {Promise<any[]>} trainings, oldest first */
+export const trainings = () => get("/carina/jobs?kind=train");
+
+/** @param {string} job @returns {string} its server-sent events */
+export const jobStream = (job) => `/carina/jobs/${encodeURIComponent(job)}/stream`;
+
+/** @param {string} job */
+export const cancelJob = (job) => ask(`/carina/jobs/${encodeURIComponent(job)}`, { method: "DELETE" });
+
+/** @param {string} job */
+export const resumeJob = (job) => post(`/carina/jobs/${encodeURIComponent(job)}/resume`);
+
+/** @param {string} task @param {{version: string, user: string, reason: string}} what */
+export const promote = (task, what) => post(`/carina/models/${encodeURIComponent(task)}/promote`, what);
+
+/** @param {string} task @param {{user: string, reason: string}} what */
+export const rollback = (task, what) => post(`/carina/models/${encodeURIComponent(task)}/rollback`, what);
+
+/**
+ * The next series to label.
+ * @param {{strategy: string, user: string, task: string|null}} what
+ * @returns {Promise<{id?: string, StudyInstanceUID?: string, why?: string}>} empty when every series has its label
+ */
+export const nextCase = ({ strategy, user, task }) =>
+  post(`/activelearning/${encodeURIComponent(strategy)}`, { client_id: user, ...(task ? { task } : {}) });

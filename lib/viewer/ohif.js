@@ -94,3 +94,62 @@ export function showSlice(index) {
   const viewport = viewportId ? services().cornerstoneViewportService.getCornerstoneViewport(viewportId) : null;
   if (viewport?.element) cornerstone().utilities.jumpToSlice(viewport.element, { imageIndex: index });
 }
+
+/**
+ * @param {string} imageId
+ * @returns {ArrayLike<number>|null} Hounsfield units (or what the modality has) of a slice, if it was decoded
+ */
+export function imageValues(imageId) {
+  const image = cornerstone().cache.getImage(imageId);
+  if (!image) return null;
+  const values = image.voxelManager?.getScalarData() ?? image.getPixelData();
+  const { slope = 1, intercept = 0 } = image;
+  if (image.preScale?.scaled || (slope === 1 && intercept === 0)) return values;
+  return Float32Array.from(values, (/** @type {number} */ value) => value * slope + intercept);
+}
+
+/** @param {string} imageId */
+export async function loadImage(imageId) {
+  await cornerstone().imageLoader.loadAndCacheImage(imageId);
+}
+
+/**
+ * @param {string} segmentationId
+ * @returns {string[]} viewports that show it
+ */
+export function viewportsShowing(segmentationId) {
+  return services().segmentationService.getViewportIdsWithSegmentation(segmentationId);
+}
+
+/**
+ * @param {string} segmentationId
+ * @param {number} index
+ * @returns {boolean} whether a segment is shown anywhere
+ */
+export function segmentShown(segmentationId, index) {
+  const { getSegmentIndexVisibility } = tools().segmentation.config.visibility;
+  const specifier = { segmentationId, type: "Labelmap" };
+  return viewportsShowing(segmentationId).some((viewportId) => getSegmentIndexVisibility(viewportId, specifier, index));
+}
+
+/**
+ * @param {string} segmentationId
+ * @param {number} index
+ * @param {boolean} shown
+ */
+export function showSegment(segmentationId, index, shown) {
+  for (const viewportId of viewportsShowing(segmentationId)) {
+    services().segmentationService.setSegmentVisibility(viewportId, segmentationId, index, shown, "Labelmap");
+  }
+}
+
+/** @param {number} opacity of what is inside a segment's outline, 0–1 */
+export function setOpacity(opacity) {
+  services().segmentationService.setStyle({ type: "Labelmap" }, { fillAlpha: opacity, fillAlphaInactive: opacity });
+}
+
+/** @returns {number|undefined} index of the segment that tools draw */
+export function activeSegment() {
+  const viewportId = activeViewportId();
+  return viewportId ? services().segmentationService.getActiveSegment(viewportId)?.segmentIndex : undefined;
+}

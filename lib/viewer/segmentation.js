@@ -2,18 +2,10 @@
 
 import { cornerstone, services, tools, viewportOf } from "./ohif.js";
 import { placed, seriesGrid } from "./grid.js";
-import { spacings } from "./nifti.js";
 
 /** @typedef {import("./ohif.js").DisplaySet} DisplaySet */
 /** @typedef {import("./nifti.js").LabelVolume} LabelVolume */
 /** @typedef {import("./client.js").Label} Label */
-
-/**
- * @typedef {object} SegmentSize
- * @property {number} voxels
- * @property {number} ml
- * @property {number} slice index of the slice that holds most of it, -1 if it is empty
- */
 
 /** More labels than this are not all listed: only those a draft holds, and those the user adds. */
 const LISTED_LABELS = 24;
@@ -118,31 +110,6 @@ export function names(segmentationId) {
 }
 
 /**
- * @param {LabelVolume} volume
- * @returns {Map<number, SegmentSize>} by label index
- */
-export function sizes({ data, sizes: [columns, rows, slices], affineRas }) {
-  const [x, y, z] = spacings(affineRas);
-  const perSlice = columns * rows;
-  /** @type {Map<number, SegmentSize & {most: number}>} */
-  const found = new Map();
-  const counts = new Uint32Array(data.BYTES_PER_ELEMENT === 1 ? 256 : 65536);
-  for (let slice = 0; slice < slices; slice++) {
-    counts.fill(0);
-    for (let place = slice * perSlice, end = place + perSlice; place < end; place++) counts[data[place]]++;
-    for (let index = 1; index < counts.length; index++) {
-      if (!counts[index]) continue;
-      const size = found.get(index) ?? { voxels: 0, ml: 0, slice: -1, most: 0 };
-      size.voxels += counts[index];
-      if (counts[index] > size.most) [size.most, size.slice] = [counts[index], slice];
-      found.set(index, size);
-    }
-  }
-  for (const size of found.values()) size.ml = (size.voxels * x * y * z) / 1000;
-  return found;
-}
-
-/**
  * Call back when somebody edits a segmentation, or removes it, such as by OHIF's own menu.
  * @param {{edited: (segmentationId: string) => void, removed: (segmentationId: string) => void}} callbacks
  * @returns {() => void} ends it
@@ -229,7 +196,7 @@ function memoryOf(layer) {
  * @param {string} segmentationId
  * @returns {(Uint8Array|Uint16Array)[]} label indices, slice by slice; where layers overlap, the newest counts
  */
-function slicesOf(segmentationId) {
+export function slicesOf(segmentationId) {
   const [first, ...others] = layersOf(segmentationId);
   const slices = memoryOf(first).map((slice) => (others.length ? slice.slice() : slice));
   for (const layer of others) {

@@ -1,24 +1,19 @@
 // What the annotator is doing: it outlives the panel, which OHIF takes away whenever its tab is closed.
 
+import { choices } from "./choices.js";
 import * as client from "./client.js";
+import { delivery } from "./delivery.js";
 import { draft } from "./drafting.js";
 import { labelsToContinue } from "./labels.js";
+import { nextCase, whyHandedOut } from "./next_case.js";
 import { readNifti, writeNifti } from "./nifti.js";
 import * as ohif from "./ohif.js";
 import * as segmentation from "./segmentation.js";
+import { told } from "./view.js";
+import { Works } from "./works.js";
 
 /** @typedef {import("./ohif.js").DisplaySet} DisplaySet */
-
-/**
- * The segmentation of one series.
- * @typedef {object} Work
- * @property {DisplaySet} series
- * @property {string|null} task whose labels these are, if it is one task's
- * @property {client.Label[]} labels
- * @property {string} segmentationId
- * @property {boolean} unsaved
- * @property {Map<number, segmentation.SegmentSize>} sizes
- */
+/** @typedef {import("./works.js").Work} Work */
 
 /**
  * @typedef {object} Message
@@ -26,29 +21,23 @@ import * as segmentation from "./segmentation.js";
  * @property {string} text
  */
 
-const USER = "carina.user";
-const STRATEGY = "carina.strategy";
-const TASK = "carina.task";
-const MEASURE_MS = 400;
-const DELIVERY_MS = 1500;
-const DELIVERY_LOOKS = 20;
-
+/** Dispatches `change`, and `stored` with the work as detail once a version of it has arrived. */
 class Session extends EventTarget {
   /** @type {client.Task[]} */ tasks = [];
   /** @type {{name: string, description: string}[]} */ strategies = [];
   /** @type {Map<string, string>} task to when its model was trained */ trained = new Map();
   /** @type {DisplaySet|null} */ series = null;
   /** @type {any[]} versions stored of the open series, oldest first */ versions = [];
-  /** @type {Map<string, Work>} by display set */ works = new Map();
+  works = new Works();
   /** @type {{requestId: string, image: string, fraction: number, text: string}|null} */ running = null;
   /** @type {string|null} what is going on that cannot be cancelled */ busy = null;
   /** @type {Message|null} */ message = null;
-  /** @type {ReturnType<typeof setTimeout>|undefined} */ #measuring;
   /** @type {(() => void)[]} */ #endings = [];
 
   constructor() {
     super();
-    window.addEventListener("beforeunload", (event) => this.unsaved && event.preventDefault());
+    window.addEventListener("beforeunload", (event) => this.works.unsaved && event.preventDefault());
+    this.works.addEventListener("change", () => this.#changed());
   }
 
   /** Ask the server what it offers, and follow what the user opens; again for every study, as OHIF forgets listeners. */
@@ -56,32 +45,37 @@ class Session extends EventTarget {
     this.#endings.forEach((end) => end());
     this.#endings = [
       ohif.onSeriesChange(() => this.look()),
-      segmentation.follow({ edited: (id) => this.#edited(id), removed: (id) => this.#removed(id) }),
+      segmentation.follow({ edited: (id) => this.works.look(id), removed: (id) => this.works.remove(id) }),
     ];
-    for (const [uid, work] of this.works) if (!segmentation.exists(work.segmentationId)) this.works.delete(uid);
-    await this.attempt(null, async () => {
-      [this.tasks, this.strategies] = await Promise.all([client.tasks(), client.strategies()]);
-      await Promise.all(this.tasks.filter((task) => task.served).map((task) => this.#askWhenTrained(task)));
-    });
+    this.works.prune();
+    await this.attempt(null, () => this.askTasks());
     this.look();
   }
 
+  /** Ask again which tasks there are, and which models are served. */
+  async askTasks() {
+    [this.tasks, this.strategies] = await Promise.all([client.tasks(), client.strategies()]);
+    await Promise.all(this.tasks.filter((task) => task.served).map((task) => this.#askWhenTrained(task)));
+    this.#changed();
+  }
+
   get user() {
-    return localStorage.getItem(USER) ?? "";
+    return choices.user;
   }
 
   set user(name) {
-    localStorage.setItem(USER, name.trim());
+    choices.user = name;
     this.#changed();
   }
 
   get strategy() {
-    const kept = localStorage.getItem(STRATEGY) ?? "";
-    return this.strategies.some(({ name }) => name === kept) ? kept : (this.strategies[0]?.name ?? "");
+    return this.strategies.some(({ name }) => name === choices.strategy)
+      ? choices.strategy
+      : (this.strategies[0]?.name ?? "");
   }
 
   set strategy(name) {
-    localStorage.setItem(STRATEGY, name);
+    choices.strategy = name;
   }
 
   /** @returns {client.Task[]} tasks that draft the open series' modality by themselves, from no strokes */
@@ -94,22 +88,23 @@ class Session extends EventTarget {
   /** @returns {client.Task|null} the one chosen last; else one with a model */
   get task() {
     const fitting = this.fitting;
-    const chosen = localStorage.getItem(TASK);
-    return fitting.find(({ name }) => name === chosen) ?? fitting.find(({ served }) => served) ?? fitting[0] ?? null;
+    return fitting.find(({ name }) => name === choices.task) ?? fitting.find(({ served }) => served) ?? fitting[0] ?? null;
   }
 
   /** @returns {Work|null} */
   get work() {
-    return (this.series && this.works.get(this.series.displaySetInstanceUID)) ?? null;
+    return this.works.of(this.series);
   }
 
-  get unsaved() {
-    return [...this.works.values()].some((work) => work.unsaved);
+  /** @returns {client.Task|null} whose labels are drawn, or would be */
+  get subject() {
+    const { work } = this;
+    return work ? (this.tasks.find(({ name }) => name === work.task) ?? null) : this.task;
   }
 
   /** @param {string} name */
   choose(name) {
-    localStorage.setItem(TASK, name);
+    choices.task = name;
     this.#changed();
   }
 
@@ -142,13 +137,8 @@ class Session extends EventTarget {
           this.#changed();
         },
       });
-      const work = await this.#show(series, {
-        task: task.name,
-        labels: task.labels,
-        volume,
-        title: `${task.name} draft`,
-      });
-      work.unsaved = true;
+      const { name, labels } = task;
+      await this.works.begin(series, { task: name, labels, volume, title: "the draft", base: this.#newest, unsaved: true });
       task.served = params.model_version ?? task.served;
       this.message = {
         kind: "info",
@@ -169,8 +159,8 @@ class Session extends EventTarget {
   async begin() {
     const { series, task } = this;
     if (!series || !task) return;
-    const what = { task: task.name, labels: task.labels, volume: null, title: `${task.name} by hand` };
-    await this.attempt("preparing", () => this.#show(series, what));
+    const what = { task: task.name, labels: task.labels, volume: null, title: "nothing", base: this.#newest };
+    await this.attempt("preparing", () => this.works.begin(series, what));
   }
 
   /** Go on from the newest version stored of the open series. */
@@ -182,19 +172,24 @@ class Session extends EventTarget {
       const task = this.tasks.find(({ name }) => name === latest.task) ?? null;
       const labels = labelsToContinue(latest.labels, task, this.tasks);
       const volume = await readNifti(await client.labelFile(latest.id, latest.tag));
-      await this.#show(series, { task: latest.task, labels, volume, title: `version ${this.versions.length}` });
+      const title = `version ${this.versions.length}`;
+      await this.works.begin(series, { task: latest.task, labels, volume, title, base: latest.id });
     });
+  }
+
+  /**
+   * Go on from what was drawn before and not submitted.
+   * @param {import("./works.js").Beginning} beginning
+   */
+  async resume(beginning) {
+    const { series } = this;
+    if (series) await this.attempt("bringing your changes back", () => this.works.begin(series, beginning));
   }
 
   /** Send what is on screen as a new version; the server brings it to the PACS. */
   async submit() {
     const { work } = this;
-    if (!work) return;
-    if (!this.user) {
-      this.message = { kind: "bad", text: "A label must say who made it. Enter your name above, then submit." };
-      this.#changed();
-      return;
-    }
+    if (!work || !this.named("A label must say who made it.")) return;
     await this.attempt("submitting", async () => {
       const volume = segmentation.read(work.series, work.segmentationId);
       const names = segmentation.names(work.segmentationId);
@@ -205,31 +200,52 @@ class Session extends EventTarget {
         const stored = await client.submit({ image, file, names, task: work.task, user: this.user });
         await this.#askVersions(work.series);
         this.message = { kind: "good", text: `Stored as version ${this.versions.length}. On its way to the PACS.` };
+        work.title = `version ${this.versions.length}`;
+        work.base = stored.label;
+        work.measuring.begin(volume.data);
         this.#followDelivery(stored.label);
       } catch (error) {
         work.unsaved = true;
         throw error;
       }
     });
+    if (!work.unsaved) this.dispatchEvent(new CustomEvent("stored", { detail: work }));
+  }
+
+  /**
+   * Whether the user has a name; if not, ask for it.
+   * @param {string} why
+   */
+  named(why) {
+    if (this.user) return true;
+    this.tell("bad", `${why} Enter your name above, then try again.`);
+    return false;
+  }
+
+  /** @param {Message["kind"]} kind @param {string} text */
+  tell(kind, text) {
+    this.message = { kind, text };
+    this.#changed();
   }
 
   /** Open the series the strategy chooses. */
   async next() {
-    if (this.unsaved && !confirm("Your changes were not submitted. Leave them?")) return;
+    if (this.works.unsaved && !confirm("Your changes were not submitted. Leave them?")) return;
     await this.attempt("asking for the next case", async () => {
-      const found = await client.nextCase({ strategy: this.strategy, user: this.user });
-      if (!found.id || !found.StudyInstanceUID) {
-        this.message = { kind: "good", text: "Every series has its label. There is no next case." };
-        return;
+      const { strategy, user, subject } = this;
+      const found = await nextCase({ strategy, user, task: subject?.name ?? null });
+      if (!found) return this.tell("good", "Every series has its label. There is no next case.");
+      if (found.image === this.series?.SeriesInstanceUID) {
+        return this.tell("info", "This case is the next: submit or skip it, and another one comes.");
       }
-      for (const work of this.works.values()) work.unsaved = false;
-      const address = new URL(location.href);
-      address.search = new URLSearchParams({
-        StudyInstanceUIDs: found.StudyInstanceUID,
-        initialSeriesInstanceUID: found.id,
-      }).toString();
-      location.assign(address);
+      this.works.abandon();
+      location.assign(found.address);
     });
+  }
+
+  /** @returns {string} why the open series was handed out, if it was */
+  get why() {
+    return this.series ? whyHandedOut(this.series.SeriesInstanceUID) : "";
   }
 
   /** @param {client.Label} label */
@@ -246,18 +262,19 @@ class Session extends EventTarget {
     const { work } = this;
     if (!work) return;
     segmentation.activate(work.segmentationId, index);
-    const slice = work.sizes.get(index)?.slice ?? -1;
+    const slice = work.measuring.of(index)?.slice ?? -1;
     if (slice >= 0) ohif.showSlice(slice);
+    this.#changed();
   }
 
-  /** @returns {{label: client.Label, size: segmentation.SegmentSize|undefined}[]} listed segments, by index */
+  /** @returns {{label: client.Label, measure: import("./measures.js").Measure|undefined}[]} listed, by index */
   get segments() {
     const { work } = this;
     if (!work) return [];
     const listed = new Set(segmentation.names(work.segmentationId).map(({ idx }) => idx));
     return work.labels
       .filter(({ index }) => listed.has(index))
-      .map((label) => ({ label, size: work.sizes.get(label.index) }));
+      .map((label) => ({ label, measure: work.measuring.of(label.index) }));
   }
 
   /**
@@ -273,48 +290,16 @@ class Session extends EventTarget {
       await action();
     } catch (error) {
       const cancelled = error instanceof client.ServerError && error.kind === "CancelledError";
-      this.message = { kind: cancelled ? "info" : "bad", text: error instanceof Error ? error.message : String(error) };
+      this.message = { kind: cancelled ? "info" : "bad", text: told(error) };
       if (!(error instanceof client.ServerError)) console.error(error);
     }
     this.busy = null;
     this.#changed();
   }
 
-  /**
-   * @param {DisplaySet} series
-   * @param {{task: string|null, labels: client.Label[], volume: import("./nifti.js").LabelVolume|null, title: string}} what
-   * @returns {Promise<Work>}
-   */
-  async #show(series, { task, labels, volume, title }) {
-    const before = this.works.get(series.displaySetInstanceUID);
-    const segmentationId = await segmentation.show(series, { title, labels, volume });
-    const work = { series, task, labels, segmentationId, unsaved: false, sizes: new Map() };
-    this.works.set(series.displaySetInstanceUID, work);
-    if (before) segmentation.remove(before.segmentationId);
-    this.#measure(work);
-    return work;
-  }
-
-  /** @param {string} segmentationId */
-  #removed(segmentationId) {
-    for (const [uid, work] of this.works) if (work.segmentationId === segmentationId) this.works.delete(uid);
-    this.#changed();
-  }
-
-  /** @param {string} segmentationId */
-  #edited(segmentationId) {
-    const work = [...this.works.values()].find((candidate) => candidate.segmentationId === segmentationId);
-    if (!work) return;
-    work.unsaved = true;
-    clearTimeout(this.#measuring);
-    this.#measuring = setTimeout(() => this.#measure(work), MEASURE_MS);
-    this.#changed();
-  }
-
-  /** @param {Work} work */
-  #measure(work) {
-    work.sizes = segmentation.sizes(segmentation.read(work.series, work.segmentationId));
-    this.#changed();
+  /** @returns {string|null} id of the newest version stored of the open series */
+  get #newest() {
+    return this.versions.at(-1)?.id ?? null;
   }
 
   /** @param {client.Task} task */
@@ -332,27 +317,21 @@ class Session extends EventTarget {
         this.versions = found.filter((/** @type {any} */ version) => !version.withdrawn && version.tag === "final");
       }
     } catch (error) {
-      this.message = { kind: "bad", text: error instanceof Error ? error.message : String(error) };
+      this.message = { kind: "bad", text: told(error) };
     }
     this.#changed();
   }
 
   /** @param {string} label */
   async #followDelivery(label) {
-    for (let look = 0; look < DELIVERY_LOOKS; look++) {
-      await new Promise((resolve) => setTimeout(resolve, DELIVERY_MS));
-      const { delivery } = await client.labelInfo(label, "final").catch(() => ({ delivery: null }));
-      if (!delivery) continue;
-      if (delivery.state === "delivered") {
-        this.message = { kind: "good", text: `Stored as version ${this.versions.length}, and in the PACS as a SEG.` };
-        return this.#changed();
-      }
-      if (delivery.last_error) {
-        const text = `Stored, but not in the PACS yet: ${delivery.last_error} carina keeps trying.`;
-        this.message = { kind: "info", text };
-        return this.#changed();
-      }
-    }
+    const version = this.versions.length;
+    const outcome = await delivery(label);
+    if (outcome) this.tell(outcome.kind, `Stored as version ${version}${outcome.text}`);
+  }
+
+  /** Have everything drawn again that shows something of OHIF's own, such as which segments are shown. */
+  redraw() {
+    this.#changed();
   }
 
   #changed() {

@@ -21,3 +21,29 @@ export function h(name, attributes = {}, ...children) {
 export function words(text) {
   return text.replaceAll("_", " ");
 }
+
+/**
+ * @param {string} name of an SVG element
+ * @param {Record<string, string|number>} attributes
+ * @param {...(Node|string)} children
+ * @returns {SVGElement}
+ */
+export function svg(name, attributes = {}, ...children) {
+  const template = document.createElement("template");
+  template.innerHTML = "<svg></svg>"; // the parser knows SVG's namespace
+  const space = template.content.firstElementChild?.namespaceURI ?? null;
+  const element = /** @type {SVGElement} */ (document.createElementNS(space, name));
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, String(value));
+  element.append(...children);
+  return element;
+}
+
+/** @param {string} moment ISO 8601 @returns {string} the time; with the day, if it is not today */
+export function clock(moment) {
+  const when = new Date(moment);
+  const time = when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  return when.toDateString() === new Date().toDateString() ? time : `${when.toLocaleDateString()} ${time}`;
+}
+
+/** @param {unknown} error @returns {string} what to tell a person */
+export const told = (error) => (error instanceof Error ? error.message : String(error));

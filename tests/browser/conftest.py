@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from carina.phantoms.dicom import SeriesPaths
 from carina.viewer.build import find_build
 
-from .serving import Place, running_place
+from .serving import Place, real_series, running_place
 
 # Software rendering, and nothing that talks to the internet by itself.
 ARGUMENTS = [
@@ -25,9 +26,9 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator:
-    """A headless Chromium; it ends with its module, because its event loop would be in the way of other tests."""
+    """A headless Chromium; it ends with this folder, because its event loop is in the way of other tests."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: scripts/setup --dev")
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
@@ -40,7 +41,7 @@ def chromium() -> Iterator:
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def place(orthanc_installed: None, chromium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A server with three phantom studies."""
     with running_place(tmp_path_factory.mktemp("place"), studies=3) as made:
@@ -60,11 +61,25 @@ def page(chromium) -> Iterator:
     opened.on(
         "console", lambda message: problems.append(message.text) if "Content Security Policy" in message.text else None
     )
+    opened.on("dialog", lambda dialog: dialog.accept())  # leaving with unsaved changes asks first
     opened.on("request", lambda request: problems.append(request.url) if _elsewhere(request.url) else None)
     opened.set_default_timeout(120_000)
     yield opened
     context.close()
     assert problems == []
+
+
+@pytest.fixture(params=["phantom", "ct_abdomen_jpeg2000"])
+def series(request, place: Place) -> SeriesPaths:
+    """An oblique phantom, and a patient's CT whose slices are JPEG 2000."""
+    if request.param == "phantom":
+        return place.series[0]
+    folder = request.getfixturevalue("test_data") / request.param / "dicom"
+    if not folder.is_dir():
+        pytest.skip(f"no real test data: {folder.parent.name} is not there")
+    found = real_series(folder)
+    place.store(found)
+    return found
 
 
 def _elsewhere(url: str) -> bool:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+from io import BytesIO
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pydicom
+from PIL import Image
 
 _LABELMAP = """() => {
   const {cornerstone, cornerstoneTools} = window;
@@ -17,7 +20,7 @@ _LABELMAP = """() => {
     const bytes = new Uint8Array(image.voxelManager.getScalarData());
     return [
       cornerstone.metaData.get("instance", referencedImageIds[index]).SOPInstanceUID,
-      image.rows, image.columns, btoa(String.fromCharCode(...bytes)),
+      image.rows, image.columns, btoa(Array.from(bytes, (value) => String.fromCharCode(value)).join("")),
     ];
   });
 }"""
@@ -33,6 +36,37 @@ _PIXELS = """() => {
     image.rows, image.columns, Array.from(image.getPixelData()),
   ]);
 }"""
+
+
+_CORNERS = """() => {
+  const [engine] = window.cornerstone.getRenderingEngines();
+  const viewport = engine.getViewports().find(({element}) => element.querySelector("canvas"));
+  const {width, height} = viewport.canvas.getBoundingClientRect();
+  const world = [[0, 0], [width, 0], [0, height]].map((point) => Array.from(viewport.canvasToWorld(point)));
+  return {size: [Math.round(width), Math.round(height)], world};
+}"""
+
+
+def expected_on_canvas(page, label: nib.Nifti1Image) -> np.ndarray:
+    """`(height, width)` label indices where a server's label map must appear on the canvas, by patient coordinates.
+
+    Drawn here from the NIfTI file alone: each pixel's place in the patient, and the voxel that is there.
+    """
+    corners = page.evaluate(_CORNERS)
+    (width, height), world = corners["size"], np.array(corners["world"]) * [-1, -1, 1]  # LPS to RAS
+    across, down = (world[1] - world[0]) / width, (world[2] - world[0]) / height
+    columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    places = world[0] + columns[..., None] * across + rows[..., None] * down
+    voxels = np.rint(nib.affines.apply_affine(np.linalg.inv(label.affine), places)).astype(int)
+    inside = np.all((voxels >= 0) & (voxels < label.shape), axis=-1)
+    voxels[~inside] = 0
+    return np.where(inside, np.asarray(label.dataobj)[tuple(np.moveaxis(voxels, -1, 0))], 0)
+
+
+def canvas_picture(page) -> np.ndarray:
+    """`(height, width, 3)` screenshot of the first viewport's canvas."""
+    content = page.locator("[data-cy=viewport-pane] canvas").first.screenshot()
+    return np.asarray(Image.open(BytesIO(content)).convert("RGB")).astype(int)
 
 
 def pixels_on_screen(page) -> dict[str, np.ndarray]:

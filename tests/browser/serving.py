@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import nibabel as nib
+import numpy as np
+import pydicom
 import torch
 
+from carina.models.store import ModelStore
 from carina.phantoms.chest import ChestPhantom, make_chest
 from carina.phantoms.dicom import SeriesPaths, write_series
 from carina.server.running import RunningServer
@@ -27,6 +32,7 @@ class Place:
     """What a browser test works with; study `n` is compressed as `COMPRESSIONS` says."""
 
     server: RunningServer
+    settings: Settings
     phantoms: tuple[ChestPhantom, ...]
     series: tuple[SeriesPaths, ...]
 
@@ -37,9 +43,45 @@ class Place:
         login = (address.pacs_user or "", address.pacs_password or "")
         return httpx.Client(base_url=address.pacs_url or "", auth=login, trust_env=False, timeout=60)
 
+    @property
+    def api(self) -> httpx.Client:
+        """A client of the server itself."""
+        return httpx.Client(base_url=self.server.url, trust_env=False, timeout=60)
+
     def page(self, number: int = 0) -> str:
         """The address of a study in our mode."""
-        return f"{self.server.url}/ohif/annotate?StudyInstanceUIDs={self.series[number].study_instance_uid}"
+        return self.page_of(self.series[number])
+
+    def page_of(self, series: SeriesPaths) -> str:
+        """The address of a series' study in our mode."""
+        return f"{self.server.url}/ohif/annotate?StudyInstanceUIDs={series.study_instance_uid}"
+
+    def store(self, series: SeriesPaths) -> None:
+        """Bring a series into the PACS."""
+        with self.orthanc as orthanc:
+            for file in series.files:
+                orthanc.post("/instances", content=file.read_bytes()).raise_for_status()
+
+    def draft(self, series: SeriesPaths, folder: Path) -> nib.Nifti1Image:
+        """What the server drafts for a series, asked for without a viewer."""
+        with self.api as api:
+            query = {"image": series.series_instance_uid, "output": "image"}
+            answer = api.post(f"/infer/{TASK}", params=query).raise_for_status()
+        file = folder / f"{series.series_instance_uid}.nii.gz"
+        file.write_bytes(answer.content)
+        return nib.load(file)
+
+    def submit(self, series: SeriesPaths, file: Path, *, user: str) -> str:
+        """Store a label map of the task's; the id of its version."""
+        params = {"label_info": [{"name": "lung_left", "idx": 1}, {"name": "spine", "idx": 2}], "model": TASK}
+        with self.api as api:
+            answer = api.put(
+                "/datastore/label",
+                params={"image": series.series_instance_uid},
+                data={"params": json.dumps({**params, "user": user})},
+                files={"label": ("label.nii.gz", file.read_bytes())},
+            )
+        return str(answer.raise_for_status().json()["label"])
 
 
 @contextmanager
@@ -61,16 +103,43 @@ def running_place(folder: Path, *, studies: int = 1, port: int = 0) -> Iterator[
         for seed, phantom in enumerate(phantoms)
     )
     with RunningServer(settings, environment={"PYTHONPATH": plugin_path(folder)}) as server:
-        place = Place(server=server, phantoms=phantoms, series=series)
-        with place.orthanc as orthanc:
-            for paths in series:
-                for file in paths.files:
-                    orthanc.post("/instances", content=file.read_bytes()).raise_for_status()
+        place = Place(server=server, settings=settings, phantoms=phantoms, series=series)
+        for paths in series:
+            place.store(paths)
         yield place
 
 
+def real_series(folder: Path) -> SeriesPaths:
+    """A DICOM series that lies in a folder, its files in the order of its slices."""
+    headers = [(pydicom.dcmread(file, stop_before_pixels=True), file) for file in sorted(folder.glob("*.dcm"))]
+    first = headers[0][0]
+    normal = np.cross(*np.reshape(first.ImageOrientationPatient, (2, 3)).astype(float))
+    headers.sort(key=lambda pair: float(normal @ np.array(pair[0].ImagePositionPatient, float)))
+    return SeriesPaths(
+        folder=folder,
+        files=tuple(file for _, file in headers),
+        patient_id=str(first.PatientID),
+        study_instance_uid=str(first.StudyInstanceUID),
+        series_instance_uid=str(first.SeriesInstanceUID),
+    )
+
+
+def add_version(place: Place) -> str:
+    """The task's known weights as a model version of its own, served."""
+    spec = _plugin("configs", TASK).TASK
+    models = ModelStore(place.settings.models_dir)
+    state = plugin_network().weights()
+    version = models.add(TASK, state, fingerprint=spec.fingerprint(), labels=spec.labels.indices, source="imported")
+    return models.promote(TASK, version.version, reason="the known weights").version
+
+
 def plugin_network():
-    spec = importlib.util.spec_from_file_location("densities", PLUGIN / "networks" / "densities.py")
+    """The module of the plug-in network, with its known weights."""
+    return _plugin("networks", "densities")
+
+
+def _plugin(folder: str, name: str):
+    spec = importlib.util.spec_from_file_location(name, PLUGIN / folder / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -33,3 +33,22 @@ def test_the_sample_s_size_and_order_do_not_depend_on_labels_of_another_tag(http
 )
 def test_bad_requests_are_refused(http, strategy, params, status):
     assert http.post(f"/activelearning/{strategy}", json=params).status_code == status
+
+
+def test_the_queue_counts_what_is_left_done_and_held(http, save_label):
+    empty = http.get("/carina/queue", params={"user": "anna"}).json()
+    assert {key: empty[key] for key in ("total", "left", "with_others", "closed", "mine", "leases")} == {
+        "total": 2, "left": 2, "with_others": 0, "closed": 0, "mine": 0, "leases": [],
+    }  # fmt: skip
+    names = [{"name": "heart", "idx": 5}, {"name": "trachea", "idx": 9}]
+    saved = save_label("case-a", params={"label_info": names, "client_id": "anna", "model": "thorax_ct"})
+    assert saved.status_code == 200
+    http.post("/carina/leases/case-b", json={"user": "bert"})
+    anna, bert = (
+        http.get("/carina/queue", params={"user": user, "task": "thorax_ct"}).json() for user in ("anna", "bert")
+    )
+    assert (anna["left"], anna["with_others"], anna["closed"], anna["mine"]) == (0, 1, 1, 1)
+    assert (bert["left"], bert["with_others"], bert["mine"]) == (1, 0, 0)
+    assert [lease["image_id"] for lease in bert["leases"]] == ["case-b"]
+    assert anna["states"]["submitted"] == 1
+    assert http.get("/carina/queue", params={"task": "thorax"}).status_code == 404

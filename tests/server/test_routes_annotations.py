@@ -222,3 +222,19 @@ class TestHandingOut:
 
     def test_a_task_that_nobody_knows_is_a_404(self, http):
         assert http.post("/activelearning/first", json={"model": "thorax"}).status_code == 404
+
+
+def test_a_case_s_standing_names_what_may_be_asked_for_now_and_who_has_it(http, read, say):
+    untouched = http.get("/carina/cases/case-a/standing", params={"task": TASK}).json()
+    assert (untouched["state"], untouched["lease"]) == ("unlabelled", None)
+    assert untouched["actions"] == {"submit": {"needs_reason": False}, "skip": {"needs_reason": True}}
+    read("anna")
+    http.post("/carina/leases/case-a", json={"user": "bert"})
+    submitted = http.get("/carina/cases/case-a/standing").json()
+    assert (submitted["state"], submitted["user"], submitted["lease"]["holder"]) == ("submitted", "anna", "bert")
+    for action in ("accept", "reject", "skip", "reopen"):
+        status, _ = say(action, task=TASK, reason="as a trial")
+        assert (status == 200) == (action in submitted["actions"])
+        submitted = http.get("/carina/cases/case-a/standing").json()
+    assert http.get("/carina/cases/case-a/standing", params={"task": "thorax"}).status_code == 404
+    assert http.get("/carina/cases/..%2Fx/standing").status_code in (400, 404)

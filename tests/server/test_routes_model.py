@@ -4,7 +4,9 @@ import pytest
 import torch
 from safetensors.torch import load
 
+from carina.errors import ConfigurationError
 from carina.registry import find_tasks
+from carina.settings import Settings
 
 
 @pytest.fixture
@@ -46,3 +48,35 @@ def test_what_is_not_there_cannot_be_served(http, two_versions):
 def test_weights_are_not_changed_over_the_network(http):
     assert http.put("/model/thorax_ct").status_code == 501
     assert http.delete("/model/thorax_ct").status_code == 501
+
+
+def test_versions_are_listed_with_what_the_gate_said_and_what_a_rollback_reaches(http, two_versions):
+    answer = http.get("/carina/models/thorax_ct").json()
+    assert (answer["changes_allowed"], answer["reachable"]) == (True, ["v1"])
+    assert [version["has_weights"] for version in answer["versions"]] == [True, True]
+
+
+def test_where_clients_may_not_choose_the_model_they_are_told_how_it_is_done(http, two_versions, monkeypatch):
+    monkeypatch.setenv("CARINA_PROMOTION", "no")
+    refused = http.post("/carina/models/thorax_ct/promote", json={"version": "v2"})
+    assert (refused.status_code, refused.json()["error"]) == (403, "ForbiddenError")
+    assert "carina models" in refused.json()["detail"]
+    assert http.post("/carina/models/thorax_ct/rollback").status_code == 403
+    assert http.get("/carina/models/thorax_ct").json()["changes_allowed"] is False
+
+
+@pytest.mark.parametrize(
+    ("host", "said", "allowed"),
+    [("127.0.0.1", None, True), ("::1", None, True), ("0.0.0.0", None, False), ("0.0.0.0", "yes", True)],
+)
+def test_only_clients_of_this_machine_choose_the_model_unless_told_otherwise(monkeypatch, host, said, allowed):
+    monkeypatch.delenv("CARINA_PROMOTION", raising=False)
+    if said:
+        monkeypatch.setenv("CARINA_PROMOTION", said)
+    assert Settings(host=host).promotion_allowed is allowed
+
+
+def test_a_setting_that_is_neither_yes_nor_no_is_refused(monkeypatch):
+    monkeypatch.setenv("CARINA_PROMOTION", "maybe")
+    with pytest.raises(ConfigurationError, match="yes or no"):
+        _ = Settings().promotion_allowed

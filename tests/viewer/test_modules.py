@@ -31,7 +31,7 @@ def run(node, tmp_path):
     def call(body: str, **values) -> object:
         imports = "".join(
             f"import * as {name} from {json.dumps((modules_folder() / f'{name}.js').as_uri())};\n"
-            for name in ("nifti", "grid", "drafting", "labels")
+            for name in ("nifti", "grid", "drafting", "labels", "measures", "curve")
         )
         script = tmp_path / "script.mjs"
         script.write_text(
@@ -214,3 +214,59 @@ def test_a_stored_version_keeps_its_numbers_and_the_task_s_other_labels_take_fre
 def test_a_version_with_more_than_255_numbers_is_refused_in_words(run):
     answer = run("return labels.labelsToContinue({heart: 256}, null, []);")
     assert "must not exceed 255" in answer["error"]
+
+
+_MEASURE = """
+const all = new measures.Measures({slices: given.labels.length, voxelMl: 0.002});
+all.compares = true;
+given.labels.forEach((slice, index) => all.set(index, measures.tally(Uint8Array.from(slice), {
+  before: Uint8Array.from(given.before[index]), image: given.image[index] && Float32Array.from(given.image[index]),
+})));
+return Object.fromEntries(all.all);
+"""
+
+
+def test_segments_are_measured_as_numpy_measures_them(run):
+    generator = np.random.default_rng(3)
+    labels, before = generator.integers(0, 4, (2, 5, 60))
+    before[:, :20] = labels[:, :20]
+    image = generator.normal(40, 300, (5, 60)).round(2)
+    labels[labels == 3] = 0  # drawn before, and erased
+    answer = run(_MEASURE, labels=labels.tolist(), before=before.tolist(), image=image.tolist())
+    assert set(answer) == {"1", "2", "3"}
+    for index in (1, 2, 3):
+        inside, was = labels == index, before == index
+        row = answer[str(index)]
+        assert row["voxels"] == inside.sum()
+        assert row["ml"] == pytest.approx(0.002 * inside.sum())
+        assert row["dice"] == pytest.approx(2 * (inside & was).sum() / (inside.sum() + was.sum()))
+        if inside.any():
+            assert row["hu"] == pytest.approx(image[inside].mean(), rel=1e-4)
+            assert inside.sum(axis=1)[row["slice"]] == inside.sum(axis=1).max()
+    assert (answer["3"]["hu"], answer["3"]["slice"]) == (None, -1)
+
+
+def test_a_mean_waits_for_every_slice_of_its_segment(run):
+    labels = [[1, 1, 2], [1, 0, 0]]
+    answer = run(_MEASURE, labels=labels, before=labels, image=[[10, 20, 30], None])
+    assert (answer["1"]["hu"], answer["2"]["hu"]) == (None, 30)
+
+
+@pytest.mark.parametrize("size", [16, 15])
+def test_any_change_of_one_voxel_changes_a_slice_s_fingerprint(run, size):
+    slices = np.zeros((size * 255 + 1, size), np.uint8)
+    for number in range(1, len(slices)):
+        slices[number, (number - 1) // 255] = (number - 1) % 255 + 1
+    prints = run(
+        "return given.slices.map((slice) => measures.fingerprint(Uint8Array.from(slice)));", slices=slices.tolist()
+    )
+    assert len(set(prints)) == len(slices)
+
+
+def test_a_training_s_curve_runs_from_left_to_right_and_higher_is_up(run):
+    points = run("return curve.points([2, undefined, 1, 0], {from: 0, to: 2});").split()
+    places = [tuple(map(float, point.split(","))) for point in points]
+    assert len(places) == 3
+    assert [x for x, _ in places] == sorted(x for x, _ in places)
+    assert [y for _, y in places] == sorted(y for _, y in places)
+    assert run("return curve.points([5], {from: 0, to: 0});")

@@ -1,0 +1,26 @@
+// What the browser remembers of a reader: the name, how the next case is chosen, and the task chosen last.
+
+const USER = "carina.user";
+const STRATEGY = "carina.strategy";
+const TASK = "carina.task";
+
+export const choices = {
+  get user() {
+    return localStorage.getItem(USER) ?? "";
+  },
+  set user(name) {
+    localStorage.setItem(USER, name.trim());
+  },
+  get strategy() {
+    return localStorage.getItem(STRATEGY) ?? "";
+  },
+  set strategy(name) {
+    localStorage.setItem(STRATEGY, name);
+  },
+  get task() {
+    return localStorage.getItem(TASK) ?? "";
+  },
+  set task(name) {
+    localStorage.setItem(TASK, name);
+  },
+};

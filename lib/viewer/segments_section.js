@@ -1,0 +1,158 @@
+// The segments: what is drawn, how large and dense it is, how much was changed, and what of it is shown.
+
+import { activeSegment, segmentShown, setOpacity, showSegment } from "./ohif.js";
+import { Section, define } from "./section.js";
+import { session } from "./session.js";
+import { h, words } from "./view.js";
+
+const OPACITY = "carina.opacity";
+const NONE = "–";
+
+class SegmentsSection extends Section {
+  get follows() {
+    return [session];
+  }
+
+  content() {
+    const { work, segments } = session;
+    if (!work) return [];
+    const missing = work.labels.filter((label) => !segments.some((row) => row.label === label));
+    const active = activeSegment();
+    return [
+      this.#head(segments.map(({ label }) => label)),
+      h("ul", {}, ...segments.map(({ label, measure }) => this.#row(label, measure, label.index === active))),
+      missing.length ? this.#add(missing) : null,
+    ];
+  }
+
+  /** @param {import("./client.js").Label[]} labels */
+  #head(labels) {
+    const id = session.work?.segmentationId ?? "";
+    const shown = labels.some(({ index }) => segmentShown(id, index));
+    const known = localStorage.getItem(OPACITY);
+    if (known) setOpacity(Number(known));
+    return h(
+      "div",
+      { class: "head" },
+      h("h3", {}, "Segments"),
+      h("input", {
+        id: "opacity",
+        type: "range",
+        min: 0,
+        max: 1,
+        step: 0.05,
+        value: known ?? 0.5,
+        title: "Opacity",
+        "aria-label": "Opacity of the segments",
+        oninput: (/** @type {Event} */ event) => {
+          const { value } = /** @type {HTMLInputElement} */ (event.target);
+          localStorage.setItem(OPACITY, value);
+          setOpacity(Number(value));
+        },
+      }),
+      h(
+        "button",
+        { id: "all-shown", class: "small", onclick: () => showAll(!shown) },
+        shown ? "Hide all" : "Show all",
+      ),
+      h(
+        "span",
+        { class: "columns", "aria-hidden": "true" },
+        h("span", {}, "ml"),
+        h("span", { title: "Mean of the image inside" }, "HU"),
+        h("span", { title: `Overlap with ${session.work?.title}` }, "Dice"),
+      ),
+    );
+  }
+
+  /**
+   * @param {import("./client.js").Label} label
+   * @param {import("./measures.js").Measure|undefined} measure
+   * @param {boolean} active
+   */
+  #row({ name, index, colour }, measure, active) {
+    const id = session.work?.segmentationId ?? "";
+    const shown = segmentShown(id, index);
+    const swatch = h("span", { class: "swatch", "data-colour": colour.join(" ") });
+    swatch.style.backgroundColor = shown ? `rgb(${colour.join(" ")})` : "transparent";
+    swatch.style.borderColor = `rgb(${colour.join(" ")})`;
+    const { ml, hu, dice } = measured(measure);
+    const said = [`${ml} ml`, hu !== NONE && `mean ${hu}`, dice !== NONE && `Dice ${dice}`].filter(Boolean).join(", ");
+    return h(
+      "li",
+      { class: active ? "active" : "" },
+      h(
+        "button",
+        {
+          id: `shown-${index}`,
+          class: "eye",
+          "aria-pressed": String(shown),
+          "aria-label": `Show ${words(name)}`,
+          title: shown ? "Hide" : "Show",
+          onclick: () => {
+            showSegment(id, index, !shown);
+            session.redraw();
+          },
+        },
+        swatch,
+      ),
+      h(
+        "button",
+        {
+          id: `segment-${index}`,
+          class: "segment",
+          title: `${words(name)}: draw this one, and show its largest slice`,
+          "aria-label": `${words(name)}, ${said}`,
+          "aria-current": active ? "true" : null,
+          onclick: () => session.goTo(index),
+        },
+        h("span", { class: "name" }, words(name)),
+        h("span", { class: "size" }, ml),
+        h("span", { class: "density" }, hu),
+        h("span", { class: `overlap${Number(dice) < 1 ? " changed" : ""}` }, dice),
+      ),
+    );
+  }
+
+  /** @param {import("./client.js").Label[]} missing */
+  #add(missing) {
+    return h(
+      "select",
+      {
+        id: "add",
+        "aria-label": "Add a structure",
+        onchange: (/** @type {Event} */ event) => {
+          const name = /** @type {HTMLSelectElement} */ (event.target).value;
+          const label = missing.find((candidate) => candidate.name === name);
+          if (label) session.addSegment(label);
+        },
+      },
+      h("option", { value: "" }, "Add a structure…"),
+      ...missing.map(({ name }) => h("option", { value: name }, words(name))),
+    );
+  }
+}
+
+/**
+ * @param {import("./measures.js").Measure|undefined} measure
+ * @returns {{ml: string, hu: string, dice: string}} as numbers a person reads; a change never rounds to 1
+ */
+function measured(measure) {
+  if (!measure) return { ml: NONE, hu: NONE, dice: NONE };
+  const { ml, hu, dice } = measure;
+  return {
+    ml: ml < 10 ? ml.toFixed(1) : String(Math.round(ml)),
+    hu: hu === null ? NONE : String(Math.round(hu)),
+    dice: dice === null ? NONE : dice === 1 ? "1" : Math.min(dice, 0.999).toFixed(3),
+  };
+}
+
+/** @param {boolean} shown of every segment */
+export function showAll(shown) {
+  const { work } = session;
+  if (!work) return;
+  for (const { label } of session.segments) showSegment(work.segmentationId, label.index, shown);
+  session.redraw();
+}
+
+define("carina-segments", SegmentsSection);
