@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 
 from carina.viewer.build import find_build
 
+from .chromium import AGREED, ARGUMENTS, find_chromium
 from .serving import Place, running_place
-
-# Software rendering, and nothing that talks to the internet by itself.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--no-first-run",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
-]
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator:
     """A headless Chromium; it ends with its module, because its event loop would be in the way of other tests."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: scripts/setup --dev")
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    program = find_chromium()
     if program is None:
         pytest.skip("Chromium is not installed: scripts/setup --dev")
     if not find_build().extensible:
@@ -51,9 +38,7 @@ def place(orthanc_installed: None, chromium, tmp_path_factory: pytest.TempPathFa
 def page(chromium) -> Iterator:
     """A fresh page; at the end nothing may have gone wrong in it that nobody expected."""
     context = chromium.new_context(viewport={"width": 1200, "height": 700}, accept_downloads=False)
-    context.add_init_script(
-        "localStorage.setItem('investigationalUseDialog', JSON.stringify({expiryDate: '2999-01-01'}))"
-    )
+    context.add_init_script(AGREED)
     opened = context.new_page()
     problems: list[str] = []
     opened.on("pageerror", lambda error: problems.append(str(error)))

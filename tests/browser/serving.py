@@ -60,7 +60,7 @@ def running_place(folder: Path, *, studies: int = 1, port: int = 0) -> Iterator[
         )
         for seed, phantom in enumerate(phantoms)
     )
-    with RunningServer(settings, environment={"PYTHONPATH": _python_path(folder)}) as server:
+    with RunningServer(settings, environment={"PYTHONPATH": python_path(folder, PLUGIN)}) as server:
         place = Place(server=server, phantoms=phantoms, series=series)
         with place.orthanc as orthanc:
             for paths in series:
@@ -76,13 +76,13 @@ def _network():
     return module
 
 
-def _python_path(folder: Path) -> str:
-    """Puts the plug-in's files beside carina's own, in the server and in its workers."""
+def python_path(folder: Path, plugin: Path) -> str:
+    """Puts a plug-in's files beside carina's own, in the server and in its workers."""
     site = folder / "site"
     site.mkdir(exist_ok=True)
     (site / "sitecustomize.py").write_text(
         "import carina.configs, carina.networks\n"
-        f"carina.configs.__path__.append({str(PLUGIN / 'configs')!r})\n"
-        f"carina.networks.__path__.append({str(PLUGIN / 'networks')!r})\n"
+        f"carina.configs.__path__.append({str(plugin / 'configs')!r})\n"
+        f"carina.networks.__path__.append({str(plugin / 'networks')!r})\n"
     )
     return os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
