@@ -83,7 +83,10 @@ class CarinaPanel extends HTMLElement {
 
   #series() {
     const { series } = session;
-    if (!series) return [h("p", { class: "quiet" }, "No image series is open. Choose one from the study's list.")];
+    if (!series) {
+      const why = session.unfit ?? "No image series is open. Choose one from the study's list.";
+      return [h("p", { class: "quiet", id: "unfit" }, why)];
+    }
     const count = series.imageIds?.length ?? 0;
     return [
       h("h2", {}, series.SeriesDescription || "Series without a description"),
@@ -101,9 +104,8 @@ class CarinaPanel extends HTMLElement {
   #draft() {
     const { fitting, task, running } = session;
     if (!task) {
-      return [
-        h("p", { class: "quiet" }, `No task drafts ${session.series?.Modality} series. An engineer can add one.`),
-      ];
+      const why = session.unfit ?? `No task drafts ${session.series?.Modality} series. An engineer can add one.`;
+      return [h("p", { class: "quiet", id: "unfit" }, why)];
     }
     const choices = fitting.map((candidate) =>
       h("option", { value: candidate.name, selected: candidate === task }, words(candidate.name)),

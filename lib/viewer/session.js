@@ -1,7 +1,9 @@
 // What the annotator is doing: it outlives the panel, which OHIF takes away whenever its tab is closed.
 
 import * as client from "./client.js";
+import * as delivery from "./delivery.js";
 import { draft } from "./drafting.js";
+import { unfit } from "./fit.js";
 import { labelsToContinue } from "./labels.js";
 import { readNifti, writeNifti } from "./nifti.js";
 import * as ohif from "./ohif.js";
@@ -30,8 +32,6 @@ const USER = "carina.user";
 const STRATEGY = "carina.strategy";
 const TASK = "carina.task";
 const MEASURE_MS = 400;
-const DELIVERY_MS = 1500;
-const DELIVERY_LOOKS = 20;
 
 class Session extends EventTarget {
   /** @type {client.Task[]} */ tasks = [];
@@ -84,8 +84,15 @@ class Session extends EventTarget {
     localStorage.setItem(STRATEGY, name);
   }
 
+  /** @returns {string|null} why no task fits what is open, if it is not for images of its kind */
+  get unfit() {
+    const open = this.series ?? ohif.openOther();
+    return open ? unfit(open) : null;
+  }
+
   /** @returns {client.Task[]} tasks made for the open series' modality */
   get fitting() {
+    if (this.unfit) return [];
     return this.tasks.filter((task) => this.series && task.modality.includes(this.series.Modality));
   }
 
@@ -337,20 +344,11 @@ class Session extends EventTarget {
 
   /** @param {string} label */
   async #followDelivery(label) {
-    for (let look = 0; look < DELIVERY_LOOKS; look++) {
-      await new Promise((resolve) => setTimeout(resolve, DELIVERY_MS));
-      const { delivery } = await client.labelInfo(label, "final").catch(() => ({ delivery: null }));
-      if (!delivery) continue;
-      if (delivery.state === "delivered") {
-        this.message = { kind: "good", text: `Stored as version ${this.versions.length}, and in the PACS as a SEG.` };
-        return this.#changed();
-      }
-      if (delivery.last_error) {
-        const text = `Stored, but not in the PACS yet: ${delivery.last_error} carina keeps trying.`;
-        this.message = { kind: "info", text };
-        return this.#changed();
-      }
-    }
+    const stored = `Stored as version ${this.versions.length}`;
+    await delivery.follow(label, ({ kind, text }) => {
+      this.message = { kind, text: stored + text };
+      this.#changed();
+    });
   }
 
   #changed() {
