@@ -18,6 +18,10 @@ from ..errors import MissingDependencyError
 BASE = "/ohif"
 MODULES = f"{BASE}/carina"
 DICOMWEB = "/dicomweb"
+# The wheel's own MONAI Label panel reads its server's address from a cookie, and tries port 8000 without one.
+_MONAI_LABEL_ADDRESS = (
+    "document.cookie = `MONAILABEL_SERVER_URL=${escape(location.origin + '/')}; path=/ohif; SameSite=Strict`;\n"
+)
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
@@ -27,7 +31,7 @@ class OhifBuild:
 
     Attributes:
         folder: Holds `index.html` and the build's files.
-        extensible: Whether carina's panel fits it; the older build of the monailabel wheel shows images only.
+        extensible: Whether carina's panel fits it; the older build of the monailabel wheel has MONAI Label's own.
     """
 
     folder: Path
@@ -98,7 +102,8 @@ def app_config(build: OhifBuild) -> str:
         "defaultDataSourceName": "carina",
         "dataSources": [source],
     }
-    return f"window.config = {json.dumps(config, indent=2)};\n"
+    address = "" if build.extensible else _MONAI_LABEL_ADDRESS
+    return f"window.config = {json.dumps(config, indent=2)};\n{address}"
 
 
 def content_policy(build: OhifBuild) -> str:

@@ -1,22 +1,40 @@
-// Whether a stored version has reached the PACS: asks for half a minute, then leaves it to the server.
+// Follows a stored version to the PACS, however long the PACS is away.
 
 import * as client from "./client.js";
 
-const LOOK_MS = 1500;
-const LOOKS = 20;
+const FIRST_MS = 1000;
+const LONGEST_MS = 15_000;
+const UNREMARKABLE_LOOKS = 20;
 
 /**
- * @param {string} label id of the version
- * @returns {Promise<{kind: "good"|"info", text: string}|null>} null if nothing is known by then
+ * @typedef {{kind: "good"|"info", text: string}} Outcome a sentence's end: "Stored as version 2" goes before it
  */
-export async function delivery(label) {
-  for (let look = 0; look < LOOKS; look++) {
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-    const { delivery: found } = await client.labelInfo(label, "final").catch(() => ({ delivery: null }));
-    if (found?.state === "delivered") return { kind: "good", text: ", and in the PACS as a SEG." };
-    if (found?.last_error) {
-      return { kind: "info", text: `, but not in the PACS yet: ${found.last_error} carina keeps trying.` };
-    }
+
+/**
+ * Tell when a version has arrived, and before that what keeps it. Looks more and more rarely.
+ * @param {string} label id of the version
+ * @param {(outcome: Outcome) => void} tell
+ */
+export async function follow(label, tell) {
+  let told = "";
+  for (let look = 0, wait = FIRST_MS; told || look < UNREMARKABLE_LOOKS; look++) {
+    await new Promise((resolve) => setTimeout(resolve, wait));
+    const { delivery } = await client.labelInfo(label, "final").catch(() => ({ delivery: null }));
+    const outcome = described(delivery);
+    if (outcome && outcome.text !== told) tell(outcome);
+    if (!outcome || outcome.text === told) wait = Math.min(2 * wait, LONGEST_MS);
+    told = outcome?.text ?? told;
+    if (["delivered", "called_off"].includes(delivery?.state)) return;
   }
-  return null;
+}
+
+/**
+ * @param {{state: string, last_error?: string|null}|null} delivery as the server tells it
+ * @returns {Outcome|null} null while there is nothing to say
+ */
+export function described(delivery) {
+  if (delivery?.state === "delivered") return { kind: "good", text: ", and in the PACS as a SEG." };
+  if (!delivery?.last_error) return null;
+  const next = delivery.state === "pending" ? "It is delivered when the PACS is back." : "An engineer has to look.";
+  return { kind: "info", text: " and kept on the server, but not in the PACS yet: " + `${delivery.last_error} ${next}` };
 }

@@ -12,7 +12,10 @@ class DraftSection extends Section {
   content() {
     const { series, fitting, task, running } = session;
     if (!series) return [];
-    if (!task) return [h("p", { class: "quiet" }, `No task drafts ${series.Modality} series. An engineer can add one.`)];
+    if (!task) {
+      const why = session.unfit ?? `No task drafts ${series.Modality} series. An engineer can add one.`;
+      return [h("p", { class: "quiet", id: "unfit" }, why)];
+    }
     const choices = fitting.map((candidate) =>
       h("option", { value: candidate.name, selected: candidate === task }, words(candidate.name)),
     );

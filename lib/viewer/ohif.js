@@ -9,6 +9,7 @@
  * @property {string} [SeriesDescription]
  * @property {string[]} [imageIds]
  * @property {number} [numImageFrames]
+ * @property {{SOPClassUID?: string, ImageType?: string|string[]}[]} [instances]
  */
 
 /** @type {any} */
@@ -42,19 +43,25 @@ export function activeViewportId() {
   return services().viewportGridService.getActiveViewportId();
 }
 
+/** @returns {DisplaySet[]} what the active viewport shows, or was asked to */
+function openDisplaySets() {
+  const { viewportGridService, displaySetService } = services();
+  const viewportId = activeViewportId();
+  const uids = viewportId ? (viewportGridService.getDisplaySetsUIDsForViewport(viewportId) ?? []) : [];
+  return uids.map((/** @type {string} */ uid) => displaySetService.getDisplaySetByUID(uid)).filter(Boolean);
+}
+
 /**
  * The image series in the active viewport: the first display set there whose slices Cornerstone shows.
  * @returns {DisplaySet|null}
  */
 export function openSeries() {
-  const { viewportGridService, displaySetService } = services();
-  const viewportId = activeViewportId();
-  const uids = viewportId ? (viewportGridService.getDisplaySetsUIDsForViewport(viewportId) ?? []) : [];
-  for (const uid of uids) {
-    const displaySet = displaySetService.getDisplaySetByUID(uid);
-    if (displaySet?.imageIds?.length) return displaySet;
-  }
-  return null;
+  return openDisplaySets().find(({ imageIds }) => imageIds?.length) ?? null;
+}
+
+/** @returns {DisplaySet|null} what is open that is no series of slices, such as a structure set */
+export function openOther() {
+  return openSeries() ? null : (openDisplaySets()[0] ?? null);
 }
 
 /**

@@ -13,7 +13,10 @@ class SeriesSection extends Section {
 
   content() {
     const { series, versions } = session;
-    if (!series) return [h("p", { class: "quiet" }, "No image series is open. Choose one from the study's list.")];
+    if (!series) {
+      const why = session.unfit ?? "No image series is open. Choose one from the study's list.";
+      return [h("p", { class: "quiet", id: "unfit" }, why)];
+    }
     const count = series.imageIds?.length ?? 0;
     const stored = `${versions.length} stored ${versions.length === 1 ? "version" : "versions"}`;
     return [

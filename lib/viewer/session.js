@@ -2,8 +2,9 @@
 
 import { choices } from "./choices.js";
 import * as client from "./client.js";
-import { delivery } from "./delivery.js";
+import * as delivery from "./delivery.js";
 import { draft } from "./drafting.js";
+import { unfit } from "./fit.js";
 import { labelsToContinue } from "./labels.js";
 import { nextCase, whyHandedOut } from "./next_case.js";
 import { readNifti, writeNifti } from "./nifti.js";
@@ -78,8 +79,15 @@ class Session extends EventTarget {
     choices.strategy = name;
   }
 
+  /** @returns {string|null} why no task fits what is open, if it is not for images of its kind */
+  get unfit() {
+    const open = this.series ?? ohif.openOther();
+    return open ? unfit(open) : null;
+  }
+
   /** @returns {client.Task[]} tasks that draft the open series' modality by themselves, from no strokes */
   get fitting() {
+    if (this.unfit) return [];
     return this.tasks.filter(
       (task) => task.labels.length && this.series && task.modality.includes(this.series.Modality),
     );
@@ -324,9 +332,8 @@ class Session extends EventTarget {
 
   /** @param {string} label */
   async #followDelivery(label) {
-    const version = this.versions.length;
-    const outcome = await delivery(label);
-    if (outcome) this.tell(outcome.kind, `Stored as version ${version}${outcome.text}`);
+    const stored = `Stored as version ${this.versions.length}`;
+    await delivery.follow(label, ({ kind, text }) => this.tell(kind, stored + text));
   }
 
   /** Have everything drawn again that shows something of OHIF's own, such as which segments are shown. */

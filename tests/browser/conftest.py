@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -10,27 +9,15 @@ import pytest
 from carina.phantoms.dicom import SeriesPaths
 from carina.viewer.build import find_build
 
+from .chromium import AGREED, ARGUMENTS, find_chromium
 from .serving import Place, real_series, running_place
-
-# Software rendering, and nothing that talks to the internet by itself.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--no-first-run",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
-]
 
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator:
     """A headless Chromium; it ends with this folder, because its event loop is in the way of other tests."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: scripts/setup --dev")
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    program = find_chromium()
     if program is None:
         pytest.skip("Chromium is not installed: scripts/setup --dev")
     if not find_build().extensible:
@@ -52,9 +39,7 @@ def place(orthanc_installed: None, chromium, tmp_path_factory: pytest.TempPathFa
 def page(chromium) -> Iterator:
     """A fresh page; at the end nothing may have gone wrong in it that nobody expected."""
     context = chromium.new_context(viewport={"width": 1200, "height": 700}, accept_downloads=False)
-    context.add_init_script(
-        "localStorage.setItem('investigationalUseDialog', JSON.stringify({expiryDate: '2999-01-01'}))"
-    )
+    context.add_init_script(AGREED)
     opened = context.new_page()
     problems: list[str] = []
     opened.on("pageerror", lambda error: problems.append(str(error)))

@@ -145,13 +145,13 @@ def _plugin(folder: str, name: str):
     return module
 
 
-def plugin_path(folder: Path) -> str:
-    """Puts the plug-in's files beside carina's own, in the server and in its workers."""
+def plugin_path(folder: Path, plugin: Path = PLUGIN) -> str:
+    """Puts a plug-in's files beside carina's own, in the server and in its workers."""
     site = folder / "site"
     site.mkdir(exist_ok=True)
     (site / "sitecustomize.py").write_text(
         "import carina.configs, carina.networks\n"
-        f"carina.configs.__path__.append({str(PLUGIN / 'configs')!r})\n"
-        f"carina.networks.__path__.append({str(PLUGIN / 'networks')!r})\n"
+        f"carina.configs.__path__.append({str(plugin / 'configs')!r})\n"
+        f"carina.networks.__path__.append({str(plugin / 'networks')!r})\n"
     )
     return os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])

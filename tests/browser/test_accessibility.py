@@ -1,0 +1,80 @@
+"""The panel by keyboard alone, and what axe finds in it and in the landing page."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from .serving import TASK
+from .test_annotating import open_case, said
+
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.slow]
+
+_FOCUSED = """() => {
+  let focused = document.activeElement;
+  while (focused?.shadowRoot?.activeElement) focused = focused.shadowRoot.activeElement;
+  return focused?.id ?? "";
+}"""
+_FAULTS = """async (selector) => {
+  const { violations } = await axe.run(selector);
+  return violations
+    .filter(({ impact }) => ["serious", "critical"].includes(impact))
+    .flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => [id, String(target), failureSummary]));
+}"""
+_MOST_TABS = 150
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The script that looks for faults."""
+    file = Path(sys.prefix, "share", "carina", "axe", "axe.min.js")
+    if not file.is_file():
+        pytest.skip("axe-core is not installed: scripts/axe")
+    return file.read_text(encoding="utf-8")
+
+
+def go_to(page, wanted: str) -> None:
+    """Press Tab until a control of the panel has the focus."""
+    for _ in range(_MOST_TABS):
+        if page.evaluate(_FOCUSED) == wanted:
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"Tab never reaches #{wanted}")
+
+
+def test_a_case_is_drafted_and_submitted_without_a_mouse(page, place):
+    page.goto(place.page(2))
+    panel = page.locator("carina-panel")
+    panel.locator("#task").wait_for()
+    go_to(page, "user")
+    page.keyboard.type("keyboard-test")
+    go_to(page, "task")
+    page.keyboard.type(TASK.replace("_", " "))
+    assert panel.locator("#task").input_value() == TASK
+    go_to(page, "draft-start")
+    page.keyboard.press("Enter")
+    said(panel, "Correct it, then submit")
+    go_to(page, "segment-2")
+    page.keyboard.press("Space")
+    go_to(page, "submit")
+    page.keyboard.press("Enter")
+    said(panel, "in the PACS as a SEG")
+
+
+def test_axe_finds_no_serious_fault_in_the_panel(page, place, axe):
+    panel = open_case(page, place)
+    panel.locator("#draft-start").click()
+    said(panel, "Correct it, then submit")
+    page.evaluate(axe)
+    assert page.evaluate(_FAULTS, "carina-panel") == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault_in_the_landing_page(page, place, axe, scheme):
+    page.emulate_media(color_scheme=scheme)
+    page.goto(place.server.url)
+    page.locator("#tasks th").first.wait_for()
+    page.evaluate(axe)
+    assert page.evaluate(_FAULTS, "body") == []
