@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from torch import nn
 
@@ -19,6 +18,7 @@ from ..datastores.port import ImageStore
 from ..errors import InvalidInputError, NoModelError
 from ..geometry import Volume
 from ..images import read_volume, split_suffix, write_label
+from ..label_maps import flatten, keep_only
 from ..models.public_weights import import_public
 from ..models.store import ModelStore
 from ..models.version import ModelVersion
@@ -83,12 +83,14 @@ class Draft:
     """What one inference gives.
 
     Attributes:
-        label: On the image's grid; uint8 or uint16 indices of the task's labels.
+        label: On the image's grid; a label map of the task's labels, which may overlap.
+        flat: The same with one label index per voxel, for clients and stores of label maps that know no overlap.
         series: The DICOM series it belongs to, None for other files.
         params: JSON for the client: `task`, `label_names`, `model_version`, `model_sha256`, `device`, `timings`.
     """
 
     label: Volume
+    flat: Volume
     series: Series | None
     params: dict[str, Any]
 
@@ -164,7 +166,7 @@ class SegmentationInfer(InferTask):
             with tempfile.NamedTemporaryFile(prefix=f"{self.spec.name}-", suffix=".nii.gz", delete=False) as file:
                 output = Path(file.name)
         with _timed(draft.params["timings"], "write"):
-            write_label(output, draft.label)
+            write_label(output, draft.flat)
         return str(output), draft.params
 
     def draft(
@@ -210,8 +212,11 @@ class SegmentationInfer(InferTask):
             )
         tell(_NETWORK_TO, "writing the result")
         wanted = {name: index for name, index in self.spec.labels.indices.items() if name in names}
+        if len(wanted) < len(self.spec.labels):
+            label = Volume(keep_only(label.array, names, self.spec.labels), label.grid)
         return Draft(
-            _only(label, wanted.values()) if len(wanted) < len(self.spec.labels) else label,
+            label,
+            Volume(flatten(label.array, self.spec.labels), label.grid),
             series,
             {
                 "task": self.spec.name,
@@ -290,11 +295,3 @@ def _overlap(value: object) -> float | None:
         return float(str(value))
     except ValueError as error:
         raise InvalidInputError(f"Option 'overlap' must be a number in [0, 1), got {value!r}.") from error
-
-
-def _only(label: Volume, indices: Any) -> Volume:
-    """The label map with every other label erased."""
-    kept = np.zeros(np.iinfo(label.array.dtype).max + 1, dtype=label.array.dtype)
-    for index in indices:
-        kept[index] = index
-    return Volume(kept[label.array], label.grid)
