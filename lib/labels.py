@@ -1,9 +1,10 @@
 """The one identity of a label: name, label index, DICOM segment number, code and colour.
 
 Three numbers are easily confused. `index` is the voxel value in carina's label maps and the network's output
-channel. `segment_number` is DICOM's: 1, 2, 3… without gaps within one SEG object, so it depends on which labels an
-object holds and is never stored here. A client's value (Slicer, a NIfTI file from elsewhere) is whatever its
-`labels.json` says; `LabelSet.remap` brings it to ours by name, never by order.
+channel; only where labels of a task overlap is the voxel value another one, see `LabelSet.values`. `segment_number` is
+DICOM's: 1, 2, 3… without gaps within one SEG object, so it depends on which labels an object holds and is never stored
+here. A client's value (Slicer, a NIfTI file from elsewhere) is whatever its `labels.json` says; `LabelSet.remap` brings
+it to ours by name, never by order.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from .errors import ConfigurationError, LabelError
 
 BACKGROUND_INDEX = 0
+MOST_OVERLAPPING = 16
+"""Labels that may overlap in one label map: each takes one bit of uint16."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,16 @@ class Label:
 class LabelSet:
     """An ordered, validated set of labels with contiguous indices 1…N.
 
+    Args:
+        labels: The labels, in any order.
+        overlapping: Whether a voxel may have several labels at once, as in a projection; see `values`.
+
     Raises:
-        ConfigurationError: If names repeat or the indices are not exactly 1…N.
+        ConfigurationError: If names repeat, the indices are not exactly 1…N, or more overlap than a label map holds.
     """
 
-    def __init__(self, labels: Iterable[Label]) -> None:
+    def __init__(self, labels: Iterable[Label], *, overlapping: bool = False) -> None:
+        self.overlapping = overlapping
         self._labels = tuple(sorted(labels, key=lambda label: label.index))
         self._by_name = {label.name: label for label in self._labels}
         if len(self._by_name) != len(self._labels):
@@ -62,6 +70,10 @@ class LabelSet:
         indices = [label.index for label in self._labels]
         if indices != list(range(1, len(indices) + 1)):
             raise ConfigurationError(f"Label indices must be 1…{len(indices)} without gaps, got {indices}.")
+        if overlapping and len(indices) > MOST_OVERLAPPING:
+            raise ConfigurationError(
+                f"At most {MOST_OVERLAPPING} labels of a task may overlap, got {len(indices)}. Split the task."
+            )
 
     def __iter__(self) -> Iterator[Label]:
         return iter(self._labels)
@@ -73,10 +85,12 @@ class LabelSet:
         return name in self._by_name
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, LabelSet) and self._labels == other._labels
+        if not isinstance(other, LabelSet):
+            return False
+        return (self._labels, self.overlapping) == (other._labels, other.overlapping)
 
     def __hash__(self) -> int:
-        return hash(self._labels)
+        return hash((self._labels, self.overlapping))
 
     def __repr__(self) -> str:
         return f"LabelSet({', '.join(self.names)})"
@@ -90,6 +104,15 @@ class LabelSet:
     def indices(self) -> dict[str, int]:
         """Name → label index, the form MONAI Label clients expect."""
         return {label.name: label.index for label in self._labels}
+
+    @property
+    def values(self) -> dict[str, int]:
+        """Name → voxel value in a label map: the index, or where labels overlap the bit `2 ** (index - 1)`.
+
+        A voxel of several labels has the sum of their bits, so a label map stays one array of whole numbers, and
+        whatever moves voxels without mixing them moves all labels at once. `label_maps` reads and writes such maps.
+        """
+        return {label.name: 1 << (label.index - 1) if self.overlapping else label.index for label in self._labels}
 
     def named(self, name: str) -> Label:
         """The label called `name`.

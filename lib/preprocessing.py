@@ -1,8 +1,8 @@
 """The one chain from an image to what a network sees; inference, training and validation all use it.
 
-Reorient to the axis order closest to RAS → resample to the task's spacing along the image's own axes → intensity
-rule over the whole volume → crop to the body. Nothing is rotated, so every step is separable: along each canonical
-axis `source index = first + step * working index`, and that pair of numbers is all the inverse needs.
+Reorient to the axis order closest to RAS → resample to the task's spacing or matrix along the image's own axes →
+intensity rule over the whole volume → crop to the body. Nothing is rotated, so every step is separable: along each
+canonical axis `source index = first + step * working index`, and that pair of numbers is all the inverse needs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .errors import GeometryError, InvalidInputError
 from .geometry import AnyArray, Grid, Volume, closest_canonical, reorient, resample_label
-from .task import Intensity, TaskSpec, Window
+from .task import Intensity, Percentiles, TaskSpec, Window
 
 _ANTIALIAS_BEYOND = 1.5
 _SLICES_AT_ONCE = 16
@@ -97,7 +97,7 @@ def prepare(image: Volume, spec: TaskSpec) -> Prepared:
     Raises:
         InvalidInputError: If an intensity is not finite.
     """
-    order, flips = closest_canonical(image.grid)
+    order, flips = _order_and_flips(image.grid, spec)
     canonical = reorient(image, order, flips)
     axes = _working_axes(canonical.grid, spec)
     whole = _resample(canonical.array, axes)
@@ -145,10 +145,18 @@ def normalise(volume: Tensor, intensity: Intensity) -> Tensor:
     if isinstance(intensity, Window):
         volume.sub_(intensity.lower).mul_(2.0 / (intensity.upper - intensity.lower)).sub_(1.0)
         return volume.clamp_(-1.0, 1.0)
+    if isinstance(intensity, Percentiles):
+        lower, upper = np.percentile(volume.numpy(), (intensity.lower, intensity.upper))
+        return _to_range(volume.clamp_(float(lower), float(upper)))
     mean, deviation = _moments_without_zeros(volume)
     zeros = volume == 0
     volume.sub_(mean).div_(deviation)
     volume[zeros] = 0.0
+    return _to_range(volume)
+
+
+def _to_range(volume: Tensor) -> Tensor:
+    """Scale minimum and maximum to `[-1, 1]` in place; an image of one value becomes 0."""
     lowest, highest = (float(value) for value in torch.aminmax(volume))
     if highest == lowest:
         return volume.zero_()
@@ -165,11 +173,22 @@ def _moments_without_zeros(volume: Tensor) -> tuple[float, float]:
     return mean, math.sqrt(squares / count) or 1.0
 
 
+def _order_and_flips(grid: Grid, spec: TaskSpec) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
+    """As `closest_canonical`, but what a 2D task sees is always the page, wherever in the patient it lies."""
+    order, flips = closest_canonical(grid)
+    if spec.dimension == 2 and order[2] != 2:
+        return (0, 1, 2), (True, True, False)
+    return order, flips
+
+
 def _working_axes(grid: Grid, spec: TaskSpec) -> tuple[AxisMap, AxisMap, AxisMap]:
-    """The uncropped working grid: exactly the task's spacing, its centre on the image's centre."""
+    """The uncropped working grid: exactly the task's spacing or matrix, its centre on the image's centre."""
 
     def one(axis: int) -> AxisMap:
         size = grid.shape[axis]
+        if spec.matrix_voxels is not None and spec.matrix_voxels[axis] > 1:
+            working = spec.matrix_voxels[axis]
+            return AxisMap((size / working - 1) / 2, size / working, working, size)
         if spec.spacing_mm is None or size == 1:
             return AxisMap(0.0, 1.0, size, size)
         step = spec.spacing_mm[axis] / grid.spacing_mm[axis]

@@ -77,11 +77,16 @@ TOTALSEGMENTATOR_V1: tuple[str, ...] = tuple(row[0] for row in table.TOTALSEGMEN
 """The 104 classes of TotalSegmentator v1; class `n` of the public bundle is at position `n - 1`."""
 
 
-def label_set(*names: str) -> LabelSet:
+ALIASES: Mapping[str, str] = MappingProxyType({"left_lung": "lung_left", "right_lung": "lung_right"})
+"""Names that public data sets have for structures of the catalogue."""
+
+
+def label_set(*names: str, overlapping: bool = False) -> LabelSet:
     """Labels for structures of the catalogue.
 
     Args:
         names: Names in `STRUCTURES`; the first gets label index 1.
+        overlapping: Whether a voxel may have several of them.
 
     Returns:
         Labels with indices 1…N in the order given.
@@ -95,7 +100,7 @@ def label_set(*names: str) -> LabelSet:
         raise LabelError(
             f"A label must be a structure of the catalogue, got '{unknown[0]}'.{did_you_mean(unknown[0], STRUCTURES)}"
         )
-    return LabelSet(
+    labels = [
         Label(
             name=name,
             index=index,
@@ -105,4 +110,5 @@ def label_set(*names: str) -> LabelSet:
             colour=STRUCTURES[name].colour,
         )
         for index, name in enumerate(names, start=1)
-    )
+    ]
+    return LabelSet(labels, overlapping=overlapping)

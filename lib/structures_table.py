@@ -144,11 +144,13 @@ TOTALSEGMENTATOR_V2_ROWS: tuple[Row, ...] = (
     ("costal_cartilages", "50016007", "Costal cartilage", "", (250, 220, 190)),
 )
 
-# Whole organs for chest CT.
+# Whole organs for chest CT, and what a chest radiograph shows as one.
 CHEST: tuple[Row, ...] = (
     ("lung_left", "39607008", "Lung", "L", (71, 200, 244)),
     ("lung_right", "39607008", "Lung", "R", (63, 150, 207)),
     ("spine", "421060004", "Spine", "", (226, 202, 134)),
+    ("cardiomediastinum", "72410000", "Mediastinum", "", (214, 70, 80)),
+    ("airways", "89187006", "Airway structure", "", (0, 220, 160)),
 )
 
 # Morphologically altered structures, each with the region it lies in.

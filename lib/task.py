@@ -39,7 +39,20 @@ class ZScoreThenRange:
     """
 
 
-Intensity = Window | ZScoreThenRange
+@dataclass(frozen=True, kw_only=True)
+class Percentiles:
+    """Clip to two percentiles of the image and scale linearly to `[-1, 1]`, for images without a unit.
+
+    Attributes:
+        lower: Percentile, 0–100, that becomes -1.
+        upper: Percentile that becomes +1.
+    """
+
+    lower: float = 1.0
+    upper: float = 99.0
+
+
+Intensity = Window | ZScoreThenRange | Percentiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,15 +128,18 @@ class TaskSpec:
         kind: The code that runs it (`lib/infers/<kind>.py`, `lib/trainers/<kind>.py`).
         description: One sentence for a person choosing a task.
         modality: DICOM modalities it is meant for, such as `("CT",)`.
-        dimension: 2 or 3.
-        labels: The structures; none for a tool that draws whatever structure it is asked for.
+        dimension: 2 or 3; in 2 every slice is seen alone.
+        labels: The structures, and whether they overlap; none for a tool that draws whatever structure it is asked for.
         spacing_mm: Working spacing in the RAS-closest axis order; None keeps the image's own.
+        matrix_voxels: Working size in the same order instead of a spacing, for radiographs, whose pixels have often no
+            size; every image is stretched to it. A size of 1 keeps the image's own.
         intensity: How intensities reach the network.
         body_threshold: Voxels above it are body; the input is cropped to their bounding box. None: no crop.
         roi_voxels: Sliding-window size at the working spacing.
         overlap: Share of a window that overlaps the next, 0 ≤ overlap < 1.
         network: Which network; without one there is nothing to train and no model to serve.
         trainer: Training defaults.
+        one_piece: Whether each label is one connected structure: a draft keeps its largest piece, with holes filled.
         weights: Public weights that fit.
         config: String options that Slicer shows as editable fields, sent back with each request.
     """
@@ -137,10 +153,12 @@ class TaskSpec:
     spacing_mm: Spacing | None = None
     intensity: Intensity = field(default_factory=ZScoreThenRange)
     network: NetworkSpec = NO_NETWORK
+    matrix_voxels: Voxels | None = None
     body_threshold: float | None = None
     roi_voxels: Voxels = (96, 96, 96)
     overlap: float = 0.25
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
+    one_piece: bool = False
     weights: tuple[PublicWeights, ...] = ()
     config: Mapping[str, str] = field(default_factory=dict)
 
@@ -151,6 +169,11 @@ class TaskSpec:
             raise ConfigurationError(f"Overlap of task '{self.name}' must lie in [0, 1), got {self.overlap}.")
         if self.spacing_mm is not None and min(self.spacing_mm) <= 0:
             raise ConfigurationError(f"Spacing of task '{self.name}' must be positive, got {self.spacing_mm}.")
+        if self.matrix_voxels is not None and (self.spacing_mm is not None or min(self.matrix_voxels) < 1):
+            raise ConfigurationError(
+                f"Task '{self.name}' must declare a spacing or a matrix of positive sizes, got {self.spacing_mm} and "
+                f"{self.matrix_voxels}. Set spacing_mm to None for a matrix."
+            )
 
     @property
     def learns(self) -> bool:
@@ -164,8 +187,15 @@ class TaskSpec:
 
     @property
     def out_channels(self) -> int:
-        """Channels of the network's output: every label and the background."""
-        return len(self.labels) + 1
+        """Channels of the network's output: every label and the background, or where labels overlap the labels alone.
+
+        Labels that exclude each other share a softmax; each of those that overlap has a sigmoid of its own.
+        """
+        return len(self.labels) + (0 if self.labels.overlapping else 1)
+
+    def takes(self, modality: str) -> bool:
+        """Whether an image of this DICOM modality is for the task; a file without one may be."""
+        return not modality or modality in self.modality
 
     def to_json(self) -> dict[str, Any]:
         """Everything the task declares, as JSON-able values; `fingerprint` is part of it."""
@@ -180,7 +210,7 @@ class TaskSpec:
 
         Two specs with one fingerprint can exchange weights; trainer options and texts do not count.
         """
-        decisive = {
+        decisive: dict[str, Any] = {
             "labels": self.labels.indices,
             "network": [self.network.name, dict(self.network.arguments)],
             "spacing_mm": self.spacing_mm,
@@ -188,4 +218,9 @@ class TaskSpec:
             "dimension": self.dimension,
             **({} if self.in_channels == 1 else {"in_channels": self.in_channels}),
         }
+        # Left out where they say nothing, so that what was trained before they existed still fits its task.
+        if self.labels.overlapping:
+            decisive["overlapping"] = True
+        if self.matrix_voxels is not None:
+            decisive["matrix_voxels"] = self.matrix_voxels
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=list).encode()).hexdigest()

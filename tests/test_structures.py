@@ -54,6 +54,8 @@ def test_name_and_codes_identify_each_structure():
         ("subclavian_artery_left", codes.SCT.SubclavianArtery),
         ("vertebrae_T12", codes.SCT.T12Vertebra),
         ("lung_middle_lobe_right", codes.SCT.MiddleLobeOfRightLung),
+        ("cardiomediastinum", codes.SCT.Mediastinum),
+        ("airways", codes.SCT.AirwayStructure),
     ],
 )
 def test_codes_are_those_of_the_standard(name, expected):

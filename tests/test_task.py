@@ -30,7 +30,15 @@ def make_spec(**changes) -> TaskSpec:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"name": "no good"}, {"overlap": 1.0}, {"overlap": -0.1}, {"spacing_mm": (1.0, 0.0, 1.0)}]
+    "changes",
+    [
+        {"name": "no good"},
+        {"overlap": 1.0},
+        {"overlap": -0.1},
+        {"spacing_mm": (1.0, 0.0, 1.0)},
+        {"matrix_voxels": (256, 256, 1)},
+        {"spacing_mm": None, "matrix_voxels": (256, 0, 1)},
+    ],
 )
 def test_refuses_a_declaration_that_contradicts_itself(changes):
     with pytest.raises(ConfigurationError, match="got"):
@@ -64,3 +72,21 @@ def test_listing_tasks_does_not_import_torch():
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert int(answer[0]) >= 2
     assert answer[1] == "False"
+
+
+def test_labels_that_overlap_need_no_background_channel_and_make_another_checkpoint():
+    spec = make_spec()
+    overlapping = make_spec(labels=LabelSet(spec.labels, overlapping=True))
+    assert (spec.out_channels, overlapping.out_channels) == (2, 1)
+    assert spec.fingerprint() != overlapping.fingerprint()
+
+
+def test_another_matrix_makes_another_checkpoint():
+    matrices = [(256, 256, 1), (128, 128, 1)]
+    first, second = (make_spec(spacing_mm=None, matrix_voxels=matrix).fingerprint() for matrix in matrices)
+    assert first != second
+
+
+def test_a_task_takes_its_modalities_and_files_without_one():
+    spec = make_spec(modality=("CR", "DX"))
+    assert [spec.takes(modality) for modality in ("DX", "CT", "")] == [True, False, True]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-import numpy as np
-
 from ..errors import LabelError
 from ..geometry import Grid, Volume, resample_label
+from ..label_maps import label_type
 from ..labels import did_you_mean
 from ..structures import STRUCTURES
 from ..task import TaskSpec
@@ -78,17 +77,17 @@ def submit_label(
 
 
 def for_task(store: AnnotationStore, annotation: Annotation, spec: TaskSpec) -> Volume:
-    """A stored label in a task's label indices, by name; names that are not the task's become background.
+    """A stored label as a label map of a task, by name; names that are not the task's become background.
 
     Returns:
-        `(X, Y, Z)` uint8, or uint16 for more than 255 labels.
+        `(X, Y, Z)` of `label_maps.label_type`.
 
     Raises:
         StorageError: If the label file is gone or was changed.
     """
     stored, names = store.read(annotation)
-    array = recode(stored.array, names, spec.labels.indices)
-    return Volume(array.astype(np.uint8) if len(spec.labels) <= np.iinfo(np.uint8).max else array, stored.grid)
+    array = recode(stored.array, names, spec.labels.values)
+    return Volume(array.astype(label_type(spec.labels)), stored.grid)
 
 
 def _checked_names(label: Volume, client_names: Mapping[str, int] | None, spec: TaskSpec | None) -> dict[str, int]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..models.version import ModelVersion
     from ..task import TaskSpec
 
-_PICTURE, _SEG = ".png", ".dcm"
+_PICTURE, _SEG, _FOLDER = ".png", ".dcm", ""
 _LABEL_MAPS = (".nii.gz", ".nii", ".nrrd")
 
 
@@ -29,7 +29,11 @@ def infer(
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="FILE", help=".nii.gz: label map; .dcm: DICOM SEG; .png: picture with overlay."),
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help=".nii.gz: label map; .dcm: DICOM SEG; .png: picture with overlay; a folder: one mask per label.",
+        ),
     ],
     device: DeviceOption = "auto",
     overlap: Annotated[
@@ -46,11 +50,12 @@ def infer(
 
     Examples: [bold]carina infer thorax_ct --image study/ --out draft.dcm[/],
     [bold]carina infer thorax_ct --image 1.2.840.1 --out draft.nii.gz[/],
-    [bold]carina infer thorax_ct --image ct.nii.gz --out look.png[/]
+    [bold]carina infer thorax_ct --image ct.nii.gz --out look.png[/],
+    [bold]carina infer cxr_anatomy --image chest.png --out masks/[/]
     """
     with command(as_json=as_json) as output:
         spec = find_tasks().get(task)
-        kind = _kind_of(out)
+        kind = _kind_of(out, spec)
         from .drafting import load_drafter, read_any
 
         drafter = load_drafter(spec, version=model_version, device=device, overlap=overlap)
@@ -68,6 +73,8 @@ def infer(
             from .overlay import write_overlay
 
             write_overlay(out, volume, label, spec)
+        elif kind == _FOLDER:
+            _write_masks(out, label, spec)
         else:
             from ..images import write_label
 
@@ -84,12 +91,31 @@ def infer(
         )
 
 
-def _kind_of(out: Path) -> str:
+def _kind_of(out: Path, spec: TaskSpec) -> str:
+    """The suffix that decides; empty for a folder of masks."""
     name = out.name.lower()
-    for suffix in (_PICTURE, _SEG, *_LABEL_MAPS):
-        if name.endswith(suffix):
-            return suffix
-    raise InvalidInputError(f"Option --out must end in .nii.gz, .nrrd, .dcm or .png, got '{out.name}'.")
+    kind = next((suffix for suffix in (_PICTURE, _SEG, *_LABEL_MAPS) if name.endswith(suffix)), _FOLDER)
+    if kind == _FOLDER and "." in name:
+        raise InvalidInputError(
+            f"Option --out must end in .nii.gz, .nrrd, .dcm or .png, or be a folder, got '{out.name}'."
+        )
+    if kind in _LABEL_MAPS and spec.labels.overlapping:
+        raise InvalidInputError(
+            f"A label map must have one label per voxel, but those of '{spec.name}' overlap. Write .dcm or a folder."
+        )
+    return kind
+
+
+def _write_masks(folder: Path, label: Volume, spec: TaskSpec) -> None:
+    """`<folder>/<label>.png`, or `.nii.gz` of more than one slice, with 255 or 1 where the label is; empty ones too."""
+    from ..geometry import Volume as Masked
+    from ..images import write_label
+    from ..label_maps import mask_of
+
+    suffix = ".png" if label.grid.shape[2] == 1 else ".nii.gz"
+    for entry in spec.labels:
+        mask = mask_of(label.array, entry, spec.labels).astype("uint8")
+        write_label(folder / f"{entry.name}{suffix}", Masked(mask * (255 if suffix == ".png" else 1), label.grid))
 
 
 def _write_seg(out: Path, label: Volume, series: Series, spec: TaskSpec, version: ModelVersion) -> None:
@@ -102,7 +128,7 @@ def _write_seg(out: Path, label: Volume, series: Series, spec: TaskSpec, version
 
 
 def _volumes_ml(label: Volume, spec: TaskSpec) -> dict[str, Any]:
-    import numpy as np
+    from ..label_maps import mask_of
 
-    counts = np.bincount(label.array.ravel(), minlength=spec.out_channels)
-    return {entry.name: round(float(counts[entry.index]) * label.grid.voxel_volume_ml, 3) for entry in spec.labels}
+    voxels = {entry.name: int(mask_of(label.array, entry, spec.labels).sum()) for entry in spec.labels}
+    return {name: round(count * label.grid.voxel_volume_ml, 3) for name, count in voxels.items()}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..geometry import Volume, closest_canonical, reorient
 from ..images import write_atomically
+from ..label_maps import colour_table
 from ..task import TaskSpec, Window
 
 _OPACITY = 0.5
@@ -92,10 +93,9 @@ def _facing(plane: NDArray[Any], axis: int) -> NDArray[Any]:
 
 
 def _coloured(marks: NDArray[Any], spec: TaskSpec) -> NDArray[np.float32]:
-    table = np.zeros((spec.out_channels, 4), dtype=np.float32)
-    for entry in spec.labels:
-        table[entry.index] = (*_rgb(entry.colour), _OPACITY)
-    coloured: NDArray[np.float32] = table[marks]
+    colours = colour_table(spec.labels)
+    opacity = np.where(np.arange(len(colours)) > 0, _OPACITY, 0.0)
+    coloured: NDArray[np.float32] = np.column_stack([colours, opacity]).astype(np.float32)[marks]
     return coloured
 
 

@@ -1,4 +1,4 @@
-"""Stored pixels to intensities: decoding, rescale, MONOCHROME1, and the smallest lossless type.
+"""Stored pixels to intensities: decoding, rescale, MONOCHROME1, a radiograph's VOI LUT, and the smallest lossless type.
 
 Decoding goes through pydicom and its plugins (pylibjpeg for JPEG, JPEG 2000 and RLE, pyjpegls for JPEG-LS), one
 instance at a time, so that memory holds the volume and one instance.
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_modality_lut
+from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.pixels.utils import pixel_array
 
 from ..errors import DicomError
@@ -34,7 +34,8 @@ def decode_frames(frames: Sequence[Frame], instances: Sequence[Instance]) -> Any
 
     Returns:
         `(X, Y, Z)` = (columns, rows, slices), int16 where that is lossless, else float32. A MONOCHROME1 radiograph or
-        MR is inverted within its stored range, so that brighter is always more.
+        MR is inverted within its range, so that brighter is always more. A radiograph with a VOI LUT or a window has
+        the values of its presentation: its stored values may be anything that the detector gave.
 
     Raises:
         DicomError: If pixel data are missing, damaged or in a transfer syntax without a decoder.
@@ -73,14 +74,30 @@ def look_up(lookup: AnyArray, slices: AnyArray) -> AnyArray:
 def _intensities(dataset: Dataset, frame: Frame) -> AnyArray:
     """`(rows, columns)` of one frame after rescale, int16 or float32."""
     stored = _decode(dataset, frame)
-    if dataset.PhotometricInterpretation == "MONOCHROME1" and dataset.get("Modality") not in QUANTITATIVE_MODALITIES:
+    quantitative = dataset.get("Modality") in QUANTITATIVE_MODALITIES
+    inverted = dataset.PhotometricInterpretation == "MONOCHROME1" and not quantitative
+    shown = None if quantitative or frame.position_mm is not None else _as_shown(stored, dataset)
+    if shown is None and dataset.get("ModalityLUTSequence"):
+        shown = np.asarray(apply_modality_lut(stored, dataset))
+    if shown is not None:
+        return _smallest(shown.min() + shown.max() - shown.astype(np.float64) if inverted else shown)
+    if inverted:
         lowest, highest = _stored_range(dataset)
         stored = lowest + highest - stored.astype(np.int64)
-    if dataset.get("ModalityLUTSequence"):
-        return _smallest(np.asarray(apply_modality_lut(stored, dataset)))
     if float(frame.slope).is_integer() and float(frame.intercept).is_integer():
         return _smallest(stored.astype(np.int64) * int(frame.slope) + int(frame.intercept))
     return (stored * frame.slope + frame.intercept).astype(np.float32)
+
+
+def _as_shown(stored: AnyArray, dataset: Dataset) -> AnyArray | None:
+    """A radiograph after its modality and VOI LUTs (PS3.3 C.11.1, C.11.2); None where its header has no usable VOI."""
+    if not (dataset.get("VOILUTSequence") or dataset.get("WindowWidth")):
+        return None
+    try:
+        shown = np.asarray(apply_voi_lut(apply_modality_lut(stored, dataset), dataset))
+    except (AttributeError, IndexError, NotImplementedError, TypeError, ValueError):
+        return None  # how to show an image must not decide whether it can be read
+    return shown if shown.min() < shown.max() else None
 
 
 def _decode(dataset: Dataset, frame: Frame) -> AnyArray:

@@ -15,6 +15,7 @@ from pydicom.uid import SegmentationStorage
 
 from ..errors import DicomError, GeometryError, LabelError
 from ..geometry import Affine, AnyArray, Grid, Volume, lps_to_ras, resample_label, three_sizes
+from ..label_maps import join_masks
 from ..labels import LabelSet
 from ..structures import STRUCTURES
 from .codes import recognise
@@ -28,7 +29,7 @@ class SegResult:
     """A segmentation read back.
 
     Attributes:
-        label: `(X, Y, Z)` uint8 or uint16 values.
+        label: `(X, Y, Z)` uint8 or uint16 values; sums of them where labels overlap (`LabelSet.values`).
         names: Name → value in `label`, for every described segment that was recognised; some may have no voxels.
         unrecognised: SegmentLabels of segments that are none of the labels asked for; their voxels are left out.
         provenance: What the object says of its origin.
@@ -65,14 +66,15 @@ def read_seg(source: Path | Dataset, *, labels: LabelSet | None = None, grid: Gr
         The label map with names and provenance.
 
     Raises:
-        DicomError: If it is not a SEG object, its frames cannot be read, or its segments overlap, which a label map
-            cannot hold.
+        DicomError: If it is not a SEG object, its frames cannot be read, or its segments overlap and `labels` do not
+            or are not given.
         GeometryError: If its frames make no even grid, or none of its voxels falls onto `grid`.
         LabelError: If two segments are the same label.
     """
     dataset = _open(source)
     values, names, unrecognised = _values(dataset, labels)
-    label = _decode(dataset, values)
+    overlapping = labels if labels is not None and labels.overlapping else None
+    label = _decode(dataset, values, overlapping)
     if grid is not None:
         label = (
             _on_radiograph(label, grid) if "FrameOfReferenceUID" not in dataset else resample_label(label, grid=grid)
@@ -123,7 +125,7 @@ def _values(dataset: Dataset, labels: LabelSet | None) -> tuple[dict[int, int], 
             if label is None:
                 unrecognised.append(own_name)
                 continue
-            name, value = label.name, label.index
+            name, value = label.name, labels.values[label.name]
         if name in names:
             if labels is not None:
                 raise LabelError(f"Each label must be one segment, got two segments that are '{name}'. Merge them.")
@@ -132,15 +134,16 @@ def _values(dataset: Dataset, labels: LabelSet | None) -> tuple[dict[int, int], 
     return values, names, tuple(unrecognised)
 
 
-def _decode(dataset: Dataset, values: Mapping[int, int]) -> Volume:
+def _decode(dataset: Dataset, values: Mapping[int, int], overlapping: LabelSet | None) -> Volume:
     """The object's own slices as a label map, with `values` for segment numbers and 0 for all others."""
+    combine = overlapping is None
     try:
         segmentation = hd.seg.Segmentation.from_dataset(dataset, copy=False)
         if "FrameOfReferenceUID" in dataset:
-            volume = segmentation.get_volume(combine_segments=True, segment_numbers=list(values) or None)
+            volume = segmentation.get_volume(combine_segments=combine, segment_numbers=list(values) or None)
             array, affine_lps = volume.array, np.asarray(volume.affine)[:, [2, 1, 0, 3]]
         else:
-            array, affine_lps = _single_frame(segmentation, values)
+            array, affine_lps = _single_frame(segmentation, values, combine=combine)
     except RuntimeError as error:
         if "overlap" in str(error):
             raise DicomError(
@@ -151,14 +154,29 @@ def _decode(dataset: Dataset, values: Mapping[int, int]) -> Volume:
         raise DicomError(
             f"A SEG object must be complete and valid, got {type(error).__name__}. Export it again."
         ) from error
-    lookup = np.zeros(max((*values, int(array.max(initial=0)))) + 1, dtype=_smallest_dtype(values))
-    for number, value in values.items():
-        lookup[number] = value
-    pixels = look_up(lookup, array).transpose(2, 1, 0)
+    pixels = _combined(array, values) if overlapping is None else _joined(array, values, overlapping)
+    pixels = pixels.transpose(2, 1, 0)
     return Volume(pixels, Grid(three_sizes(pixels), lps_to_ras(affine_lps)))
 
 
-def _single_frame(segmentation: hd.seg.Segmentation, values: Mapping[int, int]) -> tuple[AnyArray, Affine]:
+def _combined(array: AnyArray, values: Mapping[int, int]) -> AnyArray:
+    """`(Z, Y, X)` values for segment numbers."""
+    lookup = np.zeros(max((*values, int(array.max(initial=0)))) + 1, dtype=_smallest_dtype(values))
+    for number, value in values.items():
+        lookup[number] = value
+    return look_up(lookup, array)
+
+
+def _joined(array: AnyArray, values: Mapping[int, int], labels: LabelSet) -> AnyArray:
+    """`(Z, Y, X)` label map of `(Z, Y, X, segments)`, which are in the order of `values`."""
+    names = {value: name for name, value in labels.values.items()}
+    masks = {names[value]: array[..., position] > 0 for position, value in enumerate(values.values())}
+    return join_masks(masks, labels, shape=array.shape[:3])
+
+
+def _single_frame(
+    segmentation: hd.seg.Segmentation, values: Mapping[int, int], *, combine: bool
+) -> tuple[AnyArray, Affine]:
     """A segmented radiograph `(1, Y, X)`; its grid in the patient is not known, so the affine is the identity."""
     sources = segmentation.get_source_image_uids()
     if len(sources) != 1:
@@ -168,7 +186,7 @@ def _single_frame(segmentation: hd.seg.Segmentation, values: Mapping[int, int]) 
     array = segmentation.get_pixels_by_source_instance(
         [sources[0][2]],
         segment_numbers=list(values) or None,
-        combine_segments=True,
+        combine_segments=combine,
         ignore_spatial_locations=True,
         assert_missing_frames_are_empty=True,
     )

@@ -15,8 +15,9 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from .. import __version__
 from ..errors import DicomError, LabelError
-from ..geometry import Volume, resample_label
-from ..labels import Label
+from ..geometry import AnyArray, Volume, resample_label
+from ..label_maps import mask_of
+from ..labels import Label, LabelSet
 from .codes import concept, region_of
 from .headers import restore_person_names, source_headers, whole_number
 from .pixels import look_up
@@ -49,14 +50,15 @@ def write_seg(
 ) -> FileDataset:
     """Make a SEG object of a label map.
 
-    Segments are numbered 1…n without gaps over the labels that have voxels, in the order of their indices; each keeps
-    its name (SegmentLabel) and codes, by which it is found again. Frames without voxels are left out. An empty label
-    map makes a valid object: it describes every label of `labels` as looked for, and holds one frame of zeros.
+    Segments are numbered 1…n without gaps over the labels that have voxels, in the order of their indices; they overlap
+    where the labels do. Each keeps its name (SegmentLabel) and codes, by which it is found again. Frames without voxels
+    are left out. An empty label map makes a valid object: it describes every label of `labels` as looked for, and
+    holds one frame of zeros.
 
     Args:
-        label: `(X, Y, Z)` label indices. On another grid it is brought to the series' by nearest neighbour.
+        label: `(X, Y, Z)` label map of `labels`. On another grid it is brought to the series' by nearest neighbour.
         series: The images it belongs to.
-        labels: What the indices mean, such as a `LabelSet`; at least one.
+        labels: What the values mean; at least one. A `LabelSet` whose labels overlap, else any labels by their index.
         provenance: Algorithm, model and user.
         segmentation_type: BINARY, or LABELMAP (Label Map Segmentation Storage, newer than most viewers).
         sop_instance_uid: Given again on a retry, so that the PACS gets one object; a new one by default.
@@ -68,23 +70,15 @@ def write_seg(
 
     Raises:
         GeometryError: If the label has voxels but none of them falls onto the series.
-        LabelError: If the label map has an index that is not in `labels`, or `labels` is empty.
+        LabelError: If the label map has a value that is not in `labels`, `labels` is empty, or labels that overlap are
+            to become a LABELMAP.
         DicomError: If the series' headers cannot carry a derived object.
     """
-    by_index = {entry.index: entry for entry in labels}
-    if not by_index:
-        raise LabelError("A segmentation must describe at least one label, got none.")
+    labels = labels if isinstance(labels, LabelSet) else tuple(labels)
     label = resample_label(label, grid=series.volume.grid)
-    present = _indices_present(label)
-    unknown = sorted(set(present) - set(by_index))
-    if unknown:
-        raise LabelError(
-            f"A label map must hold indices of its labels only, got {unknown[:8]}. "
-            f"Known indices lie in {min(by_index)}…{max(by_index)}."
-        )
-    described = [by_index[index] for index in present] or [by_index[index] for index in sorted(by_index)]
+    present, pixels = _segments(label, labels, segmentation_type)
+    described = present or sorted(labels, key=lambda entry: entry.index)
     sources = source_headers(series)
-    pixels = _segment_numbers(label, present)
     try:
         segmentation = hd.seg.Segmentation(
             source_images=sources,
@@ -119,6 +113,40 @@ def write_seg(
     if predecessor is not None:
         add_predecessor(segmentation, predecessor)
     return _plain(segmentation)
+
+
+def _segments(
+    label: Volume, labels: Iterable[Label], segmentation_type: SegmentationType
+) -> tuple[list[Label], AnyArray]:
+    """The labels that have voxels, by index, and highdicom's pixels of them.
+
+    Returns:
+        `(Z, Y, X)` segment numbers, 1…n over those labels; or `(Z, Y, X, n)` of 0 and 1 where labels overlap, with a
+        plane of zeros if none has voxels.
+    """
+    if not (isinstance(labels, LabelSet) and labels.overlapping):
+        present = _labels_present(label, labels)
+        return present, _segment_numbers(label, [entry.index for entry in present])
+    if segmentation_type == "LABELMAP":
+        raise LabelError("Labels that overlap must be written as BINARY, got LABELMAP. Leave segmentation_type out.")
+    masks = {entry: mask_of(label.array, entry, labels).transpose(2, 1, 0) for entry in labels}
+    present = [entry for entry, mask in masks.items() if mask.any()]
+    drawn = [masks[entry] for entry in present] or list(masks.values())
+    return present, np.stack(drawn, axis=-1).astype(np.uint8)
+
+
+def _labels_present(label: Volume, labels: Iterable[Label]) -> list[Label]:
+    by_index = {entry.index: entry for entry in labels}
+    if not by_index:
+        raise LabelError("A segmentation must describe at least one label, got none.")
+    present = _indices_present(label)
+    unknown = sorted(set(present) - set(by_index))
+    if unknown:
+        raise LabelError(
+            f"A label map must hold indices of its labels only, got {unknown[:8]}. "
+            f"Known indices lie in {min(by_index)}…{max(by_index)}."
+        )
+    return [by_index[index] for index in present]
 
 
 def _indices_present(label: Volume) -> list[int]:
@@ -157,9 +185,7 @@ def _describe(label: Label, number: int, provenance: Provenance) -> hd.seg.Segme
     return description
 
 
-def _placed(
-    pixels: NDArray[np.uint8 | np.uint16], series: Series, sources: Sequence[Dataset], *, empty: bool
-) -> dict[str, object]:
+def _placed(pixels: AnyArray, series: Series, sources: Sequence[Dataset], *, empty: bool) -> dict[str, object]:
     """The arguments that say where the frames lie: as the source frames do, or on the series' own grid.
 
     The spacing between slices is always stated, so that a reader can place the remaining frames of a sparse object.

@@ -31,13 +31,15 @@ class Draft:
     """What one inference gives.
 
     Attributes:
-        label: On the image's grid; uint8 or uint16 indices of `params["label_names"]`.
+        label: On the image's grid; a label map of `params["label_names"]`, which may overlap.
+        flat: The same with one label index per voxel, for clients and stores of label maps that know no overlap.
         series: The DICOM series it belongs to, None for other files.
         params: JSON for the client: `task`, `label_names`, `timings`; of a network also `model_version`,
             `model_sha256`, `device`.
     """
 
     label: Volume
+    flat: Volume
     series: Series | None
     params: dict[str, Any]
 
@@ -92,7 +94,7 @@ class Drafter(InferTask):
             with tempfile.NamedTemporaryFile(prefix=f"{self.spec.name}-", suffix=".nii.gz", delete=False) as file:
                 output = Path(file.name)
         with timed(draft.params["timings"], "write"):
-            write_label(output, draft.label)
+            write_label(output, draft.flat)
         return str(output), draft.params
 
     @abstractmethod

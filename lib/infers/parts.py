@@ -12,6 +12,7 @@ from ..networks.devices import resolve_device
 from ..networks.factory import size_multiple
 from ..preprocessing import Prepared
 from ..task import TaskSpec
+from .scores import scores_of
 from .windows import plan_windows
 
 
@@ -35,7 +36,8 @@ def logits_of_parts(
         cancelled: Asked before every window.
 
     Yields:
-        `(classes, x, y, z)` on the device.
+        `(classes, x, y, z)` on the device. Labels that overlap come one after the other, each as two classes whose
+        softmax is the label's sigmoid: background and label.
 
     Raises:
         CancelledError: If `cancelled` answered true.
@@ -44,7 +46,11 @@ def logits_of_parts(
     network.to(target)
     size = prepared.tensor.shape[1:]
     plan = plan_windows(
-        (size[0], size[1], size[2]), roi_voxels=spec.roi_voxels, overlap=0.0, multiple=size_multiple(spec)
+        (size[0], size[1], size[2]),
+        roi_voxels=spec.roi_voxels,
+        overlap=0.0,
+        multiple=size_multiple(spec),
+        dimension=spec.dimension,
     )
     missing = [wanted - there for wanted, there in zip(plan.padded_shape, size, strict=True)]
     padding = (0, missing[2], 0, missing[1], 0, missing[0])
@@ -60,6 +66,10 @@ def logits_of_parts(
                 box.append(slice(start, start + axis.window))
                 fresh.append(slice(max(before - start, 0), min(axis.window, axis.size - start)))
             with torch.inference_mode():
-                scores = network(volume[:, box[0], box[1], box[2]][None].to(target))
-            scores = scores[0] if isinstance(scores, list | tuple) else scores
-            yield scores[0][:, fresh[0], fresh[1], fresh[2]]
+                scores = scores_of(network, volume[:, box[0], box[1], box[2]][None].to(target), spec=spec)
+            logits = scores[0][:, fresh[0], fresh[1], fresh[2]]
+            yield from _one_by_one(logits) if spec.labels.overlapping else (logits,)
+
+
+def _one_by_one(logits: Tensor) -> Iterator[Tensor]:
+    return (torch.stack([torch.zeros_like(label), label]) for label in logits)

@@ -59,8 +59,10 @@ class ScribblesInfer(Drafter):
         with timed(timings, "cut"):
             mask = cut_out(image, painted, strokes, request, cancelled=cancelled)
         tell(0.95, "writing the result")
+        drawn = Volume(mask.astype(np.uint8), image.grid)
         return Draft(
-            Volume(mask.astype(np.uint8), image.grid),
+            drawn,
+            drawn,
             series,
             {"task": self.spec.name, "label_names": {strokes.selected: 1}, "timings": timings},
         )

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from ..datastores.port import ImageStore
 from ..errors import InvalidInputError, NoModelError
 from ..geometry import Volume
+from ..label_maps import flatten, keep_only
 from ..models.public_weights import import_public
 from ..models.store import ModelStore
 from ..models.version import ModelVersion
@@ -150,8 +150,11 @@ class SegmentationInfer(Drafter):
             )
         tell(_NETWORK_TO, "writing the result")
         wanted = {name: index for name, index in self.spec.labels.indices.items() if name in names}
+        if len(wanted) < len(self.spec.labels):
+            label = Volume(keep_only(label.array, names, self.spec.labels), label.grid)
         return Draft(
-            _only(label, wanted.values()) if len(wanted) < len(self.spec.labels) else label,
+            label,
+            Volume(flatten(label.array, self.spec.labels), label.grid),
             series,
             {
                 "task": self.spec.name,
@@ -204,11 +207,3 @@ def _names(wanted: object, spec: TaskSpec) -> frozenset[str]:
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise InvalidInputError("Option 'labels' must be a list of names, or one text with commas.")
     return frozenset(spec.labels.named(name.strip()).name for name in names)
-
-
-def _only(label: Volume, indices: Any) -> Volume:
-    """The label map with every other label erased."""
-    kept = np.zeros(np.iinfo(label.array.dtype).max + 1, dtype=label.array.dtype)
-    for index in indices:
-        kept[index] = index
-    return Volume(kept[label.array], label.grid)

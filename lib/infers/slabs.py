@@ -1,7 +1,7 @@
 """From scores on the working grid to labels on the image's grid, one slab at a time.
 
 Scores of all classes exist only for the slab that windows still write into. Once they have passed, its voxels are
-interpolated to the image's resolution, only the winning class is kept, and the slab is released.
+interpolated to the image's resolution, only the voxel values they decide for are kept, and the slab is released.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from ..geometry import AnyArray
 from ..preprocessing import AxisMap
+from .scores import Decision, winning_class
 
 _NATIVE_VOXELS_AT_ONCE = 2**22
 _INTERPOLATED_AT_ONCE = 2**15
@@ -67,6 +68,7 @@ class SlabStitcher:
         depth: Voxels of a window along the slab axis.
         device: Where the scores are added up.
         dtype: Of the scores.
+        decide: What value scores give; as in `label_map`.
     """
 
     def __init__(
@@ -78,12 +80,14 @@ class SlabStitcher:
         depth: int,
         device: torch.device,
         dtype: torch.dtype,
+        decide: Decision = winning_class,
     ) -> None:
         # One row more than a window: the last finished one is still a neighbour of the first unfinished.
         rows = min(depth + 1, axes[0].size)
         self._scores = torch.zeros((rows, axes[1].size, axes[2].size, classes), device=device, dtype=dtype)
         self._maps = [NodeMap.of(axis, device=device) for axis in axes]
         self._target = target
+        self._decide = decide
         self._first_node = 0
         self._written = 0
 
@@ -106,7 +110,7 @@ class SlabStitcher:
         end = int(torch.searchsorted(along.nodes[:, 1].contiguous(), node))
         if end > self._written:
             part = along.part(self._written, end, minus=self._first_node)
-            label_map(self._scores, (part, self._maps[1], self._maps[2]), out=self._target)
+            label_map(self._scores, (part, self._maps[1], self._maps[2]), out=self._target, decide=self._decide)
             self._written = end
         keep_from = max(0, node - 1 - self._first_node)
         kept = self._scores[keep_from:].clone()
@@ -115,19 +119,23 @@ class SlabStitcher:
         self._first_node += keep_from
 
 
-def label_map(scores: Tensor, maps: tuple[NodeMap, NodeMap, NodeMap], *, out: AnyArray) -> None:
-    """Interpolate scores linearly to source voxels and write the class with the highest.
+def label_map(
+    scores: Tensor, maps: tuple[NodeMap, NodeMap, NodeMap], *, out: AnyArray, decide: Decision = winning_class
+) -> None:
+    """Interpolate scores linearly to source voxels and write the value they decide for.
 
-    Exact, yet cheap: where all eight nodes around a voxel agree on the winner it wins there too (each of its scores
-    is the highest, so every weighted mean is), and only voxels at a boundary between classes are interpolated.
+    Exact, yet cheap: where all eight nodes around a voxel agree on the value it holds there too (each of a winner's
+    scores is the highest, each score of a present label is positive, so every weighted mean is), and only voxels at a
+    boundary between values are interpolated.
 
     Args:
         scores: `(A, B, C, classes)`, contiguous.
         maps: Per axis, source voxels and their nodes.
         out: `(A*, B*, C*)` source labels; the covered region is written.
+        decide: `(…, classes)` scores → `(…)` values.
     """
     node = int(maps[0].nodes[0, 0])
-    winners = scores[node : int(maps[0].nodes[-1, 1]) + 1].argmax(dim=-1)
+    winners = decide(scores[node : int(maps[0].nodes[-1, 1]) + 1])
     boundary = _boundary_cells(winners)
     rows_at_once = max(1, _NATIVE_VOXELS_AT_ONCE // max(1, len(maps[1]) * len(maps[2])))
     region = tuple(slice(axis.begin, axis.begin + len(axis)) for axis in maps)
@@ -136,13 +144,13 @@ def label_map(scores: Tensor, maps: tuple[NodeMap, NodeMap, NodeMap], *, out: An
         below = tuple(axis.nodes[:, 0] for axis in part)
         labels = _take(winners, (below[0] - node, below[1], below[2]))
         between = _take(boundary, (below[0] - node, below[1], below[2])) & _off_nodes(part)
-        labels[between] = _interpolated_winners(scores, part, between.nonzero())
+        labels[between] = _interpolated_winners(scores, part, between.nonzero(), decide)
         rows = slice(region[0].start + start, region[0].start + start + len(part[0]))
         out[rows, region[1], region[2]] = labels.cpu().numpy()
 
 
 def _boundary_cells(winners: Tensor) -> Tensor:
-    """Per node, whether the cell from it to its next neighbours along every axis has more than one winner."""
+    """Per node, whether the cell from it to its next neighbours along every axis has more than one value."""
     lowest = highest = winners
     for axis in range(3):
         size = winners.shape[axis]
@@ -164,8 +172,10 @@ def _take(array: Tensor, index: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     return array
 
 
-def _interpolated_winners(scores: Tensor, maps: tuple[NodeMap, NodeMap, NodeMap], voxels: Tensor) -> Tensor:
-    """`(n,)` winning class at `(n, 3)` source voxels, indices into `maps`."""
+def _interpolated_winners(
+    scores: Tensor, maps: tuple[NodeMap, NodeMap, NodeMap], voxels: Tensor, decide: Decision
+) -> Tensor:
+    """`(n,)` values at `(n, 3)` source voxels, indices into `maps`."""
     table = scores.flatten(0, 2)
     nodes_a = maps[0].nodes * (scores.shape[1] * scores.shape[2])
     nodes_b = maps[1].nodes * scores.shape[2]
@@ -181,5 +191,5 @@ def _interpolated_winners(scores: Tensor, maps: tuple[NodeMap, NodeMap, NodeMap]
             * maps[2].weights[c][:, None, None, :]
         ).flatten(1)
         mixed = functional.embedding_bag(corners, table, mode="sum", per_sample_weights=shares.to(table.dtype))
-        winners[start : start + _INTERPOLATED_AT_ONCE] = mixed.argmax(dim=1)
+        winners[start : start + _INTERPOLATED_AT_ONCE] = decide(mixed)
     return winners

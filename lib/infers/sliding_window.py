@@ -28,10 +28,13 @@ from torch.nn import functional
 
 from ..errors import CancelledError, OutOfMemoryError
 from ..geometry import AnyArray, Volume, reorient
-from ..networks.devices import is_out_of_memory, resolve_device
+from ..label_maps import label_type
+from ..networks.devices import is_out_of_memory, memory_layout, resolve_device
 from ..networks.factory import size_multiple
 from ..preprocessing import Prepared
 from ..task import TaskSpec, Voxels
+from .pieces import keep_one_piece
+from .scores import decision_of, scores_of
 from .slabs import SlabStitcher
 from .windows import WindowPlan, plan_windows, round_up
 
@@ -59,7 +62,8 @@ def predict(
     windows of half the size. The network is left in the mode (train or eval) it came in.
 
     Args:
-        network: Takes `(B, 1, x, y, z)`, gives `(B, classes, x, y, z)`; moved to `device`, channels last.
+        network: Takes `(B, 1, x, y, z)`, or `(B, 1, x, y)` for a 2D task, gives as many scores per voxel as the task
+            has channels; moved to `device`, channels last.
         prepared: From `preprocessing.prepare` with the same `spec`.
         spec: The task.
         device: `auto`, `cpu`, `cuda`, `cuda:1`…
@@ -70,7 +74,7 @@ def predict(
         timings: Filled with the seconds of `network` and `finalise` (stitching, interpolation, labels).
 
     Returns:
-        Label map on `prepared.source` exactly; uint8 up to 255 labels, else uint16. Outside the body 0.
+        Label map on `prepared.source` exactly, of `label_maps.label_type`. Outside the body 0.
 
     Raises:
         CancelledError: If `cancelled` answered true.
@@ -88,9 +92,13 @@ def predict(
     network.eval()
     try:
         for rung in rungs:
-            plan = plan_windows(shape, roi_voxels=rung.roi_voxels, overlap=wanted, multiple=multiple)
-            label = _attempt(network, prepared, plan, rung, spec.out_channels, reporter)
+            plan = plan_windows(
+                shape, roi_voxels=rung.roi_voxels, overlap=wanted, multiple=multiple, dimension=spec.dimension
+            )
+            label = _attempt(network, prepared, plan, rung, spec, reporter)
             if label is not None:
+                if spec.one_piece:
+                    keep_one_piece(label, spec.labels)
                 if timings is not None:
                     timings["network"] = round(reporter.network_s, 3)
                     timings["finalise"] = round(time.perf_counter() - started - reporter.network_s, 3)
@@ -146,11 +154,11 @@ class _Reporter:
 
 
 def _attempt(
-    network: nn.Module, prepared: Prepared, plan: WindowPlan, rung: _Rung, classes: int, reporter: _Reporter
+    network: nn.Module, prepared: Prepared, plan: WindowPlan, rung: _Rung, spec: TaskSpec, reporter: _Reporter
 ) -> AnyArray | None:
     """One rung; None when memory ran out. The error is not kept: its traceback holds the tensors that have to go."""
     try:
-        return _run(network, prepared, plan, rung, classes=classes, reporter=reporter)
+        return _run(network, prepared, plan, rung, spec=spec, reporter=reporter)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -158,20 +166,21 @@ def _attempt(
 
 
 def _run(
-    network: nn.Module, prepared: Prepared, plan: WindowPlan, rung: _Rung, *, classes: int, reporter: _Reporter
+    network: nn.Module, prepared: Prepared, plan: WindowPlan, rung: _Rung, *, spec: TaskSpec, reporter: _Reporter
 ) -> AnyArray:
-    network.to(rung.device).to(memory_format=torch.channels_last_3d)
-    label = np.zeros(prepared.source.shape, dtype=np.uint8 if classes <= 256 else np.uint16)
+    network.to(rung.device).to(memory_format=memory_layout(spec.dimension))
+    label = np.zeros(prepared.source.shape, dtype=label_type(spec.labels))
     slab = plan.slab_axis()
     turn = (slab, *(axis for axis in range(3) if axis != slab))
     stitcher = SlabStitcher(
         (prepared.axes[turn[0]], prepared.axes[turn[1]], prepared.axes[turn[2]]),
         # Views: what is written in canonical axes, slab axis first, lands in the source's own order.
         np.transpose(reorient(Volume(label, prepared.source), prepared.order, prepared.flips).array, turn),
-        classes=classes,
+        classes=spec.out_channels,
         depth=plan.window[slab],
         device=rung.stitching,
-        dtype=torch.float32 if _slab_bytes(plan, classes) <= _SLAB_LIMIT_BYTES else torch.float16,
+        dtype=torch.float32 if _slab_bytes(plan, spec.out_channels) <= _SLAB_LIMIT_BYTES else torch.float16,
+        decide=decision_of(spec),
     )
     weights = [torch.from_numpy(axis.weights()).to(rung.stitching) for axis in plan.axes]
     padded = _pad(prepared.tensor, plan.padded_shape)
@@ -183,7 +192,7 @@ def _run(
             batch = windows[first : first + rung.batch_size]
             places = [_Place.of(plan, window) for window in batch]
             before = time.perf_counter()
-            scores_of_all = _forward(network, padded, places, rung.device)
+            scores_of_all = _forward(network, padded, places, rung.device, spec)
             reporter.network_s += time.perf_counter() - before
             for place, scores in zip(places, scores_of_all, strict=True):
                 place.add_to(stitcher, scores, weights, turn)
@@ -223,14 +232,12 @@ class _Place:
         )
 
 
-def _forward(network: nn.Module, volume: Tensor, places: list[_Place], device: torch.device) -> Tensor:
+def _forward(network: nn.Module, volume: Tensor, places: list[_Place], device: torch.device, spec: TaskSpec) -> Tensor:
     """`(B, classes, x, y, z)` scores of some windows. bfloat16 only on CUDA: on CPUs it is slower than float32."""
     batch = torch.stack([place.cut(volume) for place in places])
-    batch = batch.to(device).contiguous(memory_format=torch.channels_last_3d)
     half = torch.autocast("cuda", dtype=torch.bfloat16) if device.type == "cuda" else contextlib.nullcontext()
     with torch.inference_mode(), half:
-        scores = network(batch)
-        scores = scores[0] if isinstance(scores, list | tuple) else scores
+        scores = scores_of(network, batch.to(device), spec=spec)
     if device.type == "cuda":
         torch.cuda.synchronize(device)  # or the time of the network would be counted as stitching
     return scores

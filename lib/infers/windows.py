@@ -91,7 +91,7 @@ class WindowPlan:
             yield layer, [triple for triple in triples if triple[slab_axis] == layer]
 
 
-def plan_windows(shape: Voxels, *, roi_voxels: Voxels, overlap: float, multiple: int) -> WindowPlan:
+def plan_windows(shape: Voxels, *, roi_voxels: Voxels, overlap: float, multiple: int, dimension: int = 3) -> WindowPlan:
     """Choose the windows of a volume.
 
     A thin axis gets a window of its own size, rounded up to what the network takes, never the whole ROI. What that
@@ -103,6 +103,7 @@ def plan_windows(shape: Voxels, *, roi_voxels: Voxels, overlap: float, multiple:
         roi_voxels: The task's window.
         overlap: Smallest share of a window that overlaps the next, `0 <= overlap < 1`.
         multiple: The network's size multiple.
+        dimension: Of the task; in 2 every slice along the last axis is a window of its own.
 
     Raises:
         InvalidInputError: If `overlap` is out of range.
@@ -111,6 +112,8 @@ def plan_windows(shape: Voxels, *, roi_voxels: Voxels, overlap: float, multiple:
         raise InvalidInputError(f"Overlap must lie in [0, 1), got {overlap}. 0.25 is a good value.")
     roi = [round_up(size, multiple) for size in roi_voxels]
     choices = [_choices(*pair, overlap=overlap, multiple=multiple) for pair in zip(shape, roi, strict=True)]
+    if dimension == 2:
+        roi[2], choices[2] = 1, [AxisWindows(shape[2], 1, tuple(range(shape[2])))]
     limit = math.prod(roi)
     plans = (WindowPlan((x, y, z)) for x, y, z in itertools.product(*choices))
     return min(

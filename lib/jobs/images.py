@@ -38,12 +38,13 @@ def check_images(options: Mapping[str, Any]) -> None:
 
 
 def wanted_images(work: Work) -> list[str]:
-    """Ids of the images asked for, in their order."""
+    """Ids of the images asked for, in their order; unless they are named, those of the task's modalities."""
     images = work.options.get("images", UNLABELLED)
     if isinstance(images, list):
         wanted: Sequence[str] = images
     else:
-        wanted = [record.image_id for record in work.images.list_images()]
+        records = work.images.list_images()
+        wanted = [record.image_id for record in records if work.spec.takes(record.modality)]
         if images == UNLABELLED:
             wanted = [image_id for image_id in wanted if not _any_label(work, image_id)]
     return list(wanted)[: work.options.get("limit")]

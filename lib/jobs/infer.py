@@ -107,7 +107,7 @@ class _Batch:
             return reason
         work.annotations.submit(
             image_id,
-            draft.label,
+            draft.flat,
             names=draft.params["label_names"],
             tag=DRAFT,
             task=work.spec.name,

@@ -22,9 +22,9 @@ from scipy import ndimage
 
 from ..errors import GeometryError
 from ..geometry import Volume
+from ..label_maps import Mask, mask_of
 from ..labels import LabelSet
 
-Mask = NDArray[np.bool_]
 Row = dict[str, float]
 
 _DOMINATING_SHARE = 0.8
@@ -102,7 +102,7 @@ def compare(prediction: Volume, truth: Volume, *, labels: LabelSet, surface: boo
     """All metrics of one case.
 
     Args:
-        prediction: `(X, Y, Z)` label indices.
+        prediction: `(X, Y, Z)` label map of `labels`.
         truth: The same on the same grid.
         labels: The structures to compare.
         surface: Whether to measure distances, the slow part.
@@ -118,13 +118,13 @@ def compare(prediction: Volume, truth: Volume, *, labels: LabelSet, surface: boo
             f"A prediction must lie on its reference's grid, got shapes {prediction.grid.shape} and "
             f"{truth.grid.shape}. Resample one of them first."
         )
-    boxes = _label_boxes(prediction.array, truth.array, count=len(labels))
+    boxes = _label_boxes(prediction.array, truth.array, labels)
     labelled = int(np.count_nonzero(truth.array))
     voxel_volume_ml = truth.grid.voxel_volume_ml
     rows: dict[str, Row] = {}
     for label in labels:
         box = boxes[label.index - 1]
-        found, there = prediction.array[box] == label.index, truth.array[box] == label.index
+        found, there = mask_of(prediction.array[box], label, labels), mask_of(truth.array[box], label, labels)
         row = {"dice": dice(found, there)}
         if surface:
             row["hd95_mm"] = hd95_mm(found, there, spacing_mm=truth.grid.spacing_mm)
@@ -152,12 +152,21 @@ def _bounding_box(mask: Mask) -> tuple[slice, ...]:
     return box
 
 
-def _label_boxes(prediction: NDArray[Any], truth: NDArray[Any], *, count: int) -> list[tuple[slice, ...]]:
+def _label_boxes(prediction: NDArray[Any], truth: NDArray[Any], labels: LabelSet) -> list[tuple[slice, ...]]:
     """The box around each label in both maps; an empty box where neither has it."""
     nothing = (slice(0, 0),) * prediction.ndim
-    found = ndimage.find_objects(prediction.astype(np.int32), max_label=count)
-    there = ndimage.find_objects(truth.astype(np.int32), max_label=count)
+    found, there = _boxes(prediction, labels), _boxes(truth, labels)
     return [_union(a, b) or nothing for a, b in zip(found, there, strict=True)]
+
+
+def _boxes(array: NDArray[Any], labels: LabelSet) -> list[tuple[slice, ...] | None]:
+    boxes: list[tuple[slice, ...] | None]
+    if labels.overlapping:
+        masks = [mask_of(array, label, labels).astype(np.uint8) for label in labels]
+        boxes = [ndimage.find_objects(mask, max_label=1)[0] for mask in masks]
+    else:
+        boxes = ndimage.find_objects(array.astype(np.int32), max_label=len(labels))
+    return boxes
 
 
 def _union(a: tuple[slice, ...] | None, b: tuple[slice, ...] | None) -> tuple[slice, ...] | None:

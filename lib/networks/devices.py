@@ -1,4 +1,4 @@
-"""Which device a network runs on, and whether its memory ran out."""
+"""Which device a network runs on, in which memory layout, and whether its memory ran out."""
 
 from __future__ import annotations
 
@@ -44,6 +44,13 @@ def resolve_device(name: str | torch.device) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise InvalidInputError(f"A device must be auto, cpu, cuda or cuda:<n>, got {name!r}.")
     return device
+
+
+def memory_layout(dimension: int) -> torch.memory_format:
+    """Channels last, the layout in which convolutions of 2 or 3 dimensions are fastest."""
+    import torch
+
+    return torch.channels_last if dimension == 2 else torch.channels_last_3d
 
 
 def is_out_of_memory(error: RuntimeError | MemoryError) -> bool:

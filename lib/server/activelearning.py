@@ -34,7 +34,8 @@ def choose_next(services: Services, strategy: str, params: Mapping[str, Any]) ->
             its own, hold nothing).
 
     Returns:
-        `id`, `weight` and the image's details; empty when nothing is left for this client.
+        `id`, `weight` and the image's details; empty when nothing is left for this client. With a task only images of
+        its modalities are offered.
 
     Raises:
         UnknownNameError: If there is no such strategy or task.
@@ -43,7 +44,7 @@ def choose_next(services: Services, strategy: str, params: Mapping[str, Any]) ->
     wanted = _wanted(services, params)
     user = user_of(params)
     holder = None if user == SLICER_DEFAULT else user
-    records = services.store.list_images()
+    records = _records(services, wanted)
     while True:
         now = time.time()
         outlook = services.annotations.worklist.look(wanted, strategy=strategy)
@@ -96,6 +97,14 @@ def _wanted(services: Services, params: Mapping[str, Any]) -> Wanted:
     tag = check_id(text_of(params, "label_tag") or FINAL_TAG, what="A tag")
     task = text_of(params, "task") or text_of(params, "model")
     return Wanted(tag=tag, task=services.tasks.get(task).name if task else None)
+
+
+def _records(services: Services, wanted: Wanted) -> list[ImageRecord]:
+    records = services.store.list_images()
+    if wanted.task is None:
+        return records
+    spec = services.tasks.get(wanted.task)
+    return [record for record in records if spec.takes(record.modality)]
 
 
 def _pool(records: list[ImageRecord], outlook: Outlook, holder: str | None) -> list[Candidate]:

@@ -15,6 +15,7 @@ from ..errors import InvalidInputError
 from ..geometry import Volume
 from ..images import write_label
 from ..infers.kinds import build_drafter
+from ..labels import Label, LabelSet
 from ..models.store import ModelStore
 from ..registry import Registry, find_tasks
 from ..settings import Settings
@@ -79,7 +80,7 @@ class SegmentationRunner:
         if request.output.suffix == ".dcm":
             self._write_seg(draft, request)
         else:
-            write_label(request.output, _as_dtype(draft.label, request.options.get("result_dtype")))
+            write_label(request.output, _as_dtype(draft.flat, request.options.get("result_dtype")))
         return InferenceResult(path=request.output, params=draft.params)
 
     def _infer(self, task: str) -> Drafter:
@@ -101,7 +102,7 @@ class SegmentationRunner:
         seg = write_seg(
             draft.label,
             draft.series,
-            labels=[spec.labels.named(name) for name in draft.params["label_names"]],
+            labels=_asked_for(spec.labels, draft),
             provenance=Provenance(
                 algorithm_type="AUTOMATIC",
                 task=request.task,
@@ -110,6 +111,11 @@ class SegmentationRunner:
             ),
         )
         dcmwrite(Path(request.output), seg, enforce_file_format=True)
+
+
+def _asked_for(labels: LabelSet, draft: Draft) -> LabelSet | list[Label]:
+    """What a SEG describes: what was asked for; all labels that overlap, as only drawn ones become segments."""
+    return labels if labels.overlapping else [labels.named(name) for name in draft.params["label_names"]]
 
 
 def _as_dtype(label: Volume, name: object) -> Volume:

@@ -13,9 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..labels import Label
-from ..task import Spacing, TaskSpec, ZScoreThenRange
+from ..task import Percentiles, Spacing, TaskSpec, ZScoreThenRange
 
 _SPATIAL_SHARE = 0.5
+# A patch of a volume lies anywhere; a radiograph is seen whole, and only a move shows it at another place.
+_PICTURE_SHARE = 0.8
+_LARGEST_MOVE = 0.1
 _LARGEST_ANGLE = math.radians(10.0)
 _LARGEST_SCALING = 0.1
 _LARGEST_GAIN = 0.1
@@ -25,6 +28,8 @@ _LARGEST_NOISE = 0.05
 _WINDOW_STRENGTH = 0.3
 # A range rule spends most of [-1, 1] on air, bone and metal; soft tissue differs by a few hundredths.
 _RANGE_STRENGTH = 0.2
+# A radiograph's grey values depend on detector, exposure and processing.
+_PERCENTILES_STRENGTH = 2.0
 _SIDES = frozenset({"left", "right"})
 
 
@@ -48,8 +53,13 @@ def augment(
     if not has_sides(spec):
         image, label = _flip(image, label, random=random, axes=spec.dimension)
     image, label = _turn(image, label, spec=spec, random=random, strength=strength)
-    shading = strength * (_RANGE_STRENGTH if isinstance(spec.intensity, ZScoreThenRange) else _WINDOW_STRENGTH)
-    return _shade(image, strength=shading, random=random), label
+    return _shade(image, strength=strength * _shading_of(spec), random=random), label
+
+
+def _shading_of(spec: TaskSpec) -> float:
+    if isinstance(spec.intensity, Percentiles):
+        return _PERCENTILES_STRENGTH
+    return _RANGE_STRENGTH if isinstance(spec.intensity, ZScoreThenRange) else _WINDOW_STRENGTH
 
 
 def has_sides(spec: TaskSpec) -> bool:
@@ -74,13 +84,17 @@ def _flip(image: Tensor, label: Tensor, *, random: torch.Generator, axes: int) -
 def _turn(
     image: Tensor, label: Tensor, *, spec: TaskSpec, random: torch.Generator, strength: float
 ) -> tuple[Tensor, Tensor]:
-    """Rotate about the patch's centre and scale, in millimetres; what comes into view repeats the edge."""
+    """Rotate about the centre and scale, in millimetres, and move a picture; what comes into view repeats the edge."""
     batch, size = image.shape[0], image.shape[2:]
     matrices = _matrices(batch, size, spec=spec, random=random, strength=strength)
-    chosen = torch.rand(batch, generator=random) < _SPATIAL_SHARE
+    chosen = torch.rand(batch, generator=random) < (_PICTURE_SHARE if spec.dimension == 2 else _SPATIAL_SHARE)
     if not chosen.any():
         return image, label
-    theta = torch.cat([matrices[chosen], torch.zeros(int(chosen.sum()), 3, 1)], dim=2).to(image.device)
+    moves = torch.zeros(int(chosen.sum()), 3, 1)
+    if spec.dimension == 2:  # the last axis comes first, as in the matrices, and is the one that a picture lacks
+        for axis in (1, 2):
+            moves[:, axis, 0] = 2 * _uniform(len(moves), _LARGEST_MOVE * strength, random)
+    theta = torch.cat([matrices[chosen], moves], dim=2).to(image.device)
     where = chosen.to(image.device)
     points = functional.affine_grid(theta, [len(theta), 1, *size], align_corners=False)
     turned = functional.grid_sample(image[where], points, mode="bilinear", padding_mode="border", align_corners=False)

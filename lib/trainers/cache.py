@@ -3,7 +3,7 @@
 One folder per image, named by a hash over the image's id, its revision and what the task does to images:
 
     image.npy     (X', Y', Z') float16, memory-mapped
-    label.npy     (X', Y', Z') uint8 or uint16, memory-mapped
+    label.npy     (X', Y', Z') uint8 or uint16 values of the labels, memory-mapped
     grid.npz      affine_ras of the working grid, and per label `voxels_<index>`: a sample of its voxels
 
 A folder is written under another name and renamed, so it is complete or absent. Two processes may fill one cache: the
@@ -17,7 +17,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ import torch
 from numpy.typing import NDArray
 
 from ..geometry import Grid, Volume
+from ..label_maps import mask_of
+from ..labels import LabelSet
 from ..preprocessing import AxisMap, Prepared, prepare, prepare_label
 from ..task import TaskSpec
 from .cases import Case
@@ -44,7 +46,7 @@ class CachedVolume:
     Attributes:
         image_id: Of the image.
         image: `(X', Y', Z')` float16 in the network's range, memory-mapped.
-        label: `(X', Y', Z')` label indices, memory-mapped.
+        label: `(X', Y', Z')` label map, memory-mapped.
         grid: The working grid.
         voxels: Label index (0: background) → `(n, 3)` indices of at most a few thousand of its voxels.
         annotated: Names of the labels the annotator cared for; None: all of the task's.
@@ -119,8 +121,9 @@ class VolumeCache:
             "format": _FORMAT,
             "image_id": case.image_id,
             "revision": case.revision,
-            "labels": spec.labels.indices,
+            "labels": spec.labels.values,
             "spacing_mm": spec.spacing_mm,
+            "matrix_voxels": spec.matrix_voxels,
             "intensity": [type(spec.intensity).__name__, dataclasses.asdict(spec.intensity)],
             "body_threshold": spec.body_threshold,
             "dimension": spec.dimension,
@@ -136,7 +139,7 @@ class VolumeCache:
         try:
             np.save(incoming / "image.npy", prepared.tensor[0].numpy().astype(np.float16))
             np.save(incoming / "label.npy", truth)
-            samples = {f"voxels_{index}": voxels for index, voxels in sample_voxels(truth).items()}
+            samples = {f"voxels_{index}": voxels for index, voxels in sample_voxels(truth, self.spec.labels).items()}
             np.savez(incoming / "grid.npz", affine_ras=prepared.grid.affine_ras, **samples)
             incoming.rename(folder)
         except OSError:
@@ -145,22 +148,33 @@ class VolumeCache:
                 raise
 
 
-def sample_voxels(label: NDArray[Any], *, most: int = _SAMPLED_VOXELS) -> dict[int, VoxelIndices]:
-    """For each value of a label map, some of its voxels, evenly spread over them in memory order.
+def sample_voxels(array: NDArray[Any], labels: LabelSet, *, most: int = _SAMPLED_VOXELS) -> dict[int, VoxelIndices]:
+    """For the background and each label of a label map, some of its voxels, evenly spread over them in memory order.
 
     Args:
-        label: `(X, Y, Z)` label indices.
-        most: Voxels kept per value.
+        array: `(X, Y, Z)` label map of `labels`.
+        labels: What the values mean.
+        most: Voxels kept per label.
 
     Returns:
-        Value → `(n, 3)` indices; 0 included.
+        Label index → `(n, 3)` indices; 0, the background, included.
     """
-    flat = label.reshape(-1)
+    return {
+        index: np.stack(np.unravel_index(where[_evenly(len(where), most)], array.shape), axis=1).astype(np.int32)
+        for index, where in _places(array.reshape(-1), labels)
+    }
+
+
+def _evenly(count: int, most: int) -> NDArray[np.int64]:
+    return np.linspace(0, count - 1, num=min(most, count), dtype=np.int64)
+
+
+def _places(flat: NDArray[Any], labels: LabelSet) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Label index and flat positions of all its voxels, for each label that has any; the background first."""
+    if labels.overlapping:
+        masks = [(0, flat == 0), *((label.index, mask_of(flat, label, labels)) for label in labels)]
+        yield from ((index, np.flatnonzero(mask)) for index, mask in masks if mask.any())
+        return
     order = np.argsort(flat, kind="stable")
     values, starts = np.unique(flat[order], return_index=True)
-    ends = np.append(starts[1:], flat.size)
-    samples = {}
-    for value, start, end in zip(values.tolist(), starts.tolist(), ends.tolist(), strict=True):
-        picked = order[np.linspace(start, end - 1, num=min(most, end - start), dtype=np.int64)]
-        samples[value] = np.stack(np.unravel_index(picked, label.shape), axis=1).astype(np.int32)
-    return samples
+    yield from zip(values.tolist(), np.split(order, starts[1:]), strict=True)

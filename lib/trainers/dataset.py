@@ -6,7 +6,8 @@ Images: files `<images>/<id>.nii.gz` (or another suffix of `images.IMAGE_SUFFIXE
     <labels>/<id>.nii.gz         <labels>/<id>/labels.nii.gz         <labels>/labels.nii.gz (one image)
     <labels>/masks/<id>/<structure>.png                              <labels>/<id>/<structure>.nii.gz
 
-with `labels.json` (name → value) beside a label map or in `<labels>`; a `.seg.nrrd` names its own values. A
+The masks of one image may overlap, which counts for tasks whose labels may. A label map has
+`labels.json` (name → value) beside a label map or in `<labels>`; a `.seg.nrrd` names its own values. A
 `cases.csv` with the columns `image,patient` in `<images>`, `<labels>` or the folder above says who is who; without it
 every image counts as a patient of its own.
 """
@@ -27,7 +28,9 @@ from ..dicom.series import read_series
 from ..errors import InvalidInputError, LabelError
 from ..geometry import Volume, resample_label
 from ..images import IMAGE_SUFFIXES, read_label, read_volume, split_suffix
+from ..label_maps import join_masks, label_type
 from ..labels import LabelSet, did_you_mean
+from ..structures import ALIASES
 from ..task import TaskSpec
 from .cases import Case
 
@@ -69,11 +72,11 @@ def read_case_folder(images: Path, labels: Path, spec: TaskSpec) -> list[Case]:
             f"At least one image must have a label, got {len(found)} image(s) in '{images}' and none with a label in "
             f"'{labels}'. Name each label like its image, or put masks into masks/<id>/."
         )
-    names = {name for source in sources.values() for name in _names_in(source)}
+    names = {name for source in sources.values() for name in _names_in(source, spec.labels)}
     known = _known_names(names, spec.labels)
     cases = []
     for image_id, source in sorted(sources.items()):
-        own = known if source.is_dir() else known & set(_names_in(source))
+        own = known if source.is_dir() else known & set(_names_in(source, spec.labels))
         cases.append(
             Case(
                 image_id=image_id,
@@ -148,10 +151,24 @@ def _masks_in(folder: Path) -> Path | None:
     return folder if any(split_suffix(path.name)[1] for path in folder.iterdir()) else None
 
 
-def _names_in(source: Path) -> dict[str, int]:
+def _names_in(source: Path, labels: LabelSet) -> dict[str, int]:
     """Label name → voxel value; masks have none of their own and count as 1."""
     if source.is_dir():
-        return {split_suffix(path.name)[0]: 1 for path in source.iterdir() if split_suffix(path.name)[1]}
+        return dict.fromkeys(_masks_by_name(source, labels), 1)
+    return {_name_in(labels, name): value for name, value in _values_in(source).items()}
+
+
+def _masks_by_name(folder: Path, labels: LabelSet) -> dict[str, Path]:
+    stems = {path: split_suffix(path.name) for path in sorted(folder.iterdir())}
+    return {_name_in(labels, stem): path for path, (stem, suffix) in stems.items() if suffix}
+
+
+def _name_in(labels: LabelSet, name: str) -> str:
+    """What a task calls a structure that a data set may call something else."""
+    return name if name in labels else ALIASES.get(name, name)
+
+
+def _values_in(source: Path) -> dict[str, int]:
     for folder in (source.parent, source.parent.parent):
         path = folder / "labels.json"
         if path.is_file():
@@ -222,7 +239,7 @@ def _revision(image: Path, source: Path) -> str:
             status = path.stat()
             digest.update(f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
     if source.is_file():
-        digest.update(json.dumps(_names_in(source), sort_keys=True).encode())
+        digest.update(json.dumps(_values_in(source), sort_keys=True).encode())
     return digest.hexdigest()
 
 
@@ -231,7 +248,9 @@ def _load(image_path: Path, source: Path, labels: LabelSet) -> tuple[Volume, Vol
     if source.is_dir():
         return image, _load_masks(source, labels, image)
     label, embedded = read_label(source)
-    return image, resample_label(_renumber(label, embedded or _names_in(source), labels, source.name), grid=image.grid)
+    values = embedded or _values_in(source)
+    named = {_name_in(labels, name): value for name, value in values.items()}
+    return image, resample_label(_renumber(label, named, labels, source.name), grid=image.grid)
 
 
 def _renumber(label: Volume, values: Mapping[str, int], labels: LabelSet, name: str) -> Volume:
@@ -240,28 +259,22 @@ def _renumber(label: Volume, values: Mapping[str, int], labels: LabelSet, name: 
     unnamed = sorted(set(present) - set(values.values()))
     if unnamed:
         raise LabelError(f"'{name}' must hold only values named in labels.json, got {unnamed[:8]}. Name them there.")
-    mapping = labels.remap(values)
-    table = np.zeros(max(present, default=0) + 1, dtype=_index_type(labels))
+    mapping, ours = labels.remap(values), [0, *labels.values.values()]
+    table = np.zeros(max(present, default=0) + 1, dtype=label_type(labels))
     for value in present:
-        table[value] = mapping.get(value, 0)
+        table[value] = ours[mapping.get(value, 0)]
     return Volume(table[label.array], label.grid)
 
 
 def _load_masks(folder: Path, labels: LabelSet, image: Volume) -> Volume:
-    """One mask file per structure; where two overlap, the one with the higher label index wins."""
-    array = np.zeros(image.grid.shape, dtype=_index_type(labels))
-    overlapping = 0
-    for label in labels:
-        path = _with_stem(folder, label.name)
-        if path is None:
-            continue
-        mask = resample_label(read_label(path)[0], grid=image.grid).array > 0
-        overlapping += int(np.count_nonzero(array[mask]))
-        array[mask] = label.index
-    if overlapping:
-        _log.warning("Masks of '%s' overlap in %d voxels: the later label wins.", folder.name, overlapping)
+    """One mask file per structure; where two overlap that must not, the one with the higher label index wins."""
+    masks = {
+        name: resample_label(read_label(path)[0], grid=image.grid).array > 0
+        for name, path in _masks_by_name(folder, labels).items()
+        if name in labels
+    }
+    array = join_masks(masks, labels, shape=image.grid.shape)
+    lost = sum(int(np.count_nonzero(mask)) for mask in masks.values()) - int(np.count_nonzero(array))
+    if lost and not labels.overlapping:
+        _log.warning("Masks of '%s' overlap in %d voxels: the later label wins.", folder.name, lost)
     return Volume(array, image.grid)
-
-
-def _index_type(labels: LabelSet) -> type[np.uint8] | type[np.uint16]:
-    return np.uint8 if len(labels) < 256 else np.uint16

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from ..errors import CancelledError, InvalidInputError, OutOfMemoryError
 from ..models.metrics import mean_of_defined
-from ..networks.devices import is_out_of_memory
+from ..networks.devices import is_out_of_memory, memory_layout
 from ..task import TaskSpec, TrainerOptions
 from .augmentation import augment
 from .checkpoint import Checkpoint, copy_state, load_checkpoint, optimiser_tensors, restore_optimiser
 from .clicks import click_on_errors
-from .loss import PartialDiceCELoss
+from .loss import PartialLoss
 from .patches import Batch, PatchSampler
 from .standing import Epoch, Randomness, Standing, Step, seeded
 
@@ -64,7 +64,7 @@ class Fitting:
     spec: TaskSpec
     options: TrainerOptions
     sampler: PatchSampler
-    loss: PartialDiceCELoss
+    loss: PartialLoss
     validate: Callable[[nn.Module], Mapping[str, float]]
     device: torch.device
     checkpoint: Path
@@ -88,7 +88,7 @@ class Fitting:
         """
         options = self.options
         # The layout the sliding window uses as well, so that validations do not change it back and forth.
-        self._layout = torch.channels_last if self.spec.dimension == 2 else torch.channels_last_3d
+        self._layout = memory_layout(self.spec.dimension)
         self.network.to(memory_format=self._layout)
         self._optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay

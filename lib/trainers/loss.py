@@ -1,13 +1,65 @@
-"""Dice plus cross-entropy that does not punish a network for what an annotator did not look at."""
+"""Dice plus cross-entropy that does not punish a network for what an annotator did not look at.
+
+Labels that exclude each other share a softmax with the background; labels that overlap have a sigmoid each.
+"""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..task import TaskSpec
+
 _NOWHERE = -1e4
 _SILENT = -8.0
+
+
+class PartialLoss(Protocol):
+    """What a training descends."""
+
+    def __call__(self, logits: Tensor, label: Tensor, annotated: Tensor) -> Tensor:
+        """Mean loss of a batch.
+
+        Args:
+            logits: `(B, channels, …)`, any float type.
+            label: `(B, 1, …)` label map.
+            annotated: `(B, channels)` whether each label was annotated there.
+
+        Returns:
+            Scalar float32.
+        """
+        ...
+
+
+def loss_of(spec: TaskSpec, *, present: Tensor, known: Tensor) -> PartialSigmoidLoss | PartialDiceCELoss:
+    """The loss that fits a task's labels; arguments as in `PartialDiceCELoss`."""
+    return PartialSigmoidLoss() if spec.labels.overlapping else PartialDiceCELoss(present=present, known=known)
+
+
+class PartialSigmoidLoss(nn.Module):
+    """Dice and binary cross-entropy of each label by itself, over the labels each patch was annotated for.
+
+    A label that was not annotated in a patch says nothing there. The Dice of a label (Milletari et al.,
+    arXiv:1606.04797) takes its patches as one volume, so one in which it is not drawn does not make it undefined.
+    """
+
+    def forward(self, logits: Tensor, label: Tensor, annotated: Tensor) -> Tensor:
+        """See `PartialLoss`; label values are bits (`LabelSet.values`)."""
+        channels = logits.shape[1]
+        bits = torch.arange(channels, device=logits.device).view(1, channels, *(1,) * (logits.ndim - 2))
+        truth = ((label.int() >> bits) & 1).float()
+        asked = annotated.view(*annotated.shape, *(1,) * (logits.ndim - 2)).expand_as(truth)
+        logits, over = logits.float(), [0, *range(2, logits.ndim)]
+        each = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+        probabilities, truth = logits.sigmoid() * asked, truth * asked
+        volume = probabilities.sum(dim=over) + truth.sum(dim=over)
+        dice = 2 * (probabilities * truth).sum(dim=over) / volume.clamp(min=1.0)
+        there = truth.amax(dim=over) > 0
+        cross_entropy = (each * asked).sum() / asked.sum().clamp(min=1)
+        return cross_entropy + ((1 - dice) * there).sum() / there.sum().clamp(min=1)
 
 
 class PartialDiceCELoss(nn.Module):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..geometry import Volume, closest_canonical, reorient
 from ..images import write_atomically
+from ..label_maps import colour_table
 from ..labels import LabelSet
 
 _OPACITY = 0.45
@@ -56,11 +57,8 @@ def _grey(plane: NDArray[Any]) -> NDArray[np.float64]:
 
 def _blend(grey: NDArray[np.float64], label: NDArray[Any], labels: LabelSet) -> NDArray[np.float64]:
     """`(X, Y, 3)` colours, 0–1."""
-    table = np.zeros((len(labels) + 1, 3))
-    for entry in labels:
-        table[entry.index] = np.array(entry.colour) / 255.0
     opacity = np.where(label > 0, _OPACITY, 0.0)[..., None]
-    blended: NDArray[np.float64] = grey[..., None] * (1 - opacity) + table[label] * opacity
+    blended: NDArray[np.float64] = grey[..., None] * (1 - opacity) + colour_table(labels)[label] * opacity
     return blended
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ class Batch:
 
     Attributes:
         image: `(B, 1, x, y, z)` float32.
-        label: `(B, 1, x, y, z)` uint8 or int32 label indices.
+        label: `(B, 1, x, y, z)` uint8 or int32 label map.
         annotated: `(B, channels)` whether the annotator of that patch cared for the label; the background always.
     """
 
@@ -85,8 +85,16 @@ class PatchSampler:
 def annotated_channels(volume: CachedVolume, spec: TaskSpec) -> Tensor:
     """`(channels,)` which output channels the volume's label map speaks about; the background always."""
     names = volume.annotated
-    flags = [True, *(names is None or label.name in names or label.index in volume.voxels for label in spec.labels)]
-    return torch.tensor(flags)
+    named = spec.labels.names if names is None else names
+    drawn = {label.name for label in spec.labels if label.index in volume.voxels}
+    return channels_of(drawn.union(named), spec)
+
+
+def channels_of(names: Iterable[str], spec: TaskSpec) -> Tensor:
+    """`(channels,)` whether a channel is one of these labels; the background, where a task has that channel, always."""
+    wanted = set(names)
+    flags = [label.name in wanted for label in spec.labels]
+    return torch.tensor(flags if spec.labels.overlapping else [True, *flags])
 
 
 def fitting_patch(volumes: Sequence[CachedVolume], *, wanted: Voxels, multiple: int, dimension: int) -> Voxels:

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,10 @@ from .cases import Case
 from .evaluation import Evaluation
 from .fitting import Fitted, Fitting
 from .judging import Judgement, Judging
-from .loss import PartialDiceCELoss, silence_unknown
+from .loss import loss_of, silence_unknown
 from .measuring import Cancelled, Measuring, Predict, Progress
 from .overlays import write_overlay
-from .patches import PatchSampler, annotated_channels, fitting_patch
+from .patches import PatchSampler, annotated_channels, channels_of, fitting_patch
 from .splits import Fractions, Part, SplitStore, parts_of
 from .standing import Epoch, Step
 
@@ -294,7 +294,7 @@ class _Training:
         before = None
         if parent is not None:
             self.models.load_into(network, parent, spec=self.spec)
-            before = self._channels_of(trained_labels(parent))
+            before = channels_of(trained_labels(parent), self.spec)
         annotated = torch.stack([annotated_channels(volume, self.spec) for volume in training]).any(dim=0)
         known = annotated if before is None else annotated | before
         silence_unknown(network, known=known, before=before)
@@ -309,7 +309,7 @@ class _Training:
             spec=self.spec,
             options=self.options,
             sampler=PatchSampler(training, spec=self.spec, patch_voxels=patch),
-            loss=PartialDiceCELoss(present=self._present(training), known=known).to(self.device),
+            loss=loss_of(self.spec, present=self._present(training), known=known).to(self.device),
             validate=lambda trained: self.measuring.dice(trained, validation),
             device=self.device,
             checkpoint=self.checkpoint,
@@ -329,14 +329,8 @@ class _Training:
 
     def _present(self, training: Sequence[CachedVolume]) -> Tensor:
         """`(channels,)` labels that occur in the training volumes."""
-        return self._channels_of(
-            label.name for label in self.spec.labels if any(label.index in volume.voxels for volume in training)
-        )
-
-    def _channels_of(self, names: Iterable[str]) -> Tensor:
-        """`(channels,)` whether a channel is one of these labels; the background always."""
-        wanted = set(names)
-        return torch.tensor([True, *(label.name in wanted for label in self.spec.labels)])
+        occurring = {index for volume in training for index in volume.voxels}
+        return channels_of((label.name for label in self.spec.labels if label.index in occurring), self.spec)
 
     def _promote(self, version: ModelVersion, judgement: Judgement) -> Decision:
         """Serve the version if the gate says so, and nobody has served another since; what happened in the end."""

@@ -4,12 +4,18 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+import torch
 from PIL import Image
 
 from carina.dicom.seg import read_seg
 from carina.dicom.series import read_series
 from carina.images import read_label, write_image
+from carina.label_maps import mask_of
+from carina.models.store import ModelStore
+from carina.networks.factory import build_network
 from carina.registry import find_tasks
+from carina.settings import Settings
+from tests.dicom.builder import radiograph
 
 
 @pytest.fixture
@@ -99,3 +105,39 @@ def test_a_task_without_a_model_says_how_to_get_one(carina, series, tmp_path):
 
     assert ran.json["error"] == "NoModelError"
     assert "carina train thorax_ct" in ran.json["detail"]
+
+
+@pytest.fixture
+def radiograph_model(carina_home):
+    """A served version of cxr_anatomy with random weights."""
+    spec = find_tasks().get("cxr_anatomy")
+    torch.manual_seed(0)
+    models = ModelStore(Settings().models_dir)
+    version = models.add(
+        spec.name, build_network(spec).state_dict(), fingerprint=spec.fingerprint(), labels=spec.labels.indices
+    )
+    models.promote(spec.name, version.version, reason="test")
+
+
+def test_labels_that_overlap_become_masks_and_segments_of_the_same_pixels(carina, radiograph_model, tmp_path):
+    source, spec = tmp_path / "dx.dcm", find_tasks().get("cxr_anatomy")
+    pixels = np.random.default_rng(0).integers(0, 4096, (50, 61))
+    radiograph(pixels).save_as(source, enforce_file_format=True)
+
+    for out in ("masks", "draft.dcm", "look.png"):
+        ran = carina("infer", spec.name, "--image", source, "--out", tmp_path / out, "--device", "cpu", "--json")
+        assert ran.exit_code == 0, ran.stderr
+
+    grid = read_series(source).volume.grid
+    label = read_seg(tmp_path / "draft.dcm", labels=spec.labels, grid=grid).label
+    assert label.array.any()
+    for entry in spec.labels:
+        with Image.open(tmp_path / "masks" / f"{entry.name}.png") as mask:
+            np.testing.assert_array_equal(np.asarray(mask).T > 0, mask_of(label.array[:, :, 0], entry, spec.labels))
+
+
+def test_a_label_map_is_refused_where_labels_overlap(carina, radiograph_model, tmp_path):
+    ran = carina("infer", "cxr_anatomy", "--image", tmp_path, "--out", tmp_path / "draft.nii.gz")
+
+    assert ran.exit_code != 0
+    assert "overlap" in ran.stderr

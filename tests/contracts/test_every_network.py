@@ -14,6 +14,7 @@ from tests.infers.builder import noise_volume, task
 
 SMALL = {
     "segresnet": {"init_filters": 8, "blocks_down": (1, 1, 1), "blocks_up": (1, 1)},
+    "subpixel_unet": {"filters": (8, 8, 8)},
     "unet": {"filters": (8, 8, 8, 8)},
 }
 

@@ -324,6 +324,35 @@ def test_a_radiograph_can_be_segmented(assert_conforms, indices):
         read_seg(dataset, labels=labels, grid=make_grid(shape=(5, 5, 1)))
 
 
+OVERLAPPING = label_set("lung_left", "lung_right", "cardiomediastinum", "airways", overlapping=True)
+
+
+@pytest.mark.parametrize("bits", [(0b0101, 0b1101, 0b0010), ()], ids=["overlapping", "none"])
+def test_overlapping_segments_of_a_radiograph_come_back_whole(assert_conforms, bits):
+    series = read_series([radiograph(np.zeros((11, 13)))])
+    label = make_label(series.volume.grid, bits)
+    dataset = write_seg(label, series, labels=OVERLAPPING, provenance=DRAFT)
+    result = read_seg(dataset, labels=OVERLAPPING, grid=series.volume.grid)
+    np.testing.assert_array_equal(result.label.array, label.array)
+    assert [segment.SegmentLabel for segment in dataset.SegmentSequence] == list(OVERLAPPING.names)
+    assert_conforms(dataset)
+    if bits:
+        with pytest.raises(DicomError, match="must not overlap"):
+            read_seg(dataset, grid=series.volume.grid)
+
+
+def test_overlapping_segments_of_a_volume_come_back_whole():
+    grid = make_grid()
+    series = read_series(single_frames(grid, make_array(grid.shape)))
+    label = make_label(series.volume.grid, (0b0001, 0b1001, 0b1000))
+    dataset = write_seg(label, series, labels=OVERLAPPING, provenance=DRAFT)
+    result = read_seg(dataset, labels=OVERLAPPING, grid=series.volume.grid)
+    np.testing.assert_array_equal(result.label.array, label.array)
+    assert set(result.names) == {"lung_left", "airways"}
+    with pytest.raises(LabelError, match="BINARY"):
+        write_seg(label, series, labels=OVERLAPPING, provenance=DRAFT, segmentation_type="LABELMAP")
+
+
 def test_headers_without_required_attributes_and_frame_of_reference_do(assert_conforms):
     grid = make_grid()
     datasets = single_frames(grid, make_array(grid.shape))

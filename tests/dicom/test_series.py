@@ -7,6 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -147,6 +148,45 @@ def test_monochrome1_is_inverted_in_a_radiograph_but_not_in_ct():
     for dataset in datasets:
         dataset.PhotometricInterpretation = "MONOCHROME1"
     np.testing.assert_array_equal(read_series(datasets).volume.array, array)
+
+
+def test_a_radiograph_has_the_values_it_is_shown_with():
+    pixels = np.random.default_rng(1).integers(0, 4096, (11, 13))
+    windowed = radiograph(pixels)
+    windowed.WindowCenter, windowed.WindowWidth = 2000, 800
+    shown = read_series([windowed]).volume.array[:, :, 0]
+    assert (shown[pixels.T <= 1600] == shown.min()).all()
+    assert (shown[pixels.T >= 2400] == shown.max()).all()
+    inside = (pixels.T > 1605) & (pixels.T < 2395)
+    np.testing.assert_allclose(np.corrcoef(shown[inside], pixels.T[inside])[0, 1], 1.0, atol=1e-6)
+    windowed.PhotometricInterpretation = "MONOCHROME1"
+    inverted = read_series([windowed]).volume.array[:, :, 0]
+    np.testing.assert_allclose(inverted, shown.max() + shown.min() - shown, rtol=1e-6)
+
+
+def test_a_lookup_table_is_applied_before_monochrome1_is_inverted():
+    pixels = np.arange(12).reshape(3, 4)
+    table = Dataset()
+    table.LUTDescriptor, table.LUTData = [16, 0, 16], [value**2 for value in range(16)]
+    looked_up = radiograph(pixels)
+    looked_up.VOILUTSequence = [table]
+    np.testing.assert_array_equal(read_series([looked_up]).volume.array[:, :, 0], pixels.T**2)
+    looked_up.PhotometricInterpretation = "MONOCHROME1"
+    np.testing.assert_array_equal(read_series([looked_up]).volume.array[:, :, 0], 121 - pixels.T**2)
+
+
+@pytest.mark.parametrize("width", [0, 0.5])
+def test_a_window_that_shows_nothing_is_passed_over(width):
+    pixels = np.random.default_rng(1).integers(0, 4096, (11, 13))
+    dark = radiograph(pixels)
+    dark.WindowCenter, dark.WindowWidth = 9000, width
+    np.testing.assert_array_equal(read_series([dark]).volume.array[:, :, 0], pixels.T)
+
+
+def test_a_radiograph_without_any_spacing_is_read_in_pixels():
+    secondary = radiograph(np.zeros((11, 13)))
+    del secondary.ImagerPixelSpacing
+    assert read_series([secondary]).volume.grid.spacing_mm == (1.0, 1.0, 1.0)
 
 
 def test_a_radiograph_takes_the_detector_spacing():

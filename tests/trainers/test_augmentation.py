@@ -10,7 +10,7 @@ import torch
 from scipy import ndimage
 
 from carina.structures import label_set
-from carina.task import Window, ZScoreThenRange
+from carina.task import Percentiles, Window, ZScoreThenRange
 from carina.trainers.augmentation import augment, has_sides
 
 
@@ -139,3 +139,21 @@ def test_shading_never_turns_air_into_lung(spec):
 def test_soft_tissue_survives_where_the_whole_range_is_used(spec):
     ranged = dataclasses.replace(spec, intensity=ZScoreThenRange())
     assert 0.01 < largest_change(ranged) < 0.75 * largest_change(spec)
+
+
+def test_a_picture_moves_within_the_page_and_takes_its_overlapping_labels_along(spec):
+    labels = label_set("lung_left", "airways", overlapping=True)
+    flat = dataclasses.replace(spec, dimension=2, labels=labels, intensity=Percentiles())
+    label = torch.zeros(6, 1, 48, 48, 1, dtype=torch.uint8)
+    label[:, :, 12:30, 14:34] += 1
+    label[:, :, 24:36, 20:28] += 2
+    image = label.float() - 1.5
+    moved_image, moved_label = augment(image, label, spec=flat, random=generator(3))
+    centres = []
+    for sample_image, sample_label in zip(moved_image, moved_label, strict=True):
+        assert set(sample_label.unique().tolist()) == {0, 1, 2, 3}
+        levels = [float(sample_image[sample_label == value].median()) for value in range(4)]
+        assert levels == sorted(levels)
+        centres.append((sample_label > 0).nonzero()[:, 1:3].float().mean(dim=0))
+    spread = torch.stack(centres).std(dim=0)
+    assert (spread > 0.5).all()

@@ -72,16 +72,16 @@ def test_a_failed_read_leaves_nothing(tmp_path, spec, toy_case):
     assert not list(tmp_path.rglob("*.npy"))
 
 
-def test_samples_are_voxels_of_their_label_spread_over_it():
+def test_samples_are_voxels_of_their_label_spread_over_it(spec):
     label = draw_toy(0)[1].array
-    samples = sample_voxels(label, most=50)
+    samples = sample_voxels(label, spec.labels, most=50)
     assert samples.keys() == {0, 1, 2}
     for value, voxels in samples.items():
         assert len(voxels) == 50
         assert (label[tuple(voxels.T)] == value).all()
         there = np.argwhere(label == value)
         assert (voxels.max(axis=0)[0], voxels.min(axis=0)[0]) == (there.max(axis=0)[0], there.min(axis=0)[0])
-    assert len(sample_voxels(label)[2]) == np.count_nonzero(label == 2)
+    assert len(sample_voxels(label, spec.labels)[2]) == np.count_nonzero(label == 2)
 
 
 def test_pruning_keeps_the_current_cases_alone(tmp_path, spec, toy_case):

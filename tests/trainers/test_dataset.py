@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from carina.errors import InvalidInputError, LabelError
-from carina.geometry import Volume
+from carina.geometry import Grid, Volume
 from carina.images import write_image, write_label
 from carina.structures import label_set
 from carina.trainers.dataset import read_case_folder
@@ -199,3 +199,36 @@ def test_reads_the_real_abdomen_series_without_losing_a_voxel(test_data, spec):
         there = np.count_nonzero(original == values[name])
         assert there > 0
         assert np.count_nonzero(label == wide.labels.named(name).index) == there
+
+
+@pytest.fixture
+def radiograph_spec(spec):
+    labels = label_set("lung_left", "lung_right", "cardiomediastinum", overlapping=True)
+    return dataclasses.replace(spec, labels=labels, dimension=2)
+
+
+def test_overlapping_masks_under_a_data_sets_own_names_are_all_kept(tmp_path, radiograph_spec, caplog):
+    random = np.random.default_rng(0)
+    grid = Grid((9, 7, 1), np.diag([-1.0, -1.0, 1.0, 1.0]))
+    masks = {name: random.random(grid.shape) < 0.5 for name in ("left_lung", "cardiomediastinum")}
+    (tmp_path / "images").mkdir()
+    write_image(tmp_path / "images" / "a.png", Volume(np.ones(grid.shape, dtype=np.uint8), grid))
+    for name, mask in masks.items():
+        write_label(tmp_path / "masks" / "a" / f"{name}.png", Volume(mask.astype(np.uint8), grid))
+    with caplog.at_level(logging.WARNING):
+        (case,) = read_case_folder(tmp_path / "images", tmp_path, radiograph_spec)
+        _, label = case.load()
+    np.testing.assert_array_equal(label.array & 1, masks["left_lung"])
+    np.testing.assert_array_equal(label.array >> 2, masks["cardiomediastinum"])
+    assert case.annotated == {"lung_left", "cardiomediastinum"}
+    assert "overlap" not in caplog.text
+
+
+def test_a_label_map_becomes_bits_where_the_tasks_labels_overlap(tmp_path, radiograph_spec):
+    volume, truth = draw_toy(0)
+    write_image(tmp_path / "a.nii.gz", volume)
+    (tmp_path / "labels").mkdir()
+    write_label(tmp_path / "labels" / "a.nii.gz", truth)
+    (tmp_path / "labels" / "labels.json").write_text('{"right_lung": 1, "cardiomediastinum": 2}')
+    (case,) = read_case_folder(tmp_path, tmp_path / "labels", radiograph_spec)
+    np.testing.assert_array_equal(case.load()[1].array, np.array([0, 2, 4])[truth.array])

@@ -8,7 +8,7 @@ import torch
 from monai.losses import DiceLoss
 
 from carina.networks.factory import build_network
-from carina.trainers.loss import PartialDiceCELoss, silence_unknown
+from carina.trainers.loss import PartialDiceCELoss, PartialSigmoidLoss, silence_unknown
 
 EVERYTHING = torch.tensor([True, True, True, True])
 
@@ -91,3 +91,28 @@ def test_unknown_labels_start_silent_and_wake_when_they_are_annotated(spec):
     assert network(image).softmax(dim=1)[:, 2].max() < 0.01
     silence_unknown(network, known=torch.tensor([True, True, True]), before=first)
     assert network(image).softmax(dim=1)[:, 2].mean() > 0.05
+
+
+def overlapping_example():
+    random = torch.Generator().manual_seed(1)
+    logits = torch.randn(2, 3, 6, 5, generator=random, requires_grad=True)
+    label = torch.randint(0, 8, (2, 1, 6, 5), generator=random, dtype=torch.uint8)
+    masks = torch.cat([(label >> bit) & 1 for bit in range(3)], dim=1).float()
+    return logits, label, masks
+
+
+def test_overlapping_labels_have_monais_dice_and_binary_cross_entropy_each():
+    logits, label, masks = overlapping_example()
+    monai = DiceLoss(sigmoid=True, batch=True, smooth_nr=0, smooth_dr=0)
+    expected = monai(logits, masks) + torch.nn.BCEWithLogitsLoss()(logits, masks)
+    found = PartialSigmoidLoss()(logits, label, torch.ones(2, 3, dtype=torch.bool))
+    assert torch.isclose(found, expected, rtol=1e-5)
+
+
+def test_an_overlapping_label_teaches_nothing_where_it_was_not_annotated():
+    logits, label, _ = overlapping_example()
+    annotated = torch.tensor([[True, True, False], [True, True, True]])
+    PartialSigmoidLoss()(logits, label, annotated).backward()
+    assert (logits.grad[0, 2] == 0).all()
+    assert (logits.grad[1] != 0).all()
+    assert (logits.grad[0, :2] != 0).all()

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from carina.geometry import Grid
+from carina.structures import label_set
 from carina.trainers.cache import CachedVolume, VolumeCache, sample_voxels
 from carina.trainers.patches import PatchSampler, annotated_channels, fitting_patch
 
@@ -19,7 +20,7 @@ def volume_of(label: np.ndarray, annotated=None) -> CachedVolume:
         image=image,
         label=label,
         grid=Grid(label.shape, np.eye(4)),
-        voxels=sample_voxels(label),
+        voxels=sample_voxels(label, label_set("liver", "spleen")),
         annotated=annotated,
     )
 

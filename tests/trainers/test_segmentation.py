@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from carina.errors import BusyError, CancelledError, InvalidInputError, OutOfMemoryError
-from carina.geometry import Volume
+from carina.geometry import Grid, Volume
 from carina.infers.sliding_window import predict
 from carina.models.store import ModelStore
 from carina.networks.devices import resolve_device
 from carina.networks.factory import build_network
 from carina.structures import label_set
+from carina.task import NetworkSpec, Percentiles
 from carina.trainers.checkpoint import load_checkpoint
 from carina.trainers.fitting import rate_share
 from carina.trainers.segmentation import train
@@ -322,3 +323,33 @@ def test_toy_patients_are_oblique_and_anisotropic():
     grid = draw_toy(0)[0].grid
     assert len(set(np.round(grid.spacing_mm, 3))) == 3
     assert (np.abs(grid.affine_ras[:3, :3]) > 1e-3).all()
+
+
+def draw_radiograph(seed):
+    """A bright box and a brighter, smaller one that lies partly over it, in bits."""
+    random = np.random.default_rng(seed)
+    left, top = random.integers(2, 8, 2)
+    label = np.zeros((37, 41, 1), dtype=np.uint8)
+    label[left : left + 18, top : top + 24] |= 1
+    label[left + 12 : left + 24, top + 6 : top + 18] |= 2
+    image = label * 30.0 + random.normal(0, 4, label.shape)
+    grid = Grid(label.shape, np.diag([-1.0, -1.0, 1.0, 1.0]))
+    return Volume(image.astype(np.float32), grid), Volume(label, grid)
+
+
+def test_learns_labels_that_overlap_in_pictures_of_any_size(run, spec, toy_case):
+    flat = dataclasses.replace(
+        spec,
+        dimension=2,
+        labels=label_set("lung_left", "airways", overlapping=True),
+        spacing_mm=None,
+        matrix_voxels=(32, 32, 1),
+        intensity=Percentiles(),
+        roi_voxels=(32, 32, 1),
+        network=NetworkSpec(name="unet", arguments={"filters": (8, 8, 8)}),
+    )
+    options = quick(flat, max_epochs=4, steps_per_epoch=20, batch_size=4, patch_voxels=(32, 32, 1))
+    cases = [toy_case(seed, load=lambda seed=seed: draw_radiograph(seed)) for seed in range(5)]
+    result = run(cases, task=flat, options=options)
+    assert result.promoted, result.decision.reason
+    assert min(row["dice"] for row in result.evaluation.means().values()) > 0.8

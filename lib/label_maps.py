@@ -1,0 +1,82 @@
+"""Label maps: which voxels have a label, in the one or the other form that `LabelSet.values` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .geometry import AnyArray
+from .labels import Label, LabelSet
+
+Mask = NDArray[np.bool_]
+LabelArray = NDArray[np.uint8 | np.uint16]
+
+
+def label_type(labels: LabelSet) -> type[np.uint8] | type[np.uint16]:
+    """The smallest type that holds every voxel value of these labels."""
+    largest = sum(labels.values.values()) if labels.overlapping else len(labels)
+    return np.uint8 if largest <= np.iinfo(np.uint8).max else np.uint16
+
+
+def mask_of(array: AnyArray, label: Label, labels: LabelSet) -> Mask:
+    """Where a label is.
+
+    Args:
+        array: Label map of `labels`, or a part of one, any shape.
+        label: One of `labels`.
+        labels: What the values mean.
+
+    Returns:
+        Boolean, same shape.
+    """
+    value = labels.values[label.name]
+    mask: Mask = (array & value) != 0 if labels.overlapping else array == value
+    return mask
+
+
+def join_masks(masks: Mapping[str, Mask], labels: LabelSet, *, shape: tuple[int, ...]) -> LabelArray:
+    """A label map of masks; where labels must not overlap, the one with the higher index wins.
+
+    Args:
+        masks: Label name → boolean of `shape`; a label without a mask has no voxels.
+        labels: What the values mean.
+        shape: Of the label map.
+    """
+    array: LabelArray = np.zeros(shape, dtype=label_type(labels))
+    for name, value in labels.values.items():
+        if name in masks:
+            mask = masks[name]
+            array[mask] = np.bitwise_or(array[mask], array.dtype.type(value)) if labels.overlapping else value
+    return array
+
+
+def keep_only(array: LabelArray, names: set[str] | frozenset[str], labels: LabelSet) -> LabelArray:
+    """The label map with every other label erased."""
+    values = {name: value for name, value in labels.values.items() if name in names}
+    if labels.overlapping:
+        return array & array.dtype.type(sum(values.values()))
+    kept = np.zeros(np.iinfo(array.dtype).max + 1, dtype=array.dtype)
+    kept[list(values.values())] = list(values.values())
+    return kept[array]
+
+
+def flatten(array: LabelArray, labels: LabelSet) -> LabelArray:
+    """One label index per voxel, for who can show no more: where labels overlap, the one with the higher index wins."""
+    if not labels.overlapping:
+        return array
+    winner = np.zeros(1 << len(labels), dtype=np.uint8)
+    for label in labels:
+        winner[1 << (label.index - 1) : 1 << label.index] = label.index
+    return winner[array]
+
+
+def colour_table(labels: LabelSet) -> NDArray[np.float64]:
+    """`(values, 3)` sRGB colours, 0–1, of every voxel value; a voxel of several labels has the mean of theirs."""
+    colours = np.array([label.colour for label in labels], dtype=np.float64) / 255.0
+    if not labels.overlapping:
+        return np.concatenate([np.zeros((1, 3)), colours])
+    has = (np.arange(1 << len(labels))[:, None] >> np.arange(len(labels))) & 1
+    table: NDArray[np.float64] = has @ colours / np.maximum(has.sum(axis=1, keepdims=True), 1)
+    return table
