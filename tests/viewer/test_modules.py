@@ -31,7 +31,7 @@ def run(node, tmp_path):
     def call(body: str, **values) -> object:
         imports = "".join(
             f"import * as {name} from {json.dumps((modules_folder() / f'{name}.js').as_uri())};\n"
-            for name in ("nifti", "grid", "drafting", "labels")
+            for name in ("nifti", "grid", "drafting", "labels", "fit", "delivery")
         )
         script = tmp_path / "script.mjs"
         script.write_text(
@@ -214,3 +214,24 @@ def test_a_stored_version_keeps_its_numbers_and_the_task_s_other_labels_take_fre
 def test_a_version_with_more_than_255_numbers_is_refused_in_words(run):
     answer = run("return labels.labelsToContinue({heart: 256}, null, []);")
     assert "must not exceed 255" in answer["error"]
+
+
+def test_a_localizer_is_unfit_and_an_axial_series_is_not(run):
+    images = {"SeriesDescription": "topogram", "Modality": "CT", "imageIds": ["a"]}
+    scout = {**images, "instances": [{"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}]}
+    axial = {**images, "instances": [{"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"]}]}
+    reasons = run("return given.sets.map(fit.unfit);", sets=[scout, axial])
+    assert "“topogram” is a localizer" in reasons[0]
+    assert reasons[1] is None
+
+
+def test_what_a_pacs_keeps_from_arriving_is_said_until_it_has_arrived(run):
+    states = [
+        {"state": "pending", "last_error": None},
+        {"state": "pending", "last_error": "The PACS does not answer."},
+        {"state": "delivered", "last_error": None},
+    ]
+    waiting, away, arrived = run("return given.states.map(delivery.described);", states=states)
+    assert waiting is None
+    assert "The PACS does not answer. It is delivered when the PACS is back." in away["text"]
+    assert arrived["kind"] == "good"
