@@ -2,8 +2,9 @@
 
 Headless Chromium, a real Orthanc, a CT phantom of 512×512×100 with 105 ragged structures, each of an intensity of its
 own, and a stand-in network that tells them apart; its draft takes the same way as any. In the same run: the stock
-plugin's transfer (`/infer` with one uncompressed file of 16 bits), and DICOM SEG against compressed label map:
-encoding, bytes, and OHIF's own reader of the delivered SEG. Memory is the peak resident set of Chromium's renderer.
+plugin's transfer (`/infer` with one uncompressed file of 8 bits, as it asks for), and DICOM SEG against compressed
+label map: encoding, bytes, and OHIF's own reader of the delivered SEG. Memory is the peak
+resident set of Chromium's renderer.
 
     python -m benchmarks.bench_viewer_transfer [--slices 100] [--repeats 3] [--skip-seg] [--json]
 """
@@ -71,7 +72,7 @@ _CLICK = """async (id) => {
 
 _STOCK = """async (address) => {
   const form = new FormData();
-  form.set("params", JSON.stringify({ result_extension: ".nii", result_dtype: "uint16" }));
+  form.set("params", JSON.stringify({ result_extension: ".nii", result_dtype: "uint8" }));
   const started = performance.now();
   const answer = await fetch(address, { method: "POST", body: form });
   const parts = await answer.formData();

@@ -333,7 +333,12 @@ class Session extends EventTarget {
   /** @param {string} label */
   async #followDelivery(label) {
     const stored = `Stored as version ${this.versions.length}`;
-    await delivery.follow(label, ({ kind, text }) => this.tell(kind, stored + text));
+    let said = this.message;
+    await delivery.follow(label, ({ kind, text }) => {
+      if (this.message !== said) return; // what was said since is newer
+      this.tell(kind, stored + text);
+      said = this.message;
+    });
   }
 
   /** Have everything drawn again that shows something of OHIF's own, such as which segments are shown. */

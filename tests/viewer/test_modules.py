@@ -31,7 +31,7 @@ def run(node, tmp_path):
     def call(body: str, **values) -> object:
         imports = "".join(
             f"import * as {name} from {json.dumps((modules_folder() / f'{name}.js').as_uri())};\n"
-            for name in ("nifti", "grid", "drafting", "labels", "measures", "curve")
+            for name in ("nifti", "grid", "drafting", "labels", "measures", "curve", "fit", "delivery")
         )
         script = tmp_path / "script.mjs"
         script.write_text(
@@ -270,3 +270,24 @@ def test_a_training_s_curve_runs_from_left_to_right_and_higher_is_up(run):
     assert [x for x, _ in places] == sorted(x for x, _ in places)
     assert [y for _, y in places] == sorted(y for _, y in places)
     assert run("return curve.points([5], {from: 0, to: 0});")
+
+
+def test_a_localizer_is_unfit_and_an_axial_series_is_not(run):
+    images = {"SeriesDescription": "topogram", "Modality": "CT", "imageIds": ["a"]}
+    scout = {**images, "instances": [{"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}]}
+    axial = {**images, "instances": [{"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"]}]}
+    reasons = run("return given.sets.map(fit.unfit);", sets=[scout, axial])
+    assert "“topogram” is a localizer" in reasons[0]
+    assert reasons[1] is None
+
+
+def test_what_a_pacs_keeps_from_arriving_is_said_until_it_has_arrived(run):
+    states = [
+        {"state": "pending", "last_error": None},
+        {"state": "pending", "last_error": "The PACS does not answer."},
+        {"state": "delivered", "last_error": None},
+    ]
+    waiting, away, arrived = run("return given.states.map(delivery.described);", states=states)
+    assert waiting is None
+    assert "The PACS does not answer. It is delivered when the PACS is back." in away["text"]
+    assert arrived["kind"] == "good"
