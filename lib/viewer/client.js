@@ -1,5 +1,7 @@
 // carina's server, as the viewer calls it; every failure becomes an error whose message a person can act on.
 
+import { choices } from "./choices.js";
+
 /**
  * @typedef {object} Code
  * @property {string} value
@@ -95,12 +97,13 @@ export async function strategies() {
 
 /**
  * Draft a series. Ask `inferences` meanwhile how far it is.
- * @param {{task: string, image: string, requestId: string}} what
+ * @param {{task: string, image: string, requestId: string, user?: string}} what
  * @returns {Promise<{file: Blob, params: any}>}
  */
-export async function infer({ task, image, requestId }) {
+export async function infer({ task, image, requestId, user = choices.user }) {
   const form = new FormData();
-  form.set("params", JSON.stringify({ request_id: requestId, result_extension: ".nii.gz" }));
+  const asked = { request_id: requestId, result_extension: ".nii.gz", ...(user ? { user } : {}) };
+  form.set("params", JSON.stringify(asked));
   const address = `/infer/${encodeURIComponent(task)}?image=${encodeURIComponent(image)}&output=all`;
   const parts = await (await ask(address, { method: "POST", body: form })).formData();
   const file = parts.get("image");

@@ -42,7 +42,9 @@ class ReviewSection extends Section {
         { id: "submit", class: work.unsaved ? "primary" : "", disabled: waiting(), onclick: () => session.submit() },
         work.unsaved ? "Submit changes" : "Submit",
       ),
-      unsaved ? h("p", { class: "quiet", id: "kept" }, `Kept in this browser, ${clock(kept)}.`) : null,
+      unsaved
+        ? h("p", { class: "quiet" }, "Kept in this browser, ", h("time", { id: "kept", datetime: kept }, clock(kept)), ".")
+        : null,
     );
   }
 

@@ -64,9 +64,14 @@ def expected_on_canvas(page, label: nib.Nifti1Image) -> np.ndarray:
 
 
 def canvas_picture(page) -> np.ndarray:
-    """`(height, width, 3)` screenshot of the first viewport's canvas."""
-    content = page.locator("[data-cy=viewport-pane] canvas").first.screenshot()
-    return np.asarray(Image.open(BytesIO(content)).convert("RGB")).astype(int)
+    """`(height, width, 3)` screenshot of the first viewport's canvas, once it has been the same for a second."""
+    canvas = page.locator("[data-cy=viewport-pane] canvas").first
+    seen: list[bytes] = []
+    while len(seen) < 3 or len(set(seen[-3:])) > 1:
+        page.wait_for_timeout(500)
+        seen.append(canvas.screenshot())
+        assert len(seen) < 60, "the canvas never comes to rest"
+    return np.asarray(Image.open(BytesIO(seen[-1])).convert("RGB")).astype(int)
 
 
 def pixels_on_screen(page) -> dict[str, np.ndarray]:

@@ -25,7 +25,6 @@ def test_a_case_is_accepted_reopened_rejected_and_skipped_with_what_the_server_a
     panel.locator("#standing", has_text="accepted by browser-test").wait_for()
     assert _offered(panel) == {"reopen"}
     assert _standing(place, series)["annotation_id"] == label
-    keep_picture(page, "ohif-accepted")
     panel.locator("#reopen").click()
     confirm(panel, "apex missing")
     panel.locator("#standing", has_text="reopened by browser-test").wait_for()
@@ -77,6 +76,7 @@ def test_a_training_is_followed_found_again_and_judged_and_another_version_serve
     assert f"after {result['epochs']} epoch" in curve.get_attribute("aria-label")
     assert len(panel.locator("polyline.loss").get_attribute("points").split()) == result["epochs"]
     unfold(panel, "models")
+    panel.locator("#models li").last.scroll_into_view_if_needed()
     keep_picture(page, "ohif-training")
 
     new = result["version"]

@@ -18,6 +18,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.slow]
 _BREAK_STORAGE = """
 IDBObjectStore.prototype.put = () => { throw new DOMException("full", "QuotaExceededError"); };
 """
+_KEPT_SINCE = """(moment) => {
+  const kept = document.querySelector("carina-panel").shadowRoot.getElementById("kept");
+  return kept && kept.getAttribute("datetime") > moment;
+}"""
 _HOTKEYS = """() => {
   const {hotkeyDefinitions} = window.extensionManager._hotkeysManager;
   return Object.values(hotkeyDefinitions).flatMap(({keys}) => keys);
@@ -29,9 +33,10 @@ def test_unsaved_changes_are_offered_after_a_reload_and_forgotten_once_submitted
     panel.locator("#segment-1").click()
     before = labels_on_screen(page)
     paint(page)
+    drawn = page.evaluate("new Date().toISOString()")
     panel.locator("#segment-1 .overlap.changed").wait_for()
+    page.wait_for_function(_KEPT_SINCE, arg=drawn)
     painted = labels_on_screen(page)
-    panel.locator("#kept").wait_for()
     _measures_are(panel, place.phantoms[1], place.series[1].files, painted, before)
 
     page.reload()
