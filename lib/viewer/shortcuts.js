@@ -49,13 +49,15 @@ export function listen(root) {
 }
 
 /**
- * Keep what is typed in the panel from OHIF, whose keys are bare letters.
+ * Keep what is typed in the panel from OHIF, whose keys are bare letters, and presses of a button from its Enter.
  * @param {ShadowRoot} root of the panel
  */
 export function shield(root) {
   for (const name of ["keydown", "keypress", "keyup"]) {
     root.addEventListener(name, (event) => {
-      if (typing(event.target) || root.querySelector("dialog[open]")) event.stopPropagation();
+      const { key } = /** @type {KeyboardEvent} */ (event);
+      const pressing = (key === "Enter" || key === " ") && event.target instanceof HTMLElement;
+      if (pressing || typing(event.target) || root.querySelector("dialog[open]")) event.stopPropagation();
     });
   }
 }

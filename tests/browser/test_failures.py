@@ -21,9 +21,9 @@ from carina.phantoms.dicom import SeriesPaths, write_series
 from carina.server.running import RunningServer
 from carina.settings import Settings
 
+from .doing import paint, said
 from .onscreen import labels_on_screen, same
 from .serving import PLUGIN, TASK, plugin_network, plugin_path
-from .test_annotating import paint, said
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.slow]
 
