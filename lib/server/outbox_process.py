@@ -78,6 +78,7 @@ class OutboxProcess:
         thread.join(timeout_s)
         if child is not None and child.poll() is None:
             child.kill()
+            child.wait()
 
     def wake(self) -> None:
         """Say that something was submitted."""

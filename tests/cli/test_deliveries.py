@@ -75,7 +75,7 @@ def test_wait_delivers_when_no_server_runs(carina, annotations, pacs):
 
 def test_wait_says_what_has_not_arrived(carina, annotations, pacs):
     submit(annotations, "not-in-the-pacs")
-    ran = carina("deliveries", "wait", "--store", pacs, "--timeout-s", 0.5, "--json")
+    ran = carina("deliveries", "wait", "--store", pacs, "--timeout-s", 10, "--json")
     assert (ran.exit_code, ran.json["error"]) == (1, "PacsError")
     assert "not-in-the-pacs" in ran.json["detail"]
 

@@ -21,7 +21,7 @@ from carina.phantoms.dicom import write_series
 from carina.registry import find_tasks
 from carina.server.outbox_process import OutboxProcess
 
-WAIT_S = 60.0
+WAIT_S = 200.0
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_killed_process_is_started_again_and_delivers_what_was_submitted_meanw
     outbox.wake()
     until(lambda: outbox.status()["pending"] == 0)
     child = outbox.pid
-    outbox.stop()
+    outbox.stop(timeout_s=WAIT_S)
     assert child != killed
     assert not psutil.pid_exists(child)
     for annotation in (first, second):

@@ -30,7 +30,7 @@ def not_installed(tmp_path, monkeypatch):
 
 def configuration(http) -> dict:
     text = http.get("/ohif/app-config.js").text
-    return json.loads(text.removeprefix("window.config = ").removesuffix(";\n"))
+    return json.JSONDecoder().raw_decode(text.removeprefix("window.config = "))[0]
 
 
 def raw(http_client, path: str) -> tuple[int, bytes]:
