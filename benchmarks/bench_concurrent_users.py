@@ -1,7 +1,8 @@
 """50 users at once: how long a save takes, and whether anything is lost; against MONAI Label's own datastore.
 
 carina runs as it does for users: the server in a child process, images in a real Orthanc, SQLite, every save over HTTP
-with its checks, its fsyncs and its delivery as SEG in the background. The peer is `LocalDatastore.save_label` of MONAI
+with its checks, its fsyncs and its delivery as SEG in the background. A user downloads the image that was handed out,
+as 3D Slicer does, before it is labelled; that time does not count. The peer is `LocalDatastore.save_label` of MONAI
 Label called from as many threads with the same pauses, in process: no HTTP, no checks, no delivery, nothing flushed.
 
     python -m benchmarks.bench_concurrent_users [--users 50] [--seconds 60] [--cases 120] [--think-s 2] [--json]

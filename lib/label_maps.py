@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,20 +36,30 @@ def mask_of(array: AnyArray, label: Label, labels: LabelSet) -> Mask:
     return mask
 
 
-def join_masks(masks: Mapping[str, Mask], labels: LabelSet, *, shape: tuple[int, ...]) -> LabelArray:
-    """A label map of masks; where labels must not overlap, the one with the higher index wins.
+def join_masks(masks: Iterable[tuple[str, Mask]], labels: LabelSet, *, shape: tuple[int, ...]) -> LabelArray:
+    """A label map of masks, which are looked at one by one; where labels must not overlap, the later one wins.
 
     Args:
-        masks: Label name → boolean of `shape`; a label without a mask has no voxels.
+        masks: Names of labels and booleans of `shape`; a label without a mask has no voxels.
         labels: What the values mean.
         shape: Of the label map.
     """
+    values = labels.values
     array: LabelArray = np.zeros(shape, dtype=label_type(labels))
-    for name, value in labels.values.items():
-        if name in masks:
-            mask = masks[name]
-            array[mask] = np.bitwise_or(array[mask], array.dtype.type(value)) if labels.overlapping else value
+    for name, mask in masks:
+        value = values[name]
+        array[mask] = np.bitwise_or(array[mask], array.dtype.type(value)) if labels.overlapping else value
     return array
+
+
+def voxel_counts(array: LabelArray, labels: LabelSet) -> dict[str, int]:
+    """How many voxels each label has, in one pass whatever their number."""
+    largest = sum(labels.values.values()) if labels.overlapping else len(labels)
+    counts = np.bincount(array.ravel(), minlength=largest + 1)
+    if not labels.overlapping:
+        return {name: int(counts[value]) for name, value in labels.values.items()}
+    having = np.arange(len(counts))
+    return {name: int(counts[having & value != 0].sum()) for name, value in labels.values.items()}
 
 
 def keep_only(array: LabelArray, names: set[str] | frozenset[str], labels: LabelSet) -> LabelArray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from carina.errors import ConfigurationError
-from carina.label_maps import colour_table, flatten, join_masks, keep_only, label_type, mask_of
+from carina.label_maps import colour_table, flatten, join_masks, keep_only, label_type, mask_of, voxel_counts
 from carina.labels import LabelSet
 from carina.structures import TOTALSEGMENTATOR_V1, label_set
 
@@ -22,7 +22,7 @@ def masks() -> dict[str, np.ndarray]:
 
 
 def test_overlapping_masks_come_back_whole(masks):
-    array = join_masks(masks, OVERLAPPING, shape=(7, 5, 2))
+    array = join_masks(masks.items(), OVERLAPPING, shape=(7, 5, 2))
     for label in OVERLAPPING:
         np.testing.assert_array_equal(mask_of(array, label, OVERLAPPING), masks[label.name])
 
@@ -31,18 +31,27 @@ def test_the_later_of_two_labels_that_exclude_each_other_wins(masks):
     expected = np.zeros((7, 5, 2), dtype=int)
     for index, name in enumerate(NAMES, start=1):
         expected = np.where(masks[name], index, expected)
-    array = join_masks(masks, EXCLUSIVE, shape=(7, 5, 2))
+    array = join_masks(masks.items(), EXCLUSIVE, shape=(7, 5, 2))
     np.testing.assert_array_equal(array, expected)
-    np.testing.assert_array_equal(flatten(join_masks(masks, OVERLAPPING, shape=(7, 5, 2)), OVERLAPPING), expected)
+    np.testing.assert_array_equal(
+        flatten(join_masks(masks.items(), OVERLAPPING, shape=(7, 5, 2)), OVERLAPPING), expected
+    )
 
 
 @pytest.mark.parametrize("labels", [OVERLAPPING, EXCLUSIVE], ids=["overlapping", "exclusive"])
 def test_erasing_labels_leaves_the_others_as_they_were(masks, labels):
-    array = join_masks(masks, labels, shape=(7, 5, 2))
+    array = join_masks(masks.items(), labels, shape=(7, 5, 2))
     kept = keep_only(array, {"lung_right", "airways"}, labels)
     for label in labels:
         expected = mask_of(array, label, labels) & (label.name in ("lung_right", "airways"))
         np.testing.assert_array_equal(mask_of(kept, label, labels), expected)
+
+
+@pytest.mark.parametrize("labels", [OVERLAPPING, EXCLUSIVE], ids=["overlapping", "exclusive"])
+def test_voxels_are_counted_as_the_masks_have_them(masks, labels):
+    array = join_masks(masks.items(), labels, shape=(7, 5, 2))
+    counts = voxel_counts(array, labels)
+    assert counts == {label.name: mask_of(array, label, labels).sum() for label in labels}
 
 
 def test_a_voxel_of_two_labels_has_the_mean_of_their_colours():

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..datastores.ids import check_id
+from ..datastores.port import read_image, read_local
 from ..errors import InvalidInputError, NoModelError
 from ..geometry import Volume
-from ..images import read_volume, split_suffix
+from ..images import split_suffix
 from ..models.public_weights import import_public
 from ..models.store import ModelStore
 from ..models.version import ModelVersion
@@ -90,15 +91,9 @@ def read_any(image: str, *, store_url: str | None, user: str | None) -> tuple[Vo
     """
     path = Path(image)
     if path.exists():
-        if path.is_file() and split_suffix(path.name)[1]:
-            return read_volume(path), None
-        from ..dicom.series import read_series
-
-        series = read_series(path)
-        return series.volume, series
+        return read_local(path)
     if "/" in image or split_suffix(image)[1]:
         raise InvalidInputError(f"'{image}' must be a file, a DICOM folder or an image id, but there is no such file.")
-    from ..datastores.port import read_image
     from .stores import image_store
 
     with image_store(Settings(), store_url, user=user) as store:

@@ -128,7 +128,7 @@ def _write_seg(out: Path, label: Volume, series: Series, spec: TaskSpec, version
 
 
 def _volumes_ml(label: Volume, spec: TaskSpec) -> dict[str, Any]:
-    from ..label_maps import mask_of
+    from ..label_maps import voxel_counts
 
-    voxels = {entry.name: int(mask_of(label.array, entry, spec.labels).sum()) for entry in spec.labels}
-    return {name: round(count * label.grid.voxel_volume_ml, 3) for name, count in voxels.items()}
+    counts = voxel_counts(label.array, spec.labels)
+    return {name: round(count * label.grid.voxel_volume_ml, 3) for name, count in counts.items()}

@@ -271,15 +271,19 @@ def open_store(
 
 
 def read_image(store: ImageStore, image_id: str) -> tuple[Volume, Series | None]:
-    """Fetch and read one image.
+    """Fetch and read one image; as `read_local` otherwise."""
+    return read_local(store.fetch(image_id))
+
+
+def read_local(path: Path) -> tuple[Volume, Series | None]:
+    """Read one image that is a local file or a folder of DICOM files.
 
     Returns:
         `(X, Y, Z)` and its DICOM series, or None for a file that is not DICOM.
 
     Raises:
-        CarinaError: As `fetch`, `dicom.series.read_series` and `images.read_volume` do.
+        CarinaError: As `dicom.series.read_series` and `images.read_volume` do.
     """
-    path = store.fetch(image_id)
     if path.is_file() and split_suffix(path.name)[1]:
         return read_volume(path), None
     from ..dicom.series import read_series

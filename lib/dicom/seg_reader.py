@@ -170,7 +170,7 @@ def _combined(array: AnyArray, values: Mapping[int, int]) -> AnyArray:
 def _joined(array: AnyArray, values: Mapping[int, int], labels: LabelSet) -> AnyArray:
     """`(Z, Y, X)` label map of `(Z, Y, X, segments)`, which are in the order of `values`."""
     names = {value: name for name, value in labels.values.items()}
-    masks = {names[value]: array[..., position] > 0 for position, value in enumerate(values.values())}
+    masks = ((names[value], array[..., position] > 0) for position, value in enumerate(values.values()))
     return join_masks(masks, labels, shape=array.shape[:3])
 
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 
-from ..datastores.port import ImageStore
+from ..datastores.port import ImageStore, read_image, read_local
 from ..errors import InvalidInputError
 from ..geometry import Volume
-from ..images import read_volume, split_suffix, write_label
+from ..images import write_label
 from ..task import TaskSpec
 
 if TYPE_CHECKING:
@@ -120,17 +120,10 @@ class Drafter(InferTask):
 
     def _read(self, image: object) -> tuple[Volume, Series | None]:
         if isinstance(image, str) and image and self._store is not None:
-            path = self._store.fetch(image)
-        elif isinstance(image, Path):
-            path = image
-        else:
-            raise InvalidInputError("An inference must name an image of the datastore, got none.")
-        if path.is_file() and split_suffix(path.name)[1]:
-            return read_volume(path), None
-        from ..dicom.series import read_series
-
-        series = read_series(path)
-        return series.volume, series
+            return read_image(self._store, image)
+        if isinstance(image, Path):
+            return read_local(image)
+        raise InvalidInputError("An inference must name an image of the datastore, got none.")
 
 
 @contextmanager

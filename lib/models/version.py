@@ -76,8 +76,7 @@ class ModelVersion:
     @property
     def mean_dice(self) -> float | None:
         """Mean over the labels whose Dice is defined; None for a version that was never measured."""
-        values = [row["dice"] for row in self.metrics.values() if row.get("dice") is not None]
-        known = [value for value in values if value is not None]
+        known = [dice for row in self.metrics.values() if (dice := row.get("dice")) is not None]
         return sum(known) / len(known) if known else None
 
     def decision(self) -> dict[str, Any] | None:

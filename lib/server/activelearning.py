@@ -67,13 +67,13 @@ def queue(services: Services, params: Mapping[str, Any]) -> dict[str, Any]:
         params: `label_tag`, `task` or `model`, `user` or `client_id`, as `choose_next` takes them.
 
     Returns:
-        `total` images in the store; `left` to be had by this client; `with_others`, which somebody else holds;
-        `closed`, labelled or skipped; `mine`, labelled by this client; `leases` of this client with the image's study;
-        `states` with the number of the task's cases in each.
+        `total` images of the task's modalities, as `choose_next` offers them; `left` to be had by this client;
+        `with_others`, which somebody else holds; `closed`, labelled or skipped; `mine`, labelled by this client;
+        `leases` of this client with the image's study; `states` with the number of the task's cases in each.
     """
     wanted = _wanted(services, params)
     user = user_of(params)
-    records = {record.image_id: record for record in services.store.list_images()}
+    records = {record.image_id: record for record in _records(services, wanted)}
     outlook = services.annotations.worklist.look(wanted, strategy="")
     left = len(_pool(list(records.values()), outlook, user))
     closed = len(outlook.closed & records.keys())

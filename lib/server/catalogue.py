@@ -10,7 +10,7 @@ from typing import Any
 from ..annotations.annotation import Annotation
 from ..annotations.drafts import without_drafts
 from ..datastores.ids import check_id
-from ..datastores.port import read_image
+from ..datastores.port import read_local
 from ..errors import UnknownImageError, UnknownLabelError
 from ..images import split_suffix, write_image
 from .services import Services
@@ -143,7 +143,7 @@ def image_as_file(services: Services, image_id: str, folder: Path) -> Path:
     source = services.store.fetch(check_id(image_id))
     if source.is_file() and split_suffix(source.name)[1]:
         return source
-    volume, _ = read_image(services.store, image_id)
+    volume, _ = read_local(source)
     target = folder / f"{image_id}.nii.gz"
     write_image(target, volume)
     return target

@@ -18,7 +18,7 @@ import csv
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from ..dicom.series import read_series
 from ..errors import InvalidInputError, LabelError
 from ..geometry import Volume, resample_label
 from ..images import IMAGE_SUFFIXES, read_label, read_volume, split_suffix
-from ..label_maps import join_masks, label_type
+from ..label_maps import Mask, join_masks, label_type
 from ..labels import LabelSet, did_you_mean
 from ..structures import ALIASES
 from ..task import TaskSpec
@@ -268,13 +268,18 @@ def _renumber(label: Volume, values: Mapping[str, int], labels: LabelSet, name: 
 
 def _load_masks(folder: Path, labels: LabelSet, image: Volume) -> Volume:
     """One mask file per structure; where two overlap that must not, the one with the higher label index wins."""
-    masks = {
-        name: resample_label(read_label(path)[0], grid=image.grid).array > 0
-        for name, path in _masks_by_name(folder, labels).items()
-        if name in labels
-    }
-    array = join_masks(masks, labels, shape=image.grid.shape)
-    lost = sum(int(np.count_nonzero(mask)) for mask in masks.values()) - int(np.count_nonzero(array))
+    files = _masks_by_name(folder, labels)
+    drawn = 0
+
+    def masks() -> Iterator[tuple[str, Mask]]:
+        nonlocal drawn
+        for name in (name for name in labels.names if name in files):
+            mask = resample_label(read_label(files[name])[0], grid=image.grid).array > 0
+            drawn += int(np.count_nonzero(mask))
+            yield name, mask
+
+    array = join_masks(masks(), labels, shape=image.grid.shape)
+    lost = drawn - int(np.count_nonzero(array))
     if lost and not labels.overlapping:
         _log.warning("Masks of '%s' overlap in %d voxels: the later label wins.", folder.name, lost)
     return Volume(array, image.grid)

@@ -17,10 +17,13 @@ import numpy as np
 import pytest
 import uvicorn
 
+from carina.annotations.store import AnnotationStore, open_annotations
+from carina.datastores.port import ImageStore, open_store
 from carina.errors import CarinaError, NoModelError
 from carina.geometry import Grid, Volume
 from carina.images import read_volume, write_label
 from carina.jobs.runner import JobRunner
+from carina.phantoms.dicom import write_series
 from carina.server.app import create_app
 from carina.server.services import Services, build_services
 from carina.server.tickets import InferenceResult
@@ -79,6 +82,24 @@ def images(tmp_path: Path) -> Path:
         array = generator.normal(0, 300, SHAPE).astype(np.int16)
         nib.save(nib.Nifti1Image(array, oblique_affine()), folder / f"{name}.nii.gz")
     return folder
+
+
+@pytest.fixture
+def annotations(settings: Settings) -> Iterator[AnnotationStore]:
+    opened = open_annotations(settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path, settings: Settings) -> Iterator[ImageStore]:
+    """A folder store in `pacs` that holds one DICOM series."""
+    affine = np.diag([-1.1, -0.9, 2.5, 1.0])
+    array = np.random.default_rng(1).integers(-900, 900, (9, 7, 6)).astype(np.int16)
+    write_series(Volume(array, Grid(array.shape, affine)), tmp_path / "pacs" / "one", patient_id="P1")
+    opened = open_store(tmp_path / "pacs", settings=settings)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

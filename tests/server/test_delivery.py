@@ -11,32 +11,13 @@ import pydicom
 import pytest
 
 from carina.annotations.drafts import remember_draft
-from carina.annotations.store import open_annotations
 from carina.annotations.submit import submit_label
 from carina.datastores.port import open_store, read_image
 from carina.dicom.provenance import read_predecessor, read_provenance
 from carina.errors import MissingDependencyError, PacsError
-from carina.geometry import Grid, Volume
-from carina.phantoms.dicom import write_series
+from carina.geometry import Volume
 from carina.registry import find_tasks
 from carina.server.delivery import SegDelivery, coded_labels
-
-
-@pytest.fixture
-def store(tmp_path, settings):
-    affine = np.diag([-1.1, -0.9, 2.5, 1.0])
-    array = np.random.default_rng(1).integers(-900, 900, (9, 7, 6)).astype(np.int16)
-    write_series(Volume(array, Grid(array.shape, affine)), tmp_path / "pacs" / "one", patient_id="P1")
-    opened = open_store(tmp_path / "pacs", settings=settings)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def annotations(settings):
-    opened = open_annotations(settings)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

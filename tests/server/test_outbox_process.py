@@ -11,38 +11,19 @@ from collections.abc import Callable
 
 import numpy as np
 import psutil
-import pytest
 
-from carina.annotations.store import open_annotations
 from carina.annotations.submit import submit_label
-from carina.datastores.port import open_store, read_image
-from carina.geometry import Grid, Volume
-from carina.phantoms.dicom import write_series
+from carina.datastores.port import read_image
+from carina.geometry import Volume
 from carina.registry import find_tasks
 from carina.server.outbox_process import OutboxProcess
 
 WAIT_S = 200.0
 
 
-@pytest.fixture
-def pacs(tmp_path, settings):
-    grid = Grid((9, 7, 6), np.diag([-1.1, -0.9, 2.5, 1.0]))
-    write_series(Volume(np.zeros(grid.shape, np.int16), grid), tmp_path / "pacs" / "one", patient_id="P1")
-    opened = open_store(tmp_path / "pacs", settings=settings)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def annotations(settings):
-    opened = open_annotations(settings)
-    yield opened
-    opened.close()
-
-
-def submit(pacs, annotations) -> str:
-    (record,) = pacs.list_images()
-    image, _ = read_image(pacs, record.image_id)
+def submit(store, annotations) -> str:
+    (record,) = store.list_images()
+    image, _ = read_image(store, record.image_id)
     label = np.zeros(image.grid.shape, np.uint8)
     label[2:4, 2:5, 1:3] = 1
     spec = find_tasks().get("thorax_ct")
@@ -64,16 +45,16 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def test_a_killed_process_is_started_again_and_delivers_what_was_submitted_meanwhile(
-    settings, tmp_path, pacs, annotations
+    settings, tmp_path, store, annotations
 ):
     outbox = OutboxProcess(settings, annotations, store_url=str(tmp_path / "pacs"))
-    first = submit(pacs, annotations)
+    first = submit(store, annotations)
     outbox.start()
     until(lambda: outbox.status()["pending"] == 0)
     killed = outbox.pid
     os.kill(killed, signal.SIGKILL)
     until(lambda: not psutil.pid_exists(killed))
-    second = submit(pacs, annotations)
+    second = submit(store, annotations)
     outbox.wake()
     until(lambda: outbox.status()["pending"] == 0)
     child = outbox.pid
@@ -81,10 +62,10 @@ def test_a_killed_process_is_started_again_and_delivers_what_was_submitted_meanw
     assert child != killed
     assert not psutil.pid_exists(child)
     for annotation in (first, second):
-        assert pacs.has_instance(annotations.deliveries.get(annotation).sop_instance_uid)
+        assert store.has_instance(annotations.deliveries.get(annotation).sop_instance_uid)
 
 
-def test_it_ends_with_a_server_that_was_killed(settings, tmp_path, pacs, annotations):
+def test_it_ends_with_a_server_that_was_killed(settings, tmp_path, store, annotations):
     server = subprocess.Popen(
         [
             sys.executable,
@@ -102,7 +83,7 @@ def test_it_ends_with_a_server_that_was_killed(settings, tmp_path, pacs, annotat
             str(tmp_path / "pacs"),
         ]
     )
-    submit(pacs, annotations)
+    submit(store, annotations)
     until(lambda: annotations.deliveries.counts()["pending"] == 0)
     children = psutil.Process(server.pid).children()
     server.kill()
