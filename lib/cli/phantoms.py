@@ -6,16 +6,16 @@ import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ..errors import InvalidInputError
+from ..images import write_image, write_label
+from ..phantoms.chest import STRUCTURES, ChestPhantom, make_chest
+from ..phantoms.dicom import write_series
 from .options import JsonOption, three_numbers, three_sizes
 from .output import command
-
-if TYPE_CHECKING:
-    from ..phantoms.chest import ChestPhantom
 
 
 def phantom(
@@ -42,8 +42,6 @@ def phantom(
     [bold]carina phantom --out big --shape 512,512,300 --oblique 10,5,0 --compression jpeg2000[/].
     Then: [bold]carina train thorax_ct --images phantoms/images --labels phantoms/labels[/].
     """
-    from ..phantoms.chest import STRUCTURES, make_chest
-
     with command(as_json=as_json) as output:
         sizes, turns = three_sizes(shape, option="--shape"), three_numbers(oblique, option="--oblique")
         spacing_mm = three_numbers(spacing, option="--spacing") if spacing else None
@@ -73,9 +71,6 @@ def _refuse_other_files(out: Path) -> None:
 
 def _write(made: ChestPhantom, out: Path, patient: str, *, seed: int, compression: str, nifti: bool) -> str | None:
     """Image and truth of one patient; the series' UID for DICOM."""
-    from ..images import write_image, write_label
-    from ..phantoms.dicom import write_series
-
     write_label(out / "labels" / f"{patient}.nii.gz", made.label)
     if nifti:
         (out / "images").mkdir(exist_ok=True)
