@@ -149,15 +149,25 @@ def reorient(volume: Volume, order: tuple[int, int, int], flips: tuple[bool, boo
         A view on the same voxels, on the equivalent grid.
     """
     array = np.transpose(volume.array, order)
+    array = np.flip(array, [axis for axis in range(3) if flips[axis]])
+    return Volume(array, reorient_grid(volume.grid, order, flips))
+
+
+def reorient_grid(grid: Grid, order: tuple[int, int, int], flips: tuple[bool, bool, bool]) -> Grid:
+    """The same voxels with axes permuted and reversed; arguments as for `reorient`."""
     matrix = np.zeros((4, 4))
     matrix[3, 3] = 1.0
-    for axis in range(3):
-        source = order[axis]
+    for axis, source in enumerate(order):
         matrix[source, axis] = -1.0 if flips[axis] else 1.0
         if flips[axis]:
-            matrix[source, 3] = array.shape[axis] - 1
-            array = np.flip(array, axis)
-    return Volume(array, Grid(three_sizes(array), volume.grid.affine_ras @ matrix))
+            matrix[source, 3] = grid.shape[source] - 1
+    x, y, z = (grid.shape[source] for source in order)
+    return Grid((x, y, z), grid.affine_ras @ matrix)
+
+
+def same_voxels(first: Grid, second: Grid) -> bool:
+    """Whether both hold the same voxels, whatever the order and direction of their axes."""
+    return reorient_grid(first, *closest_canonical(first)).matches(reorient_grid(second, *closest_canonical(second)))
 
 
 def restore_orientation(array: AnyArray, order: tuple[int, int, int], flips: tuple[bool, bool, bool]) -> AnyArray:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..datastores.port import ImageStore
 from ..dicom.series import read_grid
 from ..errors import InvalidInputError, PacsError
-from ..geometry import Grid
+from ..geometry import Grid, same_voxels
 from ..images import read_volume, split_suffix
 
 _LOG = logging.getLogger(__name__)
@@ -35,9 +35,10 @@ class LabelTarget:
 def target_of(store: ImageStore, image_id: str, *, label: Grid) -> LabelTarget:
     """Find the image of a label.
 
-    A PACS is not asked when the series that was fetched for the draft is still cached and the label lies exactly on it,
-    so that a PACS that fails or hangs fails no submit. A label on another grid may be of a series that has grown since:
-    then the PACS is asked, and the cached series counts only if it does not answer.
+    A PACS is not asked when the series that was fetched for the draft is still cached and the label has exactly its
+    voxels, in whatever order of axes, so that a PACS that fails or hangs fails no submit. A label on another grid may
+    be of a series that has grown since: then the PACS is asked, and the cached series counts only if it does not
+    answer.
 
     Args:
         store: Where the image is.
@@ -49,7 +50,7 @@ def target_of(store: ImageStore, image_id: str, *, label: Grid) -> LabelTarget:
         PacsError: If the image was never fetched and the PACS does not answer.
     """
     kept = _kept(store, image_id)
-    if kept is not None and kept.grid.matches(label):
+    if kept is not None and same_voxels(kept.grid, label):
         return kept
     try:
         return _asked(store, image_id)

@@ -11,7 +11,7 @@ from pydicom import dcmread
 
 from carina.datastores.port import ImageStore, open_store
 from carina.errors import PacsError, UnknownImageError
-from carina.geometry import Grid
+from carina.geometry import Grid, reorient_grid
 from carina.server.label_target import target_of
 from carina.settings import Settings
 
@@ -58,6 +58,15 @@ def test_a_label_on_the_grid_of_a_fetched_series_needs_no_pacs(pacs, grid):
     target = target_of(pacs.store, pacs.image_id, label=grid)
     assert target.grid.matches(grid)
     assert (target.patient_id, target.is_dicom) == ("P-9", True)
+    assert pacs.proxy.seen == []
+
+
+def test_a_label_whose_axes_run_another_way_needs_no_pacs_either(pacs, grid):
+    pacs.fail()
+    pacs.proxy.seen.clear()
+    turned = reorient_grid(grid, (2, 0, 1), (True, False, True))
+    assert not turned.matches(grid)
+    assert target_of(pacs.store, pacs.image_id, label=turned).grid.matches(grid)
     assert pacs.proxy.seen == []
 
 
