@@ -63,13 +63,17 @@ def expected_on_canvas(page, label: nib.Nifti1Image) -> np.ndarray:
     return np.where(inside, np.asarray(label.dataobj)[tuple(np.moveaxis(voxels, -1, 0))], 0)
 
 
+_CANVAS_ALONE = "* { visibility: hidden !important } canvas { visibility: visible !important }"
+"""Tooltips and messages that come and go lie over the canvas, and would be taken for what is drawn on it."""
+
+
 def canvas_picture(page) -> np.ndarray:
-    """`(height, width, 3)` screenshot of the first viewport's canvas, once it has been the same for a second."""
+    """`(height, width, 3)` screenshot of the first viewport's canvas alone, once it has been the same for a second."""
     canvas = page.locator("[data-cy=viewport-pane] canvas").first
     seen: list[bytes] = []
     while len(seen) < 3 or len(set(seen[-3:])) > 1:
         page.wait_for_timeout(500)
-        seen.append(canvas.screenshot())
+        seen.append(canvas.screenshot(style=_CANVAS_ALONE))
         assert len(seen) < 60, "the canvas never comes to rest"
     return np.asarray(Image.open(BytesIO(seen[-1])).convert("RGB")).astype(int)
 
