@@ -10,6 +10,7 @@ from ..errors import InvalidInputError
 from ..registry import Registry, find
 from ..task import TaskSpec
 from .guidance import click_guided
+from .light_monai import load_monai
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,7 +45,9 @@ def build_network(spec: TaskSpec) -> nn.Module:
         InvalidInputError: If the task has no network.
         UnknownNameError: If no network of that name is registered.
     """
-    network = _factory(spec).build(spec)
+    factory = _factory(spec)
+    load_monai()
+    network = factory.build(spec)
     return network if spec.in_channels == 1 else click_guided(network, spec)
 
 
