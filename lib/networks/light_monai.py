@@ -12,8 +12,8 @@ import threading
 
 _NOT_FOR_NETWORKS = (
     "clearml", "cucim", "cupy", "fire", "h5py", "ignite", "itk", "jsonschema", "lmdb", "matplotlib", "mlflow", "nrrd",
-    "onnx", "onnxruntime", "openslide", "optuna", "pandas", "pyamg", "skimage", "sklearn", "tensorboard",
-    "tensorboardX", "tifffile", "torchvision", "transformers", "zarr",
+    "onnx", "onnxruntime", "openslide", "optuna", "pandas", "pyamg", "scipy.signal", "skimage", "sklearn",
+    "tensorboard", "tensorboardX", "tifffile", "torchvision", "transformers", "zarr",
 )  # fmt: skip
 _LOADING = threading.RLock()
 
