@@ -41,7 +41,7 @@ from carina.server.running import RunningServer
 from carina.settings import Settings
 from carina.structures import TOTALSEGMENTATOR_V1, label_set
 from tests.browser.chromium import AGREED, ARGUMENTS, find_chromium
-from tests.browser.serving import plugin_path
+from tests.plugins import plugin_path
 
 SEED = 0
 TASK = "structures_ct"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from carina.phantoms.chest import ChestPhantom, make_chest
 from carina.phantoms.dicom import SeriesPaths, write_series
 from carina.server.running import RunningServer
 from carina.settings import Settings
+
+from ..plugins import plugin_path
 
 COMPRESSIONS = ("none", "jpegls", "jpeg2000")
 PLUGIN = Path(__file__).parent / "plugin"
@@ -102,7 +103,7 @@ def running_place(folder: Path, *, studies: int = 1, port: int = 0) -> Iterator[
         )
         for seed, phantom in enumerate(phantoms)
     )
-    with RunningServer(settings, environment={"PYTHONPATH": plugin_path(folder)}) as server:
+    with RunningServer(settings, environment={"PYTHONPATH": plugin_path(folder, PLUGIN)}) as server:
         place = Place(server=server, settings=settings, phantoms=phantoms, series=series)
         for paths in series:
             place.store(paths)
@@ -143,15 +144,3 @@ def _plugin(folder: str, name: str):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def plugin_path(folder: Path, plugin: Path = PLUGIN) -> str:
-    """Puts a plug-in's files beside carina's own, in the server and in its workers."""
-    site = folder / "site"
-    site.mkdir(exist_ok=True)
-    (site / "sitecustomize.py").write_text(
-        "import carina.configs, carina.networks\n"
-        f"carina.configs.__path__.append({str(plugin / 'configs')!r})\n"
-        f"carina.networks.__path__.append({str(plugin / 'networks')!r})\n"
-    )
-    return os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])

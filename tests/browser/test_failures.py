@@ -19,8 +19,9 @@ from carina.phantoms.dicom import SeriesPaths, write_series
 from carina.server.running import RunningServer
 from carina.settings import Settings
 
+from ..plugins import plugin_path
 from .doing import said
-from .serving import PLUGIN, TASK, plugin_network, plugin_path
+from .serving import PLUGIN, TASK, plugin_network
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.slow]
 

@@ -34,15 +34,11 @@ def worked(tmp_path, database_url) -> tuple[Report, list[str]]:
         return users.work(users=USERS, seconds=SECONDS), users.stored()
 
 
-def test_what_was_acknowledged_is_stored_once_and_nothing_fails(worked):
+def test_what_was_acknowledged_is_stored_once_nothing_fails_and_no_case_is_handed_to_two(worked):
     report, stored = worked
     assert report.failures == []
     assert report.statuses.keys() == {200}
     assert len(report.acknowledged) > USERS
     assert sorted(stored) == sorted(report.acknowledged)
-
-
-def test_no_case_is_handed_to_a_second_user_while_the_first_has_it(worked):
-    report, _ = worked
     assert report.taken > 0
     assert report.handed_twice == []

@@ -24,6 +24,8 @@ from carina.registry import find_tasks
 from carina.server.running import RunningServer
 from carina.settings import Settings
 
+from ..plugins import plugin_path
+
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.slow,
@@ -33,7 +35,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
 ]
 
-TASK = "wholebody_ct"
+TASK = "wholebody_coarse"
+PLUGIN = Path(__file__).parent / "plugin"
 LABELLED_VOXELS = 739_420
 TRAINING = {
     "max_epochs": 1,
@@ -64,9 +67,9 @@ def server(settings, case) -> Iterator[RunningServer]:
     folder = settings.models_dir / TASK
     folder.mkdir(parents=True)
     torch.manual_seed(0)
-    state = build_network(find_tasks().get(TASK)).state_dict()
+    state = build_network(find_tasks().get("wholebody_ct")).state_dict()
     torch.save({"model": state}, folder / "model.pt")
-    with RunningServer(settings) as running:
+    with RunningServer(settings, environment={"PYTHONPATH": plugin_path(settings.home, PLUGIN)}) as running:
         yield running
 
 
@@ -100,7 +103,7 @@ def test_draft_correct_train_and_draft_again(client, orthanc, server, case):
 
     info = wait_for("the study", lambda: (i := client.info())["datastore"]["total"] == 1 and i, timeout_s=5)
     assert info["models"][TASK]["type"] == "segmentation"
-    assert info["models"][TASK]["labels"]["liver"] == find_tasks().get(TASK).labels.named("liver").index
+    assert info["models"][TASK]["labels"]["liver"] == find_tasks().get("wholebody_ct").labels.named("liver").index
 
     sample = client.next_sample("random", {})
     image_id = sample["id"]

@@ -26,8 +26,9 @@ from carina.phantoms.chest import ChestPhantom, make_chest
 from carina.server.running import RunningServer
 from carina.settings import Settings
 
-from ..browser.serving import TASK, plugin_network, plugin_path
+from ..browser.serving import PLUGIN, TASK, plugin_network
 from ..datastores.proxy import Proxy, running_proxy
+from ..plugins import plugin_path
 
 pytestmark = [
     pytest.mark.integration,
@@ -86,7 +87,7 @@ def server(files, tmp_path_factory) -> Iterator[RunningServer]:
     models.mkdir(parents=True)
     torch.save(plugin_network().weights(), models / "model.pt")
     store = str(files["ct-a"].parent)
-    with RunningServer(settings, store_url=store, environment={"PYTHONPATH": plugin_path(home)}) as running:
+    with RunningServer(settings, store_url=store, environment={"PYTHONPATH": plugin_path(home, PLUGIN)}) as running:
         yield running
 
 

@@ -13,6 +13,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from ..plugins import plugin_path
+
 TASK_FILE = textwrap.dedent(
     """
     from carina.structures import label_set
@@ -32,12 +34,11 @@ TASK_FILE = textwrap.dedent(
 @pytest.mark.slow
 def test_a_dropped_in_task_is_listed_trained_and_run(tmp_path, carina_home):
     """The file's folder is put on the path of `carina.configs` from outside, as if the file lay in `lib/configs/`."""
-    (tmp_path / "plugins").mkdir()
-    (tmp_path / "plugins" / "dropped_in.py").write_text(TASK_FILE)
-    (tmp_path / "sitecustomize.py").write_text(
-        f"import carina.configs\ncarina.configs.__path__.append({str(tmp_path / 'plugins')!r})\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "CARINA_HOME": str(carina_home)}
+    configs = tmp_path / "plugin" / "configs"
+    configs.mkdir(parents=True)
+    (configs / "dropped_in.py").write_text(TASK_FILE)
+    path = plugin_path(tmp_path, tmp_path / "plugin")
+    environment = {**os.environ, "PYTHONPATH": path, "CARINA_HOME": str(carina_home)}
 
     def carina(*arguments: object) -> dict:
         command = [Path(sys.executable).with_name("carina"), *map(str, arguments), "--json"]
