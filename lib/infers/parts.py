@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CancelledError
-from ..networks.devices import resolve_device
+from ..networks.devices import resolve_device, short_numbers
 from ..networks.factory import size_multiple
 from ..preprocessing import Prepared
 from ..task import TaskSpec
@@ -65,7 +65,7 @@ def logits_of_parts(
                 before = axis.starts[at - 1] + axis.window if at else start
                 box.append(slice(start, start + axis.window))
                 fresh.append(slice(max(before - start, 0), min(axis.window, axis.size - start)))
-            with torch.inference_mode():
+            with torch.inference_mode(), short_numbers(target):
                 scores = scores_of(network, volume[:, box[0], box[1], box[2]][None].to(target), spec=spec)
             logits = scores[0][:, fresh[0], fresh[1], fresh[2]]
             yield from _one_by_one(logits) if spec.labels.overlapping else (logits,)

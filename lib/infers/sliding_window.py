@@ -14,7 +14,6 @@ resolution alone would take 44 GB.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import math
 import time
@@ -29,7 +28,7 @@ from torch.nn import functional
 from ..errors import CancelledError, OutOfMemoryError
 from ..geometry import AnyArray, Volume, reorient
 from ..label_maps import label_type
-from ..networks.devices import is_out_of_memory, memory_layout, resolve_device
+from ..networks.devices import is_out_of_memory, memory_layout, resolve_device, short_numbers
 from ..networks.factory import size_multiple
 from ..preprocessing import Prepared
 from ..task import TaskSpec, Voxels
@@ -233,10 +232,9 @@ class _Place:
 
 
 def _forward(network: nn.Module, volume: Tensor, places: list[_Place], device: torch.device, spec: TaskSpec) -> Tensor:
-    """`(B, classes, x, y, z)` scores of some windows. bfloat16 only on CUDA: on CPUs it is slower than float32."""
+    """`(B, classes, x, y, z)` scores of some windows."""
     batch = torch.stack([place.cut(volume) for place in places])
-    half = torch.autocast("cuda", dtype=torch.bfloat16) if device.type == "cuda" else contextlib.nullcontext()
-    with torch.inference_mode(), half:
+    with torch.inference_mode(), short_numbers(device):
         scores = scores_of(network, batch.to(device), spec=spec)
     if device.type == "cuda":
         torch.cuda.synchronize(device)  # or the time of the network would be counted as stitching

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from ..errors import InvalidInputError
+from ..errors import ConfigurationError, InvalidInputError
 
 if TYPE_CHECKING:
     import torch
@@ -51,6 +52,45 @@ def memory_layout(dimension: int) -> torch.memory_format:
     import torch
 
     return torch.channels_last if dimension == 2 else torch.channels_last_3d
+
+
+def short_type(device: torch.device) -> torch.dtype | None:
+    """The 16-bit number type in which networks run faster on a device; None where 32 bits are as fast.
+
+    bfloat16 where there are instructions for it, on GPUs as on CPUs (AVX512-BF16 makes a SegResNet 2.5 times as fast);
+    float16 on older GPUs. `CARINA_PRECISION=float32` keeps everything in 32 bits.
+
+    Raises:
+        ConfigurationError: If that variable says something else than auto or float32.
+    """
+    import torch
+
+    wanted = os.environ.get("CARINA_PRECISION") or "auto"
+    if wanted not in ("auto", "float32"):
+        raise ConfigurationError(
+            f"CARINA_PRECISION must be auto or float32, got {wanted[:32]!r}. Leave it out for auto."
+        )
+    if wanted == "float32":
+        return None
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return torch.bfloat16 if _cpu_knows_bfloat16() else None
+
+
+def short_numbers(device: torch.device) -> torch.autocast:
+    """Within it a network runs in `short_type`; what needs 32 bits, such as normalisation, keeps them."""
+    import torch
+
+    kind = short_type(device)
+    return torch.autocast(device.type, dtype=kind or torch.bfloat16, enabled=kind is not None)
+
+
+def _cpu_knows_bfloat16() -> bool:
+    """PyTorch has no public question for it; where it does not answer, 32 bits are right everywhere."""
+    import torch
+
+    questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, question, bool)() for question in questions)
 
 
 def is_out_of_memory(error: RuntimeError | MemoryError) -> bool:

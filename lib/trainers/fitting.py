@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import CancelledError, InvalidInputError, OutOfMemoryError
 from ..models.metrics import mean_of_defined
-from ..networks.devices import is_out_of_memory, memory_layout
+from ..networks.devices import is_out_of_memory, memory_layout, short_numbers, short_type
 from ..task import TaskSpec, TrainerOptions
 from .augmentation import augment
 from .checkpoint import Checkpoint, copy_state, load_checkpoint, optimiser_tensors, restore_optimiser
@@ -50,7 +50,7 @@ class Fitting:
         sampler: Where patches come from.
         loss: On `device`.
         validate: Network → label → Dice (nan where undefined).
-        device: CPU or CUDA; on CUDA in bfloat16 where the GPU has it, else float16 with loss scaling.
+        device: CPU or CUDA; in 16 bits where that is faster (`devices.short_type`), float16 with loss scaling.
         checkpoint: File to resume from; written after each epoch, now and then within one, and when cancelled.
         checkpoint_every_s: Seconds of an epoch after which the next step is followed by a checkpoint.
         identity: See `Checkpoint.identity`.
@@ -93,8 +93,7 @@ class Fitting:
         self._optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
         )
-        self._half, scaling = _precision(self.device)
-        self._scaler = torch.amp.GradScaler(self.device.type, enabled=scaling)
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=short_type(self.device) == torch.float16)
         self._saved_at = time.monotonic()
         standing = self._resume()
         while not self._ended(standing):
@@ -213,7 +212,7 @@ class Fitting:
         if self.spec.in_channels > 1:
             image = click_on_errors(self.network, image, label, batch.annotated, random=generator)
         image = image.contiguous(memory_format=self._layout)
-        with torch.autocast(self.device.type, dtype=self._half, enabled=self._half is not None):
+        with short_numbers(self.device):
             logits = self.network(image)
         loss: Tensor = self.loss(logits, label, batch.annotated.to(self.device))
         value = float(loss.detach())
@@ -258,12 +257,3 @@ def rate_share(step: int, total: int) -> float:
         return (step + 1) / rise
     way = (step - rise) / max(1, total - rise)
     return _LAST_RATE_SHARE + (1 - _LAST_RATE_SHARE) * (1 + math.cos(math.pi * way)) / 2
-
-
-def _precision(device: torch.device) -> tuple[torch.dtype | None, bool]:
-    """Autocast type and whether the loss must be scaled."""
-    if device.type != "cuda":
-        return None, False
-    if torch.cuda.is_bf16_supported():
-        return torch.bfloat16, False
-    return torch.float16, True
