@@ -1,4 +1,4 @@
-"""MONAI's networks without the libraries that no network needs: they cost ten seconds at the start of every process.
+"""MONAI's networks without the libraries that no network needs: they cost seconds at the start of every process.
 
 MONAI looks for its optional libraries as soon as any part of it is imported, and loads all that are installed. Ours has
 pandas and MLflow with it, which take most of the time until a first draft or a first training step.
