@@ -239,8 +239,18 @@ def _no_better_than_chance(candidate: Candidate, shown: tuple[str, ...]) -> str 
 
 
 def _measured(mean: float, interval: tuple[float, float] | None, candidate: Candidate) -> str:
-    spread = f" (95 % interval {interval[0]:+.3f} to {interval[1]:+.3f})" if interval else ""
-    return f"mean Dice {mean:+.3f}{spread} {_cases(candidate)}"
+    decimals = _decimals(mean)
+    spread = f" (95 % interval {interval[0]:+.{decimals}f} to {interval[1]:+.{decimals}f})" if interval else ""
+    if abs(mean) <= _TOLERANCE:
+        return f"mean Dice unchanged{spread} {_cases(candidate)}"
+    return f"mean Dice {abs(mean):.{decimals}f} {'higher' if mean > 0 else 'lower'}{spread} {_cases(candidate)}"
+
+
+def _decimals(difference: float) -> int:
+    """Three, or as many as a smaller difference needs not to read as none."""
+    if math.isnan(difference) or abs(difference) <= _TOLERANCE:
+        return 3
+    return max(3, -math.floor(math.log10(abs(difference))))
 
 
 def _cases(candidate: Candidate) -> str:

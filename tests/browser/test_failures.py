@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pydicom
 import pytest
 import torch
@@ -20,7 +23,8 @@ from carina.server.running import RunningServer
 from carina.settings import Settings
 
 from ..plugins import plugin_path
-from .doing import said
+from .doing import paint, said
+from .onscreen import labels_on_screen, same
 from .serving import PLUGIN, TASK, plugin_network
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.slow]
@@ -85,6 +89,31 @@ def outages(orthanc_installed: None, chromium, tmp_path_factory: pytest.TempPath
         made.pacs.stop()
 
 
+def test_a_server_that_dies_during_a_draft_takes_nothing_drawn_with_it(page, outages):
+    panel = outages.open(page)
+    panel.locator("#task").select_option(TASK)
+    panel.locator("#empty").click()
+    panel.locator("#segment-1").wait_for()
+    paint(page)
+    panel.locator("#submit", has_text="Submit changes").wait_for()
+    drawn = labels_on_screen(page)
+    assert any(slice_.any() for slice_ in drawn.values())
+
+    os.kill(outages.server.pid, signal.SIGSTOP)  # so that it certainly dies before it has answered
+    panel.locator("#draft-start").click()
+    panel.locator("#cancel").wait_for()
+    outages.server.kill()
+    said(panel, "The server does not answer")
+    assert "what you drew is still here" in panel.locator("#message").inner_text()
+    assert same(labels_on_screen(page), drawn)
+
+    outages.server.start()
+    panel.locator("#submit").click()
+    said(panel, "in the PACS as a SEG")
+    panel.locator("#draft-start").click()
+    said(panel, "Correct it, then submit")
+
+
 def test_a_version_submitted_while_the_pacs_is_away_is_kept_and_arrives_later(page, outages):
     panel = outages.open(page)
     panel.locator("#task").select_option(TASK)
@@ -105,7 +134,7 @@ def test_a_version_submitted_while_the_pacs_is_away_is_kept_and_arrives_later(pa
 
 @pytest.mark.parametrize(
     ("kind", "words"),
-    [("scout", "a localizer (scout)"), ("capture", "a secondary capture")],
+    [("scout", "a localizer (scout)"), ("capture", "a secondary capture"), ("contours", "a structure set (RTSTRUCT)")],
 )
 def test_a_series_that_is_no_volume_of_the_patient_is_named_with_the_reason(page, outages, tmp_path, kind, words):
     wrong = _wrong_series(outages.series.files[0], kind)
@@ -114,6 +143,7 @@ def test_a_series_that_is_no_volume_of_the_patient_is_named_with_the_reason(page
     if kind == "contours":
         panel = outages.open(page)
         page.locator("[data-cy=seriesList-btn]").click()
+        page.locator("[data-cy=study-browser-thumbnail-no-image]", has_text="RTSTRUCT").dblclick()
         page.locator("[data-cy=carina-btn]").click()
     else:
         panel = outages.open(page, wrong.SeriesInstanceUID)
@@ -137,15 +167,53 @@ def _wrong_series(slice_: Path, kind: str) -> pydicom.Dataset:
             delattr(made, name)
     if kind == "contours":
         made.SOPClassUID, made.Modality = RTStructureSetStorage, "RTSTRUCT"
-        made.StructureSetLabel = "contours"
-        made.StructureSetROISequence = made.ROIContourSequence = made.RTROIObservationsSequence = []
-        made.ReferencedFrameOfReferenceSequence = []
+        _outline(made, pydicom.dcmread(slice_))
         del made[0x7FE00010]
         for element in list(made.group_dataset(0x0028)):
             del made[element.tag]
     made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
     made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
     return made
+
+
+def _outline(structure_set: pydicom.Dataset, image: pydicom.Dataset) -> None:
+    """One square on one slice, as PS3.3 A.19 wants it: OHIF opens no structure set that names no series."""
+    shown = _items(ReferencedSOPClassUID=image.SOPClassUID, ReferencedSOPInstanceUID=image.SOPInstanceUID)
+    series = _items(SeriesInstanceUID=image.SeriesInstanceUID, ContourImageSequence=shown)
+    study = _items(
+        ReferencedSOPClassUID=image.SOPClassUID,
+        ReferencedSOPInstanceUID=image.StudyInstanceUID,
+        RTReferencedSeriesSequence=series,
+    )
+    frame = image.FrameOfReferenceUID
+    structure_set.StructureSetLabel = "contours"
+    structure_set.ReferencedFrameOfReferenceSequence = _items(
+        FrameOfReferenceUID=frame, RTReferencedStudySequence=study
+    )
+    structure_set.StructureSetROISequence = _items(ROINumber=1, ROIName="square", ReferencedFrameOfReferenceUID=frame)
+    corner = np.array(image.ImagePositionPatient, float)
+    across, down = 100 * np.reshape(image.ImageOrientationPatient, (2, 3)).astype(float)
+    points = np.array([corner, corner + across, corner + across + down, corner + down])
+    contour = _items(
+        ContourImageSequence=shown,
+        ContourGeometricType="CLOSED_PLANAR",
+        NumberOfContourPoints=len(points),
+        ContourData=points.round(3).ravel().tolist(),
+    )
+    structure_set.ROIContourSequence = _items(
+        ReferencedROINumber=1, ROIDisplayColor=[255, 0, 0], ContourSequence=contour
+    )
+    structure_set.RTROIObservationsSequence = _items(
+        ObservationNumber=1, ReferencedROINumber=1, RTROIInterpretedType="ORGAN", ROIInterpreter=""
+    )
+
+
+def _items(**values: object) -> list[pydicom.Dataset]:
+    """A DICOM sequence of one item."""
+    item = pydicom.Dataset()
+    for keyword, value in values.items():
+        setattr(item, keyword, value)
+    return [item]
 
 
 def _segmentations(outages: Outages) -> set[str]:

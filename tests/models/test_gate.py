@@ -51,6 +51,20 @@ def test_one_label_beyond_the_margin_stops_a_better_mean():
     assert decision.per_label[1].reason == "fell by 0.100, more than 0.05"
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (-0.00004, "worse on average; mean Dice 0.00004 lower on 1 holdout case"),
+        (-0.0123, "worse on average; mean Dice 0.012 lower on 1 holdout case"),
+        (0.0, "not worse on any label; mean Dice unchanged on 1 holdout case"),
+        (0.0006, "not worse on any label; mean Dice 0.0006 higher on 1 holdout case"),
+    ],
+)
+def test_the_reason_says_by_how_much_the_mean_changed_however_little(change, words):
+    decision = compare({"a": {"liver": 0.7 + change}}, {"a": {"liver": 0.7}}, margin=0.05)
+    assert decision.reason == words
+
+
 def test_a_rare_label_in_one_of_many_cases_stops_an_otherwise_better_candidate():
     before = {str(number): {"liver": 0.5, "nodule": NAN} for number in range(30)} | {"rare": {"nodule": 0.6}}
     after = {str(number): {"liver": 0.9, "nodule": NAN} for number in range(30)} | {"rare": {"nodule": 0.55}}
