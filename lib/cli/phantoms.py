@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -33,6 +34,9 @@ def phantom(
     compression: Annotated[
         str, typer.Option("--compression", help="none, rle, jpegls or jpeg2000; all lossless.")
     ] = "none",
+    nodule_share: Annotated[
+        float, typer.Option("--nodule-share", min=0, max=1, help="Share of the patients who have nodules.")
+    ] = 1.0,
     nifti: Annotated[bool, typer.Option("--nifti", help="Write images as NIfTI instead of DICOM series.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -53,7 +57,12 @@ def phantom(
                 report(number / count, f"patient {number + 1} of {count}")
                 patient = f"phantom-{seed + number:03d}"
                 made = make_chest(
-                    seed + number, shape=sizes, spacing_mm=spacing_mm, oblique_deg=turns, orientation=orientation
+                    seed + number,
+                    shape=sizes,
+                    spacing_mm=spacing_mm,
+                    oblique_deg=turns,
+                    orientation=orientation,
+                    nodules=_has_nodules(seed + number, nodule_share),
                 )
                 series = _write(made, out, patient, seed=seed + number, compression=compression, nifti=nifti)
                 written.append({"id": patient, "series_instance_uid": series, "nodules": len(made.nodules)})
@@ -62,6 +71,11 @@ def phantom(
         output.result(
             {"images": str(out / "images"), "labels": str(out / "labels"), "names": dict(STRUCTURES), "cases": written}
         )
+
+
+def _has_nodules(seed: int, share: float) -> bool:
+    """Whether a patient has nodules; the same patients have them however many are made."""
+    return random.Random(seed).random() < share
 
 
 def _refuse_other_files(out: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from ..networks.devices import resolve_device, short_numbers
 from ..networks.factory import size_multiple
 from ..preprocessing import Prepared
 from ..task import TaskSpec
-from .scores import scores_of
+from .sampling import asking
 from .windows import plan_windows
 
 
@@ -21,6 +21,7 @@ def logits_of_parts(
     prepared: Prepared,
     *,
     spec: TaskSpec,
+    sampling: str = "once",
     device: str | torch.device = "auto",
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[Tensor]:
@@ -32,15 +33,16 @@ def logits_of_parts(
         network: In evaluation mode; moved to `device`.
         prepared: From `preprocessing.prepare` with the same `spec`.
         spec: The task.
+        sampling: How the network is asked, see `sampling.asking`.
         device: As in `predict`.
         cancelled: Asked before every window.
 
     Yields:
-        `(classes, x, y, z)` on the device. Labels that overlap come one after the other, each as two classes whose
-        softmax is the label's sigmoid: background and label.
+        `(channels, x, y, z)` on the device; `(samples, channels, x, y, z)` of a network that is asked more than once.
 
     Raises:
         CancelledError: If `cancelled` answered true.
+        InvalidInputError: If the network cannot be asked so.
     """
     target = resolve_device(device)
     network.to(target)
@@ -55,21 +57,32 @@ def logits_of_parts(
     missing = [wanted - there for wanted, there in zip(plan.padded_shape, size, strict=True)]
     padding = (0, missing[2], 0, missing[1], 0, missing[0])
     volume = nn.functional.pad(prepared.tensor, padding, mode="replicate") if any(missing) else prepared.tensor
-    for _, windows in plan.layers(0):
-        for ordinals in windows:
-            if cancelled():
-                raise CancelledError("Scoring was cancelled.")
-            box, fresh = [], []
-            for axis, at in zip(plan.axes, ordinals, strict=True):
-                start = axis.starts[at]
-                before = axis.starts[at - 1] + axis.window if at else start
-                box.append(slice(start, start + axis.window))
-                fresh.append(slice(max(before - start, 0), min(axis.window, axis.size - start)))
-            with torch.inference_mode(), short_numbers(target):
-                scores = scores_of(network, volume[:, box[0], box[1], box[2]][None].to(target), spec=spec)
-            logits = scores[0][:, fresh[0], fresh[1], fresh[2]]
-            yield from _one_by_one(logits) if spec.labels.overlapping else (logits,)
+    with asking(network, sampling, spec=spec) as ask:
+        for _, windows in plan.layers(0):
+            for ordinals in windows:
+                if cancelled():
+                    raise CancelledError("Scoring was cancelled.")
+                box, fresh = [], []
+                for axis, at in zip(plan.axes, ordinals, strict=True):
+                    start = axis.starts[at]
+                    before = axis.starts[at - 1] + axis.window if at else start
+                    box.append(slice(start, start + axis.window))
+                    fresh.append(slice(max(before - start, 0), min(axis.window, axis.size - start)))
+                with torch.inference_mode(), short_numbers(target):
+                    scores = ask(volume[:, box[0], box[1], box[2]][None].to(target))
+                logits = scores[:, :, fresh[0], fresh[1], fresh[2]]
+                yield logits[0] if sampling == "once" else logits
 
 
-def _one_by_one(logits: Tensor) -> Iterator[Tensor]:
-    return (torch.stack([torch.zeros_like(label), label]) for label in logits)
+def as_classes(parts: Iterable[Tensor], spec: TaskSpec) -> Iterator[Tensor]:
+    """Parts as a scoring method takes them: class 0 is the background.
+
+    Labels that overlap come one after the other, each as two classes whose softmax is the label's sigmoid: background
+    and label.
+    """
+    for logits in parts:
+        if not spec.labels.overlapping:
+            yield logits
+            continue
+        for label in logits.unbind(dim=-4):
+            yield torch.stack([torch.zeros_like(label), label], dim=-4)

@@ -49,7 +49,7 @@ def run(work: Work) -> dict[str, Any]:
         CancelledError: If the job was asked to end.
         PacsError: If the PACS does not answer; a resumed job goes on.
     """
-    from ..infers.parts import logits_of_parts  # torch takes seconds
+    from ..infers.looking import look  # torch takes seconds
     from ..infers.segmentation import SegmentationInfer
     from ..networks.factory import build_network
     from ..preprocessing import prepare
@@ -72,8 +72,11 @@ def run(work: Work) -> dict[str, Any]:
             return "already_scored"
         image, _ = read_image(work.images, image_id)
         prepared = prepare(image, spec)
-        parts = logits_of_parts(network, prepared, spec=spec, device=work.device, cancelled=work.cancelled)
-        note = {"value": method.score(parts), "version": version, "at": time.time()}
+        seen = look(
+            network, prepared, spec=spec, score=method.score, sampling=method.sampling, device=work.device,
+            cancelled=work.cancelled,
+        )  # fmt: skip
+        note = {"value": seen.score, "version": version, "at": time.time()}
         work.annotations.update_image_info(image_id, {key: note})
         return "scored"
 

@@ -25,11 +25,13 @@ class NetworkFactory:
         build: Makes the network for a task: `spec.in_channels` input channels, `spec.out_channels` scores per voxel,
             same spatial shape as the input. Weights are random.
         size_multiple: Every spatial size of the input must be a multiple of this.
+        bottleneck: The layer whose output `(B, features, …)` says most about an image as a whole; None if none does.
     """
 
     name: str
     build: Callable[[TaskSpec], nn.Module]
     size_multiple: Callable[[TaskSpec], int]
+    bottleneck: Callable[[nn.Module], nn.Module] | None = None
 
 
 def find_networks() -> Registry[NetworkFactory]:
@@ -59,6 +61,18 @@ def size_multiple(spec: TaskSpec) -> int:
         UnknownNameError: If no network of that name is registered.
     """
     return _factory(spec).size_multiple(spec)
+
+
+def bottleneck_of(network: nn.Module, spec: TaskSpec) -> nn.Module | None:
+    """The layer of a task's network whose output describes an image as a whole; None where no layer is declared.
+
+    Args:
+        network: From `build_network`.
+        spec: The task.
+    """
+    bare: nn.Module = network if spec.in_channels == 1 else network.get_submodule("network")
+    find_layer = _factory(spec).bottleneck
+    return None if find_layer is None else find_layer(bare)
 
 
 def require_network(spec: TaskSpec) -> None:

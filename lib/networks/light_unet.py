@@ -40,4 +40,14 @@ def _size_multiple(spec: TaskSpec) -> int:
     return int(prod(spec.network.arguments.get("strides", _DEFAULTS["strides"])))
 
 
-NETWORK = NetworkFactory("light_unet", build=_build, size_multiple=_size_multiple)
+def _bottleneck(network: nn.Module) -> nn.Module:
+    """MONAI nests its levels, each in the skip connection of the one above."""
+    from monai.networks.layers.simplelayers import SkipConnection
+
+    layer = network.get_submodule("model")
+    while (skip := next((part for part in layer.children() if isinstance(part, SkipConnection)), None)) is not None:
+        layer = skip.submodule
+    return layer
+
+
+NETWORK = NetworkFactory("light_unet", build=_build, size_multiple=_size_multiple, bottleneck=_bottleneck)

@@ -26,4 +26,9 @@ def _size_multiple(spec: TaskSpec) -> int:
     return int(2 ** (len(spec.network.arguments.get("blocks_down", _BLOCKS_DOWN)) - 1))
 
 
-NETWORK = NetworkFactory("segresnet", build=_build, size_multiple=_size_multiple)
+def _bottleneck(network: nn.Module) -> nn.Module:
+    *_, deepest = network.get_submodule("down_layers").children()
+    return deepest
+
+
+NETWORK = NetworkFactory("segresnet", build=_build, size_multiple=_size_multiple, bottleneck=_bottleneck)

@@ -47,4 +47,9 @@ def _size_multiple(spec: TaskSpec) -> int:
     return int(_BLOCK ** len(spec.network.arguments.get("filters", _FILTERS)))
 
 
-NETWORK = NetworkFactory("subpixel_unet", build=_build, size_multiple=_size_multiple)
+NETWORK = NetworkFactory(
+    "subpixel_unet",
+    build=_build,
+    size_multiple=_size_multiple,
+    bottleneck=lambda network: network.get_submodule("1.bottleneck"),
+)

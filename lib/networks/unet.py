@@ -35,4 +35,6 @@ def _size_multiple(spec: TaskSpec) -> int:
     return int(2 ** (len(spec.network.arguments.get("filters", _FILTERS)) - 1))
 
 
-NETWORK = NetworkFactory("unet", build=_build, size_multiple=_size_multiple)
+NETWORK = NetworkFactory(
+    "unet", build=_build, size_multiple=_size_multiple, bottleneck=lambda network: network.get_submodule("bottleneck")
+)

@@ -8,7 +8,7 @@ distances with partial volume, then gets noise that is correlated in the slice a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from nibabel.orientations import axcodes2ornt
@@ -59,6 +59,7 @@ def make_chest(
     oblique_deg: Vector = (0.0, 0.0, 0.0),
     orientation: str = "LPS",
     noise_hu: float = 18.0,
+    nodules: bool = True,
 ) -> ChestPhantom:
     """Draw one patient and image them.
 
@@ -69,6 +70,7 @@ def make_chest(
         oblique_deg: Turns of the grid about the patient's x, y and z axes.
         orientation: Where i, j and k run before the turn, as letters of R/L, A/P, S/I: `LPS` is a usual axial CT.
         noise_hu: Standard deviation of the noise; 0 for none.
+        nodules: Whether the patient has any; all else stays as it is.
 
     Returns:
         Image and truth; equal arguments give equal voxels.
@@ -79,6 +81,7 @@ def make_chest(
     grid = chest_grid(shape=shape, spacing_mm=spacing_mm, oblique_deg=oblique_deg, orientation=orientation)
     rng = np.random.default_rng(seed)
     scene = draw_scene(rng)
+    scene = scene if nodules else replace(scene, nodules=())
     image = np.empty(grid.shape, dtype=np.int16)
     label = np.empty(grid.shape, dtype=np.uint8)
     noise = SliceNoise(np.random.default_rng([seed, 1]), grid, noise_hu)

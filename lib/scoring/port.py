@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Sampling = Literal["once", "dropout", "augmented"]
+"""How often a network is asked: once, several times with its dropout layers at work, or of changed images."""
 
 
 @runtime_checkable
@@ -23,12 +26,18 @@ class ScoringMethod(Protocol):
         """One sentence for a person choosing a method."""
         ...
 
+    @property
+    def sampling(self) -> Sampling:
+        """How the network is to be asked."""
+        ...
+
     def score(self, parts: Iterable[Tensor]) -> float:
         """Score one image.
 
         Args:
             parts: `(classes, x, y, z)` logits of parts of the image, each voxel once, in any order; class 0 is the
-                background. They come one at a time and are not kept.
+                background. They come one at a time and are not kept. A method that asks more than once gets
+                `(samples, classes, x, y, z)`.
 
         Returns:
             0–1; the higher, the more a person's label of this image would teach.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +11,7 @@ from ..annotations.annotation import FINAL_TAG
 from ..annotations.worklist import Outlook, Wanted
 from ..datastores.ids import check_id
 from ..datastores.port import ImageRecord
-from ..strategies import Candidate, Choice
+from ..strategies import Candidate, Choice, Strategy
 from .catalogue import image_details
 from .inputs import text_of, user_of
 from .services import Services
@@ -34,8 +35,8 @@ def choose_next(services: Services, strategy: str, params: Mapping[str, Any]) ->
             its own, hold nothing).
 
     Returns:
-        `id`, `weight` and the image's details; empty when nothing is left for this client. With a task only images of
-        its modalities are offered.
+        `id`, `weight`, `reason` (why this one, for people) and the image's details; empty when nothing is left for
+        this client. With a task only images of its modalities are offered.
 
     Raises:
         UnknownNameError: If there is no such strategy or task.
@@ -49,13 +50,14 @@ def choose_next(services: Services, strategy: str, params: Mapping[str, Any]) ->
         now = time.time()
         outlook = services.annotations.worklist.look(wanted, strategy=strategy)
         pool = _pool(records, outlook, holder)
-        choice = _held(pool, outlook, holder) or chooser.choose(pool, now=now)
+        choice = _held(pool, outlook, holder) or _chosen(chooser, pool, now=now)
         if choice is None:
             return {}
         note = {"ts": int(now), "client_id": user}
         if services.annotations.worklist.hand_out(choice.image_id, wanted, strategy=strategy, holder=holder, note=note):
             services.prefetcher.fetch(choice.image_id)
-            return {"id": choice.image_id, "weight": choice.weight, **image_details(services, choice.image_id)}
+            told = {"id": choice.image_id, "weight": choice.weight, "reason": choice.reason}
+            return {**told, **image_details(services, choice.image_id)}
         # Somebody else was faster: what there is left is looked at again.
 
 
@@ -125,4 +127,9 @@ def _held(pool: list[Candidate], outlook: Outlook, holder: str | None) -> Choice
         return None
     pooled = {candidate.image_id for candidate in pool}
     held = [image_id for image_id, has in outlook.holders.items() if has == holder and image_id in pooled]
-    return Choice(image_id=held[0]) if held else None
+    return Choice(image_id=held[0], reason="You have it already.") if held else None
+
+
+def _chosen(chooser: Strategy, pool: list[Candidate], *, now: float) -> Choice | None:
+    batch = chooser.choose_batch(pool, count=1, seed=secrets.randbits(32), now=now)
+    return batch[0] if batch else None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..registry import Registry, find
-from .port import Candidate, Choice, Strategy
+from .port import Candidate, Choice, Knowledge, Needs, Strategy
 
-__all__ = ["Candidate", "Choice", "Strategy", "find_strategies"]
+__all__ = ["Candidate", "Choice", "Knowledge", "Needs", "Strategy", "find_strategies"]
 
 
 def find_strategies() -> Registry[Strategy]:

@@ -25,6 +25,7 @@ COMMANDS = (
     "infer",
     "train",
     "evaluate",
+    "simulate",
     "models",
     "weights",
     "mlflow",

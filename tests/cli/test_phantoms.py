@@ -75,3 +75,13 @@ def test_refuses_a_shape_that_is_none(carina, tmp_path):
     assert ran.exit_code == 1
     assert ran.json["error"] == "InvalidInputError"
     assert "--shape" in ran.json["detail"]
+
+
+def test_nodules_can_be_rare(carina, tmp_path):
+    options = ("--count", 12, "--nifti", "--shape", "8,8,8", "--nodule-share", 0.25, "--json")
+    cases = carina("phantom", "--out", tmp_path / "rare", *options).json["cases"]
+
+    having = [case["id"] for case in cases if case["nodules"]]
+    assert 0 < len(having) < 6
+    fewer = carina("phantom", "--out", tmp_path / "fewer", "--count", 5, *options[2:]).json["cases"]
+    assert [case["id"] for case in fewer if case["nodules"]] == [name for name in having if name < "phantom-005"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from carina.infers.sliding_window import predict
-from carina.networks.factory import build_network, find_networks, size_multiple
+from carina.networks.factory import bottleneck_of, build_network, find_networks, size_multiple
 from carina.preprocessing import prepare
 from carina.task import NetworkSpec
 from tests.infers.builder import noise_volume, task
@@ -56,3 +56,17 @@ def test_batch_does_not_change_the_answer(spec):
     with torch.inference_mode():
         together, alone = network(batch)[1], network(batch[1:])[0]
     np.testing.assert_allclose(together.numpy(), alone.numpy(), atol=1e-4)
+
+
+def test_a_declared_bottleneck_gives_features_of_the_image(spec):
+    """`light_unet` and the others of the catalogue declare one; a third party's need not."""
+    network, side, seen = build_network(spec).eval(), 2 * size_multiple(spec), []
+    layer = bottleneck_of(network, spec)
+    if layer is None:
+        pytest.skip("declares no bottleneck")
+    layer.register_forward_hook(lambda _layer, _inputs, output: seen.append(output))
+    with torch.inference_mode():
+        network(torch.randn(1, 1, side, side, side))
+    assert len(seen) == 1
+    assert seen[0].ndim == 5
+    assert max(seen[0].shape[2:]) <= side // 2

@@ -16,24 +16,31 @@ def method(request):
     return find_methods().get(request.param)
 
 
-def logits(seed: int, *, sharpness: float = 1.0, shape=(4, 6, 5, 3)) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * sharpness
+@pytest.fixture
+def logits(method):
+    """Makes what the method is given: one answer, or several of them."""
+
+    def make(seed: int, *, sharpness: float = 1.0) -> torch.Tensor:
+        shape = (4, 6, 5, 3) if method.sampling == "once" else (5, 4, 6, 5, 3)
+        return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * sharpness
+
+    return make
 
 
-def test_a_score_lies_between_zero_and_one(method):
+def test_a_score_lies_between_zero_and_one(method, logits):
     for sharpness in (0.0, 0.1, 1.0, 100.0):
         assert 0.0 <= method.score(iter([logits(0, sharpness=sharpness)])) <= 1.0
 
 
-def test_the_order_and_the_size_of_parts_do_not_matter(method):
+def test_the_order_and_the_size_of_parts_do_not_matter(method, logits):
     whole = logits(1)
-    parts = [whole[:, :2], whole[:, 2:5], whole[:, 5:]]
+    parts = [whole[..., :2, :, :], whole[..., 2:5, :, :], whole[..., 5:, :, :]]
     expected = method.score(iter([whole]))
     assert method.score(iter(parts)) == pytest.approx(expected, abs=1e-6)
     assert method.score(reversed(parts)) == pytest.approx(expected, abs=1e-6)
 
 
-def test_half_precision_is_taken_too(method):
+def test_half_precision_is_taken_too(method, logits):
     assert method.score([logits(2).half()]) == pytest.approx(method.score([logits(2)]), abs=0.01)
 
 

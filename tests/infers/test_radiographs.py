@@ -11,7 +11,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from carina.geometry import Grid, Volume
-from carina.infers.parts import logits_of_parts
+from carina.infers.parts import as_classes, logits_of_parts
 from carina.infers.sliding_window import predict
 from carina.preprocessing import prepare
 from carina.structures import label_set
@@ -90,7 +90,7 @@ def test_slices_of_a_volume_are_seen_one_by_one(spec):
 
 def test_parts_tell_each_label_against_the_background(spec):
     prepared = prepare(picture(), spec)
-    parts = list(logits_of_parts(Brighter(), prepared, spec=spec, device="cpu"))
+    parts = list(as_classes(logits_of_parts(Brighter(), prepared, spec=spec, device="cpu"), spec))
     assert {len(part) for part in parts} == {2}
     voxels = sum(part[0].numel() for part in parts)
     assert voxels == len(LABELS) * prepared.tensor.numel()

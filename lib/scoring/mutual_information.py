@@ -1,0 +1,27 @@
+"""Disagreement of several answers: the entropy of their mean, less the mean of their entropies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from .foreground import entropy_of, mean_where_unsure
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def mutual_information(parts: Iterable[Tensor]) -> float:
+    """Mean mutual information of answer and sample, as a share of its maximum, where a structure may be.
+
+    Args:
+        parts: `(samples, classes, x, y, z)` logits.
+    """
+    return mean_where_unsure(_one(logits.float().softmax(dim=1)) for logits in parts)
+
+
+def _one(probabilities: Tensor) -> tuple[Tensor, Tensor]:
+    mean = probabilities.mean(dim=0)
+    difference = entropy_of(mean) - entropy_of(probabilities).mean(dim=0)
+    return mean, difference / math.log(len(mean))

@@ -1,0 +1,145 @@
+"""A network that learns a little more after every round, as a retraining would, and looks at what is left."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..infers.looking import Look, embed_plainly, look
+from ..infers.sliding_window import predict
+from ..label_maps import mask_of
+from ..networks.devices import resolve_device
+from ..networks.factory import build_network, size_multiple
+from ..scoring import ScoringMethod
+from ..task import TaskSpec
+from ..trainers.cache import CachedVolume
+from ..trainers.fitting import Fitting
+from ..trainers.loss import loss_of, silence_unknown
+from ..trainers.patches import PatchSampler, annotated_channels, channels_of, fitting_patch
+
+
+class Learner:
+    """One network of a task, with first weights that depend on the seed alone.
+
+    Args:
+        spec: The task as it is simulated; its `trainer.steps_per_epoch` is one round.
+        seed: Of weights, patches and augmentation.
+        device: As `networks.devices.resolve_device` takes it.
+        cancelled: Asked before every step and window.
+    """
+
+    def __init__(self, spec: TaskSpec, *, seed: int, device: str, cancelled: Callable[[], bool]) -> None:
+        self._spec = spec
+        self._seed = seed
+        self._device = resolve_device(device)
+        self._cancelled = cancelled
+        self._known: Tensor | None = None
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self._network = build_network(spec).to(self._device).eval()
+
+    def learn(self, volumes: Sequence[CachedVolume], *, number: int, steps: int | None = None) -> None:
+        """Train on all labels so far, from where the network stands.
+
+        Args:
+            volumes: With their labels; at least one.
+            number: Of the round, which decides its random numbers.
+            steps: Instead of the task's.
+
+        Raises:
+            CancelledError: If `cancelled` answered true.
+        """
+        spec = self._spec
+        annotated = torch.stack([annotated_channels(volume, spec) for volume in volumes]).any(dim=0)
+        known = annotated if self._known is None else annotated | self._known
+        silence_unknown(self._network, known=known, before=self._known)
+        occurring = {index for volume in volumes for index in volume.voxels}
+        present = channels_of((label.name for label in spec.labels if label.index in occurring), spec)
+        options = dataclasses.replace(
+            spec.trainer, seed=self._seed * 1000 + number, steps_per_epoch=steps or spec.trainer.steps_per_epoch
+        )
+        patch = fitting_patch(
+            volumes, wanted=options.patch_voxels, multiple=size_multiple(spec), dimension=spec.dimension
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            fitted = Fitting(
+                network=self._network,
+                spec=spec,
+                options=options,
+                sampler=PatchSampler(volumes, spec=spec, patch_voxels=patch),
+                loss=loss_of(spec, present=present, known=known).to(self._device),
+                validate=lambda network: {},
+                device=self._device,
+                checkpoint=Path(folder) / "checkpoint.safetensors",
+                identity="",
+                on_epoch=lambda epoch: None,
+                progress=lambda fraction, text: None,
+                cancelled=self._cancelled,
+            ).run()
+        self._network.load_state_dict(fitted.best_state)
+        self._network.eval()
+        self._known = known
+
+    def look(self, volume: CachedVolume, method: ScoringMethod | None) -> Look:
+        """What the network sees in an image; without a round behind it, what the image is like."""
+        prepared = volume.prepared()
+        if self._known is None:
+            return Look(score=None, embedding=embed_plainly(prepared, self._spec), presence={})
+        return look(
+            self._network,
+            prepared,
+            spec=self._spec,
+            score=method.score if method else None,
+            sampling=method.sampling if method else "once",
+            device=self._device,
+            cancelled=self._cancelled,
+        )
+
+    def voxels_to_correct(self, volume: CachedVolume) -> int:
+        """Voxels in which draft and label differ; before the first round all that are labelled."""
+        truth = np.asarray(volume.label)
+        if self._known is None:
+            return int(np.count_nonzero(truth))
+        return int(np.count_nonzero(self._draw(volume) != truth))
+
+    def measure(self, volumes: Sequence[CachedVolume]) -> dict[str, float]:
+        """Label → Dice over all images taken as one; absent where no image shows or is given the label.
+
+        One number over all images, and not the mean of one per image: a structure that few images show would else
+        be decided by single voxels drawn in images without it.
+        """
+        both, total = dict.fromkeys(self._spec.labels.names, 0), dict.fromkeys(self._spec.labels.names, 0)
+        for volume in volumes:
+            drawn, truth = self._draw(volume), np.asarray(volume.label)
+            for label in self._spec.labels:
+                if volume.annotated is not None and label.name not in volume.annotated:
+                    continue
+                found, there = (mask_of(array, label, self._spec.labels) for array in (drawn, truth))
+                both[label.name] += int(np.count_nonzero(found & there))
+                total[label.name] += int(np.count_nonzero(found)) + int(np.count_nonzero(there))
+        return {name: 2 * both[name] / total[name] for name in total if total[name]}
+
+    def save(self, path: Path) -> None:
+        """Keep weights and what they know."""
+        known = self._known if self._known is not None else torch.zeros(0, dtype=torch.bool)
+        content: Mapping[str, Tensor] = {**self._network.state_dict(), "known": known}
+        save_file({name: tensor.contiguous().cpu() for name, tensor in content.items()}, path)
+
+    def restore(self, path: Path) -> None:
+        """Go on from `save`."""
+        content = load_file(path, device=str(self._device))
+        self._known = content.pop("known").cpu()
+        self._network.load_state_dict(content)
+
+    def _draw(self, volume: CachedVolume) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
+        drawn = predict(
+            self._network, volume.prepared(), spec=self._spec, device=self._device, cancelled=self._cancelled
+        )
+        return drawn.array

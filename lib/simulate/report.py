@@ -1,0 +1,154 @@
+"""The results of a simulation: JSON, the curves as a picture, and one page that holds both for people."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InvalidInputError
+from ..models.files import write_json
+from .curves import Curves, Summary, summarise
+from .plan import BASELINE, FULL, Plan
+from .rounds import Journal, Round
+
+COLUMNS = ("Strategy", "Area ÷ random", "Area − random", "Labels for 90 %", "÷ random", "Labels for 95 %", "÷ random",
+            "Voxels corrected ÷ random")  # fmt: skip
+
+
+def report(plan: Plan, folder: Path) -> dict[str, Any]:
+    """Write `result.json`, `curves.png` and `report.html` from the rounds on disk.
+
+    Args:
+        plan: Whose runs are all there.
+        folder: Of the simulation.
+
+    Returns:
+        What `result.json` holds.
+
+    Raises:
+        InvalidInputError: If a run is missing.
+    """
+    runs = {run: Journal(folder, *run).read() for run in plan.runs}
+    missing = [f"{name} with seed {seed}" for (name, seed), rounds in runs.items() if not rounds]
+    if missing:
+        raise InvalidInputError(f"A simulation must have all its runs, got none of {missing[0]}. Run it again.")
+    # Test sets differ in size where patients have several images, and so do pools: what all runs have is compared.
+    shortest = min(len(rounds) for (name, _), rounds in runs.items() if name != FULL)
+    labels = [finished.labels for finished in runs[BASELINE, 0][:shortest]]
+    full = np.array([runs[FULL, seed][0].score for seed in range(plan.seeds)])
+    scores = {name: _curves(runs, plan, name, "score", shortest) for name in plan.compared}
+    efforts = {name: _curves(runs, plan, name, "voxels_changed", shortest) for name in plan.compared}
+    summaries = summarise(scores, labels=labels, full=full, efforts=efforts)
+    result = {
+        "task": plan.task,
+        "plan": plan.to_json(),
+        "labels": labels,
+        "full_pool": {"labels": [runs[FULL, seed][0].labels for seed in range(plan.seeds)], "scores": full.tolist()},
+        "strategies": {one.strategy: one.to_json() for one in summaries},
+        "per_label": {name: _per_label(runs, plan, name, shortest) for name in plan.compared},
+        "seconds": round(sum(one.seconds for rounds in runs.values() for one in rounds), 1),
+    }
+    write_json(folder / "result.json", result)
+    picture = folder / "curves.png"
+    _draw(picture, summaries, full=float(full.mean()), title=f"{plan.task}, {plan.seeds} seeds")
+    _write_page(folder / "report.html", result, picture, plan)
+    return result
+
+
+def rows(result: Mapping[str, Any]) -> list[list[str]]:
+    """Every strategy of `result.json` as a line of a table, in the order of `COLUMNS`."""
+    return [
+        [
+            name,
+            _text(one["area_ratio"], 3),
+            _text(one["area_difference"], 3),
+            _text(one["needed"]["90%"], 1),
+            _text(one["needed_ratio"]["90%"], 2),
+            _text(one["needed"]["95%"], 1),
+            _text(one["needed_ratio"]["95%"], 2),
+            _text(one["effort_ratio"], 2),
+        ]
+        for name, one in result["strategies"].items()
+    ]
+
+
+def _curves(
+    runs: Mapping[tuple[str, int], list[Round]], plan: Plan, name: str, field: str, length: int
+) -> Curves:  # fmt: skip
+    """`(seeds, rounds)`."""
+    return np.array([[getattr(one, field) for one in runs[name, seed][:length]] for seed in range(plan.seeds)], float)
+
+
+def _per_label(
+    runs: Mapping[tuple[str, int], list[Round]], plan: Plan, name: str, length: int
+) -> dict[str, list[float | None]]:
+    """Label → after each round the mean Dice over the seeds that define it."""
+    names = sorted({label for seed in range(plan.seeds) for one in runs[name, seed] for label in one.dice})
+    found: dict[str, list[float | None]] = {}
+    for label in names:
+        columns = [
+            [
+                runs[name, seed][number].dice[label]
+                for seed in range(plan.seeds)
+                if label in runs[name, seed][number].dice
+            ]
+            for number in range(length)
+        ]
+        found[label] = [float(np.mean(values)) if values else None for values in columns]
+    return found
+
+
+def _draw(path: Path, summaries: list[Summary], *, full: float, title: str) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Picture
+
+    figure = Picture(figsize=(11, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    by_labels, by_effort = figure.subplots(1, 2, sharey=True)
+    for one in summaries:
+        style = {"color": "black", "linewidth": 2.5} if one.strategy == BASELINE else {}
+        across = [point["labels"] for point in one.curve]
+        mean, low, high = ([point[name] for point in one.curve] for name in ("mean", "low", "high"))
+        (line,) = by_labels.plot(across, mean, label=one.strategy, marker=".", **style)
+        if None not in low + high:
+            by_labels.fill_between(across, low, high, alpha=0.12, color=line.get_color())
+        by_effort.plot([point["voxels_changed"] for point in one.curve], mean, color=line.get_color(), marker=".")
+    by_labels.axhline(full, linestyle=":", color="grey", label="whole pool")
+    by_labels.axhline(0.95 * full, linestyle="--", color="grey", linewidth=0.8, label="95 % of it")
+    by_labels.set(xlabel="labelled images", ylabel="mean Dice on test images", title=title)
+    by_effort.set(xlabel="voxels corrected so far", title="by effort of correcting")
+    by_labels.legend(fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def _write_page(path: Path, result: Mapping[str, Any], picture: Path, plan: Plan) -> None:
+    head = "".join(f"<th>{escape(name)}</th>" for name in COLUMNS)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in rows(result))
+    encoded = base64.b64encode(picture.read_bytes()).decode()
+    path.write_text(
+        f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Simulation of {escape(plan.task)}</title>
+<style>body{{font:15px system-ui;margin:2em;max-width:70em}}td,th{{padding:.3em .7em;text-align:right}}
+td:first-child,th:first-child{{text-align:left}}img{{max-width:100%}}</style></head><body>
+<h1>Which image to label next: {escape(plan.task)}</h1>
+<p>{plan.seeds} seeds; {plan.start} labels at first, then {plan.step} more each round; {plan.steps} optimiser steps a
+round. 95 % intervals by a bootstrap over seeds in brackets. A ratio below 1 for labels, above 1 for area, is better
+than random.</p>
+<table><tr>{head}</tr>{body}</table>
+<img alt="Learning curves of every strategy" src="data:image/png;base64,{encoded}">
+</body></html>
+""",
+        encoding="utf-8",
+    )
+
+
+def _text(figure: Mapping[str, float | None], digits: int) -> str:
+    if figure["value"] is None:
+        return "not reached"
+    low, high = ("…" if bound is None else f"{bound:.{digits}f}" for bound in (figure["low"], figure["high"]))
+    return f"{figure['value']:.{digits}f} [{low}, {high}]"

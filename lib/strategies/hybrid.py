@@ -1,0 +1,94 @@
+"""Typical images first; then unsure ones far from what is labelled, rather with structures that are rarely drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .coldstart import STRATEGY as COLD_START
+from .coverage import Walk
+from .port import NOTHING, Candidate, Choice, Knowledge, Needs
+from .ranking import by_score, method_at_hand, percent
+from .space import space_of
+
+_RARITY_WEIGHT = 4.0
+_LEAST_UNSURE = 0.25
+_SEEN = 0.5
+
+_NEEDS = Needs(scores=("entropy", "margin", "tta"), embedding=True, presence=True)
+
+
+@dataclass(frozen=True)
+class Hybrid:
+    """Cold start without a model; with one, k-centre whose distances are weighted by uncertainty and rarity.
+
+    An image's weight is its rank among the pool by uncertainty, times up to five where a model sees a structure that
+    few labelled images show. What was chosen for a batch counts as covered and as drawn for the rest of it.
+    """
+
+    name: str = "hybrid"
+    description: str = "Begins with typical images, then takes unsure ones unlike the labelled, rare structures first"
+    needs: Needs = _NEEDS
+
+    def choose_batch(
+        self, pool: Sequence[Candidate], *, count: int, seed: int, now: float, knowledge: Knowledge = NOTHING
+    ) -> list[Choice]:
+        """See `Strategy.choose_batch`."""
+        method = method_at_hand(pool, self.needs.scores)
+        if method is None:
+            return COLD_START.choose_batch(pool, count=count, seed=seed, now=now, knowledge=knowledge)
+        space = space_of(pool, knowledge)
+        unsure = _ranks([candidate.scores.get(method) for candidate in space.members])
+        walk, drawn = Walk(space), dict(knowledge.occurrences)
+        choices: list[Choice] = []
+        while len(choices) < min(count, len(space.members)):
+            rare, names = _rarity(space.members, drawn)
+            index, _ = walk.furthest((_LEAST_UNSURE + unsure) * (1 + _RARITY_WEIGHT * rare))
+            member = space.members[index]
+            walk.take(index)
+            for name, presence in member.presence.items():
+                drawn[name] = drawn.get(name, 0.0) + presence
+            reason = _reason(unsure[index], names[index] if rare[index] > _SEEN else None)
+            choices.append(Choice(image_id=member.image_id, weight=float(unsure[index] + rare[index]), reason=reason))
+        taken = {choice.image_id for choice in choices}
+        rest = [candidate for candidate in pool if candidate.image_id not in taken]
+        return choices + by_score(
+            rest, methods=(method,), count=count - len(choices), seed=seed,
+            because=lambda share: f"The model is less sure of it than of {percent(share)} of the pool",
+        )  # fmt: skip
+
+
+def _ranks(scores: Sequence[float | None]) -> NDArray[np.float64]:
+    """`(n,)` share of the pool with a lower score; one half for what has none."""
+    known = np.sort([score for score in scores if score is not None])
+    return np.array(
+        [0.5 if score is None else np.searchsorted(known, score) / max(len(known) - 1, 1) for score in scores]
+    )
+
+
+def _rarity(members: Sequence[Candidate], drawn: Mapping[str, float]) -> tuple[NDArray[np.float64], list[str]]:
+    """How much each image shows of what is rarely drawn, 0–1, and the structure that decides it.
+
+    A structure is as rare as it has been drawn less often than the one drawn most often.
+    """
+    most = max(drawn.values(), default=0.0)
+    values, names = np.zeros(len(members)), []
+    for index, member in enumerate(members):
+        shown = {
+            name: presence * (1 - drawn.get(name, 0.0) / max(most, 1.0)) for name, presence in member.presence.items()
+        }
+        rarest = max(shown, key=lambda name: shown[name], default="")
+        values[index] = shown.get(rarest, 0.0)
+        names.append(rarest)
+    return values, names
+
+
+def _reason(unsure: float, rare: str | None) -> str:
+    said = f"Unlike the labelled images, and the model is less sure of it than of {percent(float(unsure))} of the pool"
+    return f"{said}; it may show a structure that is rarely labelled: {rare}." if rare else f"{said}."
+
+
+STRATEGY = Hybrid()

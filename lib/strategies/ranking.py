@@ -1,0 +1,60 @@
+"""What strategies share that rank by one number: the best first, chance among equals, and a reason in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from .port import Candidate, Choice
+
+
+def shuffled(pool: Sequence[Candidate], seed: int) -> list[Candidate]:
+    """The pool in an order that depends on ids and seed alone."""
+    ordered = sorted(pool, key=lambda candidate: candidate.image_id)
+    return [ordered[index] for index in np.random.default_rng(seed).permutation(len(ordered))]
+
+
+def drawn(pool: Sequence[Candidate], *, count: int, seed: int, reason: str) -> list[Choice]:
+    """Any of them, with one reason for all."""
+    return [Choice(image_id=candidate.image_id, reason=reason) for candidate in shuffled(pool, seed)[:count]]
+
+
+def method_at_hand(pool: Sequence[Candidate], methods: Sequence[str]) -> str | None:
+    """The first of some scoring methods that scored any of the pool."""
+    return next((method for method in methods if any(method in candidate.scores for candidate in pool)), None)
+
+
+def by_score(
+    pool: Sequence[Candidate], *, methods: Sequence[str], count: int, seed: int, because: Callable[[float], str]
+) -> list[Choice]:
+    """Those with the highest score; what was not scored comes last, and without any score chance decides.
+
+    Args:
+        pool: Candidates.
+        methods: Of scoring, the one to be preferred first.
+        count: How many.
+        seed: Decides among equal scores.
+        because: Share of the scored pool with a lower score → what that means.
+    """
+    method = method_at_hand(pool, methods)
+    if method is None:
+        return drawn(pool, count=count, seed=seed, reason="Drawn at random: no model has looked at the images yet.")
+    mixed = shuffled(pool, seed)
+    known = np.sort([candidate.scores[method] for candidate in mixed if method in candidate.scores])
+    mixed.sort(key=lambda candidate: candidate.scores.get(method, -1.0), reverse=True)
+    choices = []
+    for candidate in mixed[:count]:
+        value = candidate.scores.get(method)
+        if value is None:
+            choices.append(Choice(image_id=candidate.image_id, weight=0.0, reason="Not looked at by a model yet."))
+            continue
+        share = float(np.searchsorted(known, value)) / len(known)
+        reason = f"{because(share)} ({method} {value:.2f})."
+        choices.append(Choice(image_id=candidate.image_id, weight=value, reason=reason))
+    return choices
+
+
+def percent(share: float) -> str:
+    """`92 %`."""
+    return f"{share:.0%}".replace("%", " %")

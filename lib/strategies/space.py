@@ -1,0 +1,122 @@
+"""Distances between images in the space of their embeddings; memory grows with the pool, not with its square."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .port import Candidate, Knowledge
+
+Points = NDArray[np.float32]
+Distances = NDArray[np.float32]
+
+_ROUNDS = 20
+_CHUNK = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Candidates that have an embedding, in the order of their ids, and what is known already.
+
+    Attributes:
+        members: The candidates.
+        points: `(len(members), n)`, every feature with mean 0 and standard deviation 1 over all images.
+        known: `(k, n)` likewise, of images with a label or in somebody's hands.
+    """
+
+    members: Sequence[Candidate]
+    points: Points
+    known: Points
+
+
+def space_of(pool: Sequence[Candidate], knowledge: Knowledge) -> Space:
+    """The space of those with an embedding; what has another number of features is not comparable and left out."""
+    ordered = sorted(pool, key=lambda candidate: candidate.image_id)
+    having = [(candidate, candidate.embedding) for candidate in ordered if candidate.embedding is not None]
+    if not having:
+        nothing = np.zeros((0, 0), np.float32)
+        return Space([], nothing, nothing)
+    size = having[0][1].size
+    having = [(candidate, embedding) for candidate, embedding in having if embedding.size == size]
+    members = [candidate for candidate, _ in having]
+    points = np.stack([np.asarray(embedding, np.float32) for _, embedding in having])
+    comparable = [np.asarray(one, np.float32) for one in knowledge.embeddings if np.size(one) == size]
+    known = np.stack(comparable) if comparable else np.zeros((0, size), np.float32)
+    together = np.concatenate([points, known])
+    spread = together.std(axis=0)
+    spread[spread < 1e-6] = 1.0
+    centre = together.mean(axis=0)
+    return Space(members, (points - centre) / spread, (known - centre) / spread)
+
+
+def to_one(points: Points, one: Points) -> Distances:
+    """`(n,)` Euclidean distance of each point to one."""
+    distances: Distances = np.sqrt(((points - one) ** 2).sum(axis=1))
+    return distances
+
+
+def to_nearest(points: Points, centres: Points) -> Distances:
+    """`(n,)` Euclidean distance of each point to the nearest centre; infinite where there is none."""
+    nearest = np.full(len(points), np.inf, np.float32)
+    for centre in centres:
+        np.minimum(nearest, to_one(points, centre), out=nearest)
+    return nearest
+
+
+def middle(points: Points) -> int:
+    """Which point lies nearest to the mean of all."""
+    return int(to_one(points, points.mean(axis=0)).argmin())
+
+
+def clusters(points: Points, *, count: int, seed: int) -> NDArray[np.int64]:
+    """`(n,)` cluster of each point by k-means, started as k-means++ (Arthur & Vassilvitskii, SODA 2007)."""
+    random = np.random.default_rng(seed)
+    centres = [points[int(random.integers(len(points)))]]
+    nearest = to_one(points, centres[0]) ** 2
+    while len(centres) < min(count, len(points)) and nearest.max() > 0:
+        chances = nearest.astype(np.float64) / nearest.astype(np.float64).sum()
+        centres.append(points[int(random.choice(len(points), p=chances))])
+        np.minimum(nearest, to_one(points, centres[-1]) ** 2, out=nearest)
+    middles = np.stack(centres)
+    belongs = _nearest_of(points, middles)
+    for _ in range(_ROUNDS):
+        for cluster in range(len(middles)):
+            inside = belongs == cluster
+            if inside.any():
+                middles[cluster] = points[inside].mean(axis=0)
+        before, belongs = belongs, _nearest_of(points, middles)
+        if np.array_equal(before, belongs):
+            break
+    return belongs
+
+
+def typicality(points: Points, *, neighbours: int = 20) -> NDArray[np.float32]:
+    """`(n,)` inverse mean distance of each point to its nearest others (Hacohen et al., arXiv:2202.02794, eq. 1)."""
+    count = min(neighbours, len(points) - 1)
+    if count < 1:
+        return np.ones(len(points), np.float32)
+    found = [_mean_nearest(points[start : start + _CHUNK], points, count) for start in range(0, len(points), _CHUNK)]
+    typical: NDArray[np.float32] = 1 / (np.concatenate(found) + 1e-6)
+    return typical
+
+
+def _mean_nearest(some: Points, points: Points, count: int) -> Distances:
+    """Mean distance to the `count` nearest others; a point is its own nearest, at distance 0."""
+    squares = _squares(some, points)
+    np.maximum(squares, 0, out=squares)
+    nearest = np.sqrt(np.partition(squares, count, axis=1)[:, : count + 1])
+    mean: Distances = nearest.sum(axis=1) / count
+    return mean
+
+
+def _nearest_of(points: Points, centres: Points) -> NDArray[np.int64]:
+    starts = range(0, len(points), _CHUNK)
+    return np.concatenate([_squares(points[start : start + _CHUNK], centres).argmin(axis=1) for start in starts])
+
+
+def _squares(a: Points, b: Points) -> NDArray[np.float32]:
+    squares: NDArray[np.float32] = (a**2).sum(axis=1)[:, None] - 2 * (a @ b.T) + (b**2).sum(axis=1)
+    return squares

@@ -1,0 +1,114 @@
+"""What a network tells of an image besides its label map."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from carina.errors import InvalidInputError
+from carina.infers.looking import embed_plainly, look
+from carina.infers.parts import logits_of_parts
+from carina.infers.sampling import asking
+from carina.networks.factory import bottleneck_of, build_network
+from carina.preprocessing import prepare
+from carina.task import NetworkSpec
+
+from .builder import noise_volume, task
+
+SPEC = dataclasses.replace(
+    task(network=NetworkSpec(name="light_unet", arguments={"channels": (8, 8, 16), "strides": (2, 2)})),
+    roi_voxels=(16, 16, 16),
+)
+DROPPING = dataclasses.replace(
+    SPEC, network=NetworkSpec(name="light_unet", arguments={**SPEC.network.arguments, "dropout": 0.3})
+)
+
+
+@pytest.fixture
+def prepared():
+    return prepare(noise_volume((16, 16, 16)), SPEC)
+
+
+def network_of(spec):
+    torch.manual_seed(0)
+    return build_network(spec).eval()
+
+
+def test_the_embedding_is_the_mean_of_the_deepest_features(prepared):
+    network, caught = network_of(SPEC), []
+    layer = bottleneck_of(network, SPEC)
+    handle = layer.register_forward_hook(lambda _layer, _inputs, output: caught.append(output))
+    list(logits_of_parts(network, prepared, spec=SPEC, device="cpu"))
+    handle.remove()
+    features = torch.cat([output.flatten(2) for output in caught], dim=2)[0]
+    found = look(network, prepared, spec=SPEC, device="cpu").embedding
+    assert found.shape == (16,)
+    assert found == pytest.approx(features.mean(dim=1).detach().numpy(), rel=1e-4, abs=1e-6)
+    assert not layer._forward_hooks
+
+
+def test_presence_is_high_where_a_label_is_sure_somewhere(prepared):
+    class Sure(torch.nn.Module):
+        def forward(self, image):
+            scores = torch.zeros(len(image), SPEC.out_channels, *image.shape[2:])
+            scores[:, 0] = 12.0
+            scores[:, 1, :4, :4, :4] = 30.0
+            return scores
+
+    class Declared(torch.nn.Sequential):
+        """Has the layer that the task's network declares."""
+
+    network = Declared(Sure())
+    network.model = torch.nn.Identity()
+    presence = look(network, prepared, spec=SPEC, device="cpu").presence
+    first, second, *_ = SPEC.labels.names
+    assert presence[first] == pytest.approx(1.0, abs=1e-3)
+    assert presence[second] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_an_image_without_a_model_has_features_of_one_length_whatever_its_size():
+    lengths = {
+        embed_plainly(prepare(noise_volume(shape), SPEC), SPEC).shape for shape in ((16, 16, 16), (30, 7, 5), (9, 9, 1))
+    }
+    assert len(lengths) == 1
+
+
+@pytest.mark.parametrize("how", ["dropout", "augmented"])
+def test_several_answers_differ_and_are_the_same_every_time(prepared, how):
+    network = network_of(DROPPING)
+    once, again = (
+        torch.cat(
+            [part.flatten() for part in logits_of_parts(network, prepared, spec=SPEC, sampling=how, device="cpu")]
+        )
+        for _ in range(2)
+    )
+    assert torch.equal(once, again)
+    with asking(network, how, spec=DROPPING) as ask, torch.inference_mode():
+        answers = ask(torch.randn(1, 1, 16, 16, 16))
+    assert len(answers) > 1
+    assert not torch.allclose(answers[0], answers[1])
+    assert not any(module.training for module in network.modules())
+
+
+def test_only_dropout_layers_are_switched_on():
+    network = network_of(DROPPING)
+    with asking(network, "dropout", spec=DROPPING):
+        training = {type(module).__name__ for module in network.modules() if module.training}
+    assert training == {"Dropout"}
+
+
+def test_a_network_without_dropout_is_refused_where_dropout_is_wanted(prepared):
+    with pytest.raises(InvalidInputError, match="tta"):
+        list(logits_of_parts(network_of(SPEC), prepared, spec=SPEC, sampling="dropout", device="cpu"))
+
+
+def test_asking_leaves_the_random_numbers_of_others_alone():
+    network = network_of(DROPPING)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    with asking(network, "augmented", spec=DROPPING) as ask:
+        ask(torch.zeros(1, 1, 16, 16, 16))
+    assert torch.equal(torch.rand(3), expected)
