@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from ..errors import InvalidInputError
+from ..errors import ConfigurationError, InvalidInputError
 from ..registry import Registry, find
 from ..task import TaskSpec
 from .guidance import click_guided
@@ -24,11 +24,15 @@ class NetworkFactory:
         build: Makes the network for a task: `spec.in_channels` input channels, `spec.out_channels` scores per voxel,
             same spatial shape as the input. Weights are random.
         size_multiple: Every spatial size of the input must be a multiple of this.
+        scores: `voxels` as above; `images` for a network that gives `(B, spec.out_channels)`, one score per finding.
+        features: Of such a network, the module whose output is the last map of features; heat maps come from there.
     """
 
     name: str
     build: Callable[[TaskSpec], nn.Module]
     size_multiple: Callable[[TaskSpec], int]
+    scores: Literal["voxels", "images"] = "voxels"
+    features: str = ""
 
 
 def find_networks() -> Registry[NetworkFactory]:
@@ -43,6 +47,7 @@ def build_network(spec: TaskSpec) -> nn.Module:
     Raises:
         InvalidInputError: If the task has no network.
         UnknownNameError: If no network of that name is registered.
+        ConfigurationError: If the network is for another sort of task.
     """
     network = _factory(spec).build(spec)
     return network if spec.in_channels == 1 else click_guided(network, spec)
@@ -56,6 +61,11 @@ def size_multiple(spec: TaskSpec) -> int:
         UnknownNameError: If no network of that name is registered.
     """
     return _factory(spec).size_multiple(spec)
+
+
+def feature_module(network: nn.Module, spec: TaskSpec) -> nn.Module:
+    """The part of a network of whole images whose output is the last map of features."""
+    return network.get_submodule(_factory(spec).features)
 
 
 def require_network(spec: TaskSpec) -> None:
@@ -73,4 +83,11 @@ def require_network(spec: TaskSpec) -> None:
 
 def _factory(spec: TaskSpec) -> NetworkFactory:
     require_network(spec)
-    return find_networks().get(spec.network.name)
+    factory = find_networks().get(spec.network.name)
+    wanted = "images" if spec.of_whole_images else "voxels"
+    if factory.scores != wanted:
+        raise ConfigurationError(
+            f"The network of task '{spec.name}' must score {wanted}, got '{factory.name}', which scores "
+            f"{factory.scores}. Name another one."
+        )
+    return factory
