@@ -37,8 +37,8 @@ from carina.phantoms.chest import make_chest
 from carina.structures import label_set
 from carina.task import NetworkSpec, TaskSpec, TrainerOptions, Window
 from carina.trainers.cases import Case
-from carina.trainers.segmentation import TrainResult, train
 from carina.trainers.splits import FileSplitStore, Part
+from carina.trainers.training import TrainResult, train
 
 SEED = 0
 LABELS = ("lung_left", "lung_right", "heart", "spine")

@@ -14,7 +14,9 @@ from .labels import LabelSet
 
 Spacing = tuple[float, float, float]
 Voxels = tuple[int, int, int]
-Kind = Literal["segmentation", "scribbles", "deepedit"]
+Kind = Literal["segmentation", "scribbles", "deepedit", "classification"]
+
+_OF_WHOLE_IMAGES: frozenset[Kind] = frozenset({"classification"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +132,7 @@ class TaskSpec:
         modality: DICOM modalities it is meant for, such as `("CT",)`.
         dimension: 2 or 3; in 2 every slice is seen alone.
         labels: The structures, and whether they overlap; none for a tool that draws whatever structure it is asked for.
+            Of a classification the findings (`findings.finding_set`).
         spacing_mm: Working spacing in the RAS-closest axis order; None keeps the image's own.
         matrix_voxels: Working size in the same order instead of a spacing, for radiographs, whose pixels have often no
             size; every image is stretched to it. A size of 1 keeps the image's own.
@@ -181,6 +184,11 @@ class TaskSpec:
         return self.network != NO_NETWORK
 
     @property
+    def of_whole_images(self) -> bool:
+        """Whether its labels are findings that an image has or has not, instead of structures in its voxels."""
+        return self.kind in _OF_WHOLE_IMAGES
+
+    @property
     def in_channels(self) -> int:
         """Channels of the network's input: the image, and for clicks one each for the background and every label."""
         return 1 + self.out_channels if self.kind == "deepedit" else 1
@@ -189,9 +197,10 @@ class TaskSpec:
     def out_channels(self) -> int:
         """Channels of the network's output: every label and the background, or where labels overlap the labels alone.
 
-        Labels that exclude each other share a softmax; each of those that overlap has a sigmoid of its own.
+        Labels that exclude each other share a softmax; each of those that overlap has a sigmoid of its own, and so has
+        each finding of a whole image.
         """
-        return len(self.labels) + (0 if self.labels.overlapping else 1)
+        return len(self.labels) + (0 if self.labels.overlapping or self.of_whole_images else 1)
 
     def takes(self, modality: str) -> bool:
         """Whether an image of this DICOM modality is for the task; a file without one may be."""
@@ -221,6 +230,8 @@ class TaskSpec:
         # Left out where they say nothing, so that what was trained before they existed still fits its task.
         if self.labels.overlapping:
             decisive["overlapping"] = True
+        if self.of_whole_images:
+            decisive["of_whole_images"] = True
         if self.matrix_voxels is not None:
             decisive["matrix_voxels"] = self.matrix_voxels
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=list).encode()).hexdigest()

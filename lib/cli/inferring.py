@@ -28,13 +28,24 @@ def infer(
         str, typer.Option("--image", metavar="IMAGE", help="Series UID, DICOM folder, NIfTI, NRRD or PNG.")
     ],
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--out",
             metavar="FILE",
-            help=".nii.gz: label map; .dcm: DICOM SEG; .png: picture with overlay; a folder: one mask per label.",
+            help=".nii.gz: label map; .dcm: DICOM SEG; .png: picture with overlay; a folder: one mask per label. "
+            "Findings need none.",
         ),
-    ],
+    ] = None,
+    heatmap: Annotated[
+        Path | None,
+        typer.Option("--heatmap", metavar="FILE", help="Of findings: where one comes from, as .png or .nii.gz."),
+    ] = None,
+    finding: Annotated[
+        str | None, typer.Option("--finding", metavar="NAME", help="Whose heat map; default: the likeliest.")
+    ] = None,
+    roi: Annotated[
+        str, typer.Option("--roi", metavar="image|lungs", help="Of findings: look at all of it, or at the lungs.")
+    ] = "image",
     device: DeviceOption = "auto",
     overlap: Annotated[
         float | None, typer.Option("--overlap", metavar="0…1", help="Of the windows; default: the task's.")
@@ -46,16 +57,25 @@ def infer(
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draft one image and write the result.
+    """Draft one image and write the result; of a task of findings, say how likely each is.
 
     Examples: [bold]carina infer thorax_ct --image study/ --out draft.dcm[/],
     [bold]carina infer thorax_ct --image 1.2.840.1 --out draft.nii.gz[/],
     [bold]carina infer thorax_ct --image ct.nii.gz --out look.png[/],
-    [bold]carina infer cxr_anatomy --image chest.png --out masks/[/]
+    [bold]carina infer cxr_anatomy --image chest.png --out masks/[/],
+    [bold]carina infer cxr_covid19 --image dx.dcm --heatmap where.png[/]
     """
     with command(as_json=as_json) as output:
         spec = find_tasks().get(task)
-        kind = _kind_of(out, spec)
+        if spec.of_whole_images:
+            from ..infers.options import FINDINGS_OPTIONS
+            from .telling import tell
+
+            given = {"device": device, "model_version": model_version, "roi": roi}
+            request = {one.name: one.parse(given[one.name]) for one in FINDINGS_OPTIONS if one.name in given}
+            tell(output, spec, image, heat_file=heatmap, finding=finding, request=request, store_url=store, user=user)
+            return
+        kind, out = _kind_of(out, spec)
         from .drafting import load_drafter, read_any
 
         drafter = load_drafter(spec, version=model_version, device=device, overlap=overlap)
@@ -91,8 +111,10 @@ def infer(
         )
 
 
-def _kind_of(out: Path, spec: TaskSpec) -> str:
-    """The suffix that decides; empty for a folder of masks."""
+def _kind_of(out: Path | None, spec: TaskSpec) -> tuple[str, Path]:
+    """The suffix that decides, empty for a folder of masks; and the file or folder."""
+    if out is None:
+        raise InvalidInputError(f"Option --out must name a file for what '{spec.name}' draws, got none. Try draft.dcm.")
     name = out.name.lower()
     kind = next((suffix for suffix in (_PICTURE, _SEG, *_LABEL_MAPS) if name.endswith(suffix)), _FOLDER)
     if kind == _FOLDER and "." in name:
@@ -103,7 +125,7 @@ def _kind_of(out: Path, spec: TaskSpec) -> str:
         raise InvalidInputError(
             f"A label map must have one label per voxel, but those of '{spec.name}' overlap. Write .dcm or a folder."
         )
-    return kind
+    return kind, out
 
 
 def _write_masks(folder: Path, label: Volume, spec: TaskSpec) -> None:

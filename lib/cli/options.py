@@ -24,8 +24,9 @@ LabelsOption = Annotated[
     Path,
     typer.Option(
         "--labels",
-        metavar="DIR",
-        help="Folder of labels: <id>.nii.gz with labels.json (name → value), or masks/<id>/<structure>.png.",
+        metavar="DIR|CSV",
+        help="Folder of labels: <id>.nii.gz with labels.json (name → value), or masks/<id>/<structure>.png; "
+        "of findings a table with the columns image and 1, 0 or nothing per finding.",
     ),
 ]
 StoreOption = Annotated[

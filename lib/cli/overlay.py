@@ -58,6 +58,33 @@ def write_comparison(path: Path, image: Volume, labels: Mapping[str, Volume], sp
     _finish(figure, path, spec)
 
 
+def write_heat(path: Path, image: Volume, heat: Volume, *, title: str, spec: TaskSpec) -> None:
+    """Draw a heat map over its image: the hotter, the more it covers.
+
+    Args:
+        path: `.png`, replaced atomically.
+        image: `(X, Y, Z)` intensities; the axial slice with the most heat is drawn.
+        heat: On the image's grid, 0–1.
+        title: Over the picture.
+        spec: Gives the window.
+    """
+    order = closest_canonical(image.grid)
+    canonical, warm = reorient(image, *order), reorient(heat, *order).array
+    at = int(warm.sum(axis=(0, 1)).argmax())
+    lower, upper = _window(image, spec)
+    spacing = canonical.grid.spacing_mm
+    figure = Figure(figsize=(5.4, 5.8), layout="constrained", facecolor="black")
+    axes = figure.add_subplot()
+    shown: dict[str, Any] = {"origin": "lower", "aspect": spacing[1] / spacing[0]}
+    axes.imshow(_facing(canonical.array[:, :, at], 2), cmap="gray", vmin=lower, vmax=upper, **shown)
+    plane = _facing(warm[:, :, at], 2)
+    axes.imshow(plane, cmap="inferno", vmin=0, vmax=1, alpha=_OPACITY * np.clip(plane, 0, 1), **shown)
+    axes.set_axis_off()
+    axes.set_title(title, color="white")
+    FigureCanvasAgg(figure)
+    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=110, format="png"))
+
+
 def _centre_of(label: Volume) -> tuple[int, int, int]:
     """Median voxel of what is labelled, of the rarest label along the slices, in canonical axes."""
     canonical = reorient(label, *closest_canonical(label.grid)).array

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -22,8 +22,8 @@ from .options import DeviceOption, ImagesOption, JsonOption, LabelsOption, TaskA
 from .output import Output, command
 
 if TYPE_CHECKING:
-    from ..trainers.evaluation import Evaluation
-    from ..trainers.segmentation import TrainResult
+    from ..trainers.lesson import Measured
+    from ..trainers.training import TrainResult
 
 
 def train(
@@ -48,7 +48,8 @@ def train(
     checkpoint, and the same command goes on from it; so it does after a crash, from at most a minute before.
 
     Examples: [bold]carina train thorax_ct --images phantoms/images --labels phantoms/labels[/],
-    [bold]carina train wholebody_ct --images ct --labels seg --max-epochs 20 --set patience_epochs=5[/]
+    [bold]carina train wholebody_ct --images ct --labels seg --max-epochs 20 --set patience_epochs=5[/],
+    [bold]carina train cxr_covid19 --images cxr/images --labels cxr/cases.csv[/]
     """
     with command(as_json=as_json) as output:
         spec = find_tasks().get(task)
@@ -57,10 +58,10 @@ def train(
         from ..jobs.train import summary, work_dir
         from ..jobs.work import finite
         from ..models.tracking import MlflowTracking
-        from ..trainers.dataset import read_case_folder
+        from ..trainers.kinds import read_cases
         from ..trainers.options import override
-        from ..trainers.segmentation import train as train_segmentation
         from ..trainers.splits import FileSplitStore
+        from ..trainers.training import train as train_task
 
         given: dict[str, object] = {
             "max_epochs": max_epochs,
@@ -74,8 +75,8 @@ def train(
         settings = Settings()
         models = ModelStore(settings.models_dir)
         with stoppable() as stopped, output.progress(f"Train {spec.name}") as report:
-            result = train_segmentation(
-                read_case_folder(images, labels, spec),
+            result = train_task(
+                read_cases(images, labels, spec),
                 spec=spec,
                 models=models,
                 splits=FileSplitStore(settings.models_dir),
@@ -127,22 +128,31 @@ def evaluate(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a model on labelled images: Dice, 95th percentile of the surface distance, and volume error per label.
+    """Measure a model on labelled images.
 
-    Example: [bold]carina evaluate thorax_ct --images test/images --labels test/labels --per-case[/]
+    Label maps: Dice, 95th percentile of the surface distance, and volume error per label. Findings: AUROC and AUPRC,
+    with 95 % intervals over patients, and the Brier score.
+
+    Examples: [bold]carina evaluate thorax_ct --images test/images --labels test/labels --per-case[/],
+    [bold]carina evaluate cxr_covid19 --images test/images --labels test/findings.csv[/]
     """
     with command(as_json=as_json) as output:
         spec = find_tasks().get(task)
         require_network(spec)
+        from ..infers.sliding_window import predict
         from ..jobs.work import finite
-        from ..trainers.dataset import read_case_folder
-        from ..trainers.evaluation import evaluate as evaluate_cases
+        from ..networks.devices import resolve_device
+        from ..trainers.kinds import lesson_of, read_cases
         from .drafting import load_drafter
 
-        cases = read_case_folder(images, labels, spec)
+        cases = read_cases(images, labels, spec)
         drafter = load_drafter(spec, version=model_version, device=device)
+        lesson = lesson_of(
+            spec, options=spec.trainer, predict=predict, device=resolve_device(device), cancelled=lambda: False
+        )
+        network, calibration = drafter.network.to(lesson.device), drafter.version.calibration
         with output.progress(f"Evaluate {spec.name} {drafter.version.version}") as report:
-            evaluation = evaluate_cases(cases, predict_label=drafter, spec=spec, progress=report)
+            evaluation, _ = lesson.evaluate(network, cases, report, calibration=calibration)
         _show_evaluation(output, evaluation, f"{spec.name} {drafter.version.version} on {len(cases)} case(s)")
         if per_case:
             _show_cases(output, evaluation)
@@ -157,22 +167,53 @@ def _show_training(output: Output, result: TrainResult) -> None:
     output.say(f"{len(result.history)} epochs in {result.seconds:.0f} s; picture: {result.overlay}")
 
 
-def _show_evaluation(output: Output, evaluation: Evaluation, title: str) -> None:
+def _show_evaluation(output: Output, evaluation: Measured, title: str) -> None:
+    means, spreads = evaluation.means(), evaluation.intervals()
+    metrics = list(dict.fromkeys(metric for row in means.values() for metric in row))
     rows = [
-        [name, _number(row["dice"], 3), _number(row["hd95_mm"], 1), _number(row["volume_error_ml"], 1)]
-        for name, row in evaluation.means().items()
+        [name, *(_text(metric, row[metric], spreads.get(name, {}).get(metric, {})) for metric in metrics)]
+        for name, row in means.items()
     ]
-    output.table(title, ["Label", "Dice", "HD95 (mm)", "Volume error (ml)"], rows)
+    output.table(title, ["Label", *(_shown(metric).title for metric in metrics)], rows)
 
 
-def _show_cases(output: Output, evaluation: Evaluation) -> None:
+def _show_cases(output: Output, evaluation: Measured) -> None:
+    cases = evaluation.to_json(model_version=None, per_case=True)["per_case"]
+    columns = list(dict.fromkeys(key for case in cases for row in case["labels"].values() for key in row))
     rows = [
-        [case.image_id, name, _number(row["dice"], 3), _number(row.get("hd95_mm"), 1)]
-        for case in evaluation.cases
-        for name, row in case.labels.items()
+        [case["image"], name, *(_text(column, row.get(column), {}) for column in columns)]
+        for case in cases
+        for name, row in case["labels"].items()
     ]
-    output.table("Per case", ["Image", "Label", "Dice", "HD95 (mm)"], rows)
+    output.table("Per case", ["Image", "Label", *(_shown(column).title for column in columns)], rows)
 
 
-def _number(value: Any, digits: int) -> str:
-    return "undefined" if value is None or value != value else f"{value:.{digits}f}"
+class _Shown(NamedTuple):
+    title: str
+    digits: int = 3
+    interval: bool = False
+
+
+_SHOWN: Mapping[str, _Shown] = {
+    "dice": _Shown("Dice"),
+    "hd95_mm": _Shown("HD95 (mm)", 1),
+    "volume_error_ml": _Shown("Volume error (ml)", 1),
+    "auroc": _Shown("AUROC", interval=True),
+    "auprc": _Shown("AUPRC", interval=True),
+    "brier": _Shown("Brier score"),
+    "probability": _Shown("Probability"),
+    "finding": _Shown("Finding", 0),
+}
+
+
+def _shown(metric: str) -> _Shown:
+    return _SHOWN.get(metric, _Shown(metric))
+
+
+def _text(metric: str, value: Any, spread: Mapping[str, float | int | None]) -> str:
+    shown = _shown(metric)
+    if value is None or value != value:
+        return "undefined"
+    text = f"{value:.{shown.digits}f}"
+    low, high = spread.get("low"), spread.get("high")
+    return f"{text} ({low:.3f}–{high:.3f})" if shown.interval and low is not None and high is not None else text

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..datastores.port import ImageStore
 from ..models.store import ModelStore
 from ..task import Kind, TaskSpec
-from .options import NETWORK_OPTIONS, Option, choice, number
+from .options import FINDINGS_OPTIONS, NETWORK_OPTIONS, Option, choice, number
 from .prompts import STROKE_KEYS, click_keys, clicks_of, strokes_of
 
 if TYPE_CHECKING:
@@ -63,6 +63,12 @@ def _deepedit(spec: TaskSpec, models: ModelStore, store: ImageStore | None) -> D
     return DeepEditInfer(spec, models, store)
 
 
+def _classification(spec: TaskSpec, models: ModelStore, store: ImageStore | None) -> Drafter:
+    from .classification import ClassificationInfer
+
+    return ClassificationInfer(spec, models, store)
+
+
 def _scribbles(spec: TaskSpec, models: ModelStore, store: ImageStore | None) -> Drafter:
     from .scribbles import ScribblesInfer
 
@@ -83,6 +89,13 @@ _KINDS: Mapping[Kind, InferKind] = {
         prompts=clicks_of,
         takes_label=False,
         build=_deepedit,
+    ),
+    "classification": InferKind(
+        options=FINDINGS_OPTIONS,
+        prompt_keys=lambda spec: frozenset(),
+        prompts=lambda params, spec: {},
+        takes_label=False,
+        build=_classification,
     ),
     "scribbles": InferKind(
         options=(

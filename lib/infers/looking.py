@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..networks.factory import bottleneck_of
+from ..networks.factory import feature_layer
 from ..preprocessing import Prepared
 from ..task import TaskSpec
 from .parts import as_classes, logits_of_parts
@@ -114,7 +114,7 @@ class _Pooled:
 
 @contextmanager
 def _pooled(network: nn.Module, spec: TaskSpec) -> Iterator[_Pooled]:
-    pooled, layer = _Pooled(), bottleneck_of(network, spec)
+    pooled, layer = _Pooled(), feature_layer(network, spec)
     handle = layer.register_forward_hook(pooled) if layer is not None else None
     try:
         yield pooled

@@ -85,6 +85,17 @@ NETWORK_OPTIONS = (
 """Of every kind that runs a network: where, how carefully, with which version, and which structures to keep."""
 
 
+WHOLE, LUNGS = "image", "lungs"
+
+FINDINGS_OPTIONS = (
+    Option(name="device", shown="auto", parse=device_name),
+    text("model_version"),
+    text("heatmap"),
+    choice("roi", WHOLE, LUNGS),
+)
+"""Of a classification: where, with which version, which finding to show on the image, and which part to look at."""
+
+
 def overlap_of(request: Mapping[str, Any]) -> float | None:
     """How much windows overlap: `overlap`, else what `quality` stands for; None leaves it to the task.
 

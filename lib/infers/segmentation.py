@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 from torch import nn
 
-from ..datastores.port import ImageStore
-from ..errors import InvalidInputError, NoModelError
+from ..errors import InvalidInputError
 from ..geometry import Volume
 from ..label_maps import flatten, keep_only
-from ..models.public_weights import import_public
-from ..models.store import ModelStore
-from ..models.version import ModelVersion
 from ..networks.devices import resolve_device
-from ..networks.factory import build_network
 from ..preprocessing import Prepared, prepare
 from ..task import TaskSpec
-from .draft import Cancelled, Draft, Drafter, Progress, timed
+from .draft import Cancelled, Draft, Progress, timed
+from .network_drafter import NetworkDrafter
 from .options import overlap_of
 from .sliding_window import predict
 
@@ -74,37 +69,8 @@ def segment(
     )
 
 
-class SegmentationInfer(Drafter):
-    """One task's face to MONAI Label: answers `/info` and `/infer/<task>`.
-
-    Thread-safe: one lock per task lets one inference run at a time and guards the loaded network. A newly promoted
-    version is noticed at the next request: a fresh network is built and filled, then takes the old one's place.
-
-    Args:
-        spec: The task.
-        models: Where its versions are.
-        store: Where image ids are looked up; None if requests always name a local path.
-        device: Default of requests that name none.
-    """
-
-    def __init__(
-        self, spec: TaskSpec, models: ModelStore, store: ImageStore | None = None, *, device: str = "auto"
-    ) -> None:
-        super().__init__(spec, store)
-        self._models = models
-        self._device = device
-        self._loaded: tuple[ModelVersion, nn.Module] | None = None
-        self._lock = threading.Lock()
-
-    def info(self) -> dict[str, Any]:
-        """What `/info` says of the task; with the version that is served, None before the first."""
-        served = self._models.served(self.spec.name)
-        state = f"model {served.version}" if served else "no model yet"
-        return {
-            **super().info(),
-            "description": f"{self.spec.description} ({state})",
-            "version": served.version if served else None,
-        }
+class SegmentationInfer(NetworkDrafter):
+    """One task's face to MONAI Label: answers `/info` and `/infer/<task>` with a label map."""
 
     def draft(
         self,
@@ -166,37 +132,20 @@ class SegmentationInfer(Drafter):
             },
         )
 
+    def label_of(self, image: Volume, *, device: str = "auto", cancelled: Cancelled | None = None) -> Volume:
+        """The served version's label map of an image that is there already, for tasks that build on this one.
+
+        Raises:
+            NoModelError: If the task has no model.
+            CarinaError: As `segment` does.
+        """
+        with self._lock:
+            _, network = self._network(None)
+            return segment(image, spec=self.spec, network=network, device=device, cancelled=cancelled)
+
     def _guide(self, request: Mapping[str, Any]) -> Callable[[Prepared], Prepared] | None:
         """What a kind adds to the prepared image; a segmentation nothing."""
         return None
-
-    def _network(self, version_name: object) -> tuple[ModelVersion, nn.Module]:
-        """The version asked for, or served, and its network; call with the lock held."""
-        version = self.version(version_name)
-        if self._loaded is None or (self._loaded[0].version, self._loaded[0].sha256) != (
-            version.version,
-            version.sha256,
-        ):
-            network = build_network(self.spec)
-            self._models.load_into(network, version, spec=self.spec)
-            self._loaded = (version, network.eval())
-        return self._loaded
-
-    def version(self, name: object = None) -> ModelVersion:
-        """The version of that name; without one the served version, or public weights a user put there.
-
-        Raises:
-            UnknownModelError: If there is no such version.
-            NoModelError: If the task has no model.
-        """
-        if name:
-            return self._models.get(self.spec.name, str(name))
-        version = self._models.served(self.spec.name) or import_public(self._models, self.spec)
-        if version is None:
-            files = " or ".join(f"'{weights.file_name}' ({weights.source})" for weights in self.spec.weights)
-            put = f", or put {files} into {self._models.folder(self.spec.name)}" if files else ""
-            raise NoModelError(f"Task '{self.spec.name}' must have a model, got none. Submit labels and train{put}.")
-        return version
 
 
 def _names(wanted: object, spec: TaskSpec) -> frozenset[str]:

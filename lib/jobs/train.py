@@ -20,7 +20,7 @@ from .kind import JobKind, Work
 from .options import parse_options
 
 if TYPE_CHECKING:
-    from ..trainers.segmentation import TrainResult
+    from ..trainers.training import TrainResult
 
 
 def check(spec: TaskSpec, options: Mapping[str, Any]) -> None:
@@ -42,7 +42,7 @@ def run(work: Work) -> dict[str, Any]:
         CancelledError: If the job was asked to end; its checkpoint stays.
         ConflictError: If a label or image of the first attempt is not there any more.
         InvalidInputError: If nothing is labelled.
-        CarinaError: As `trainers.segmentation.train` does.
+        CarinaError: As `trainers.training.train` does.
     """
     spec, models = work.spec, ModelStore(work.settings.models_dir)
     work.reporter.progress(0.0, "looking for labelled images")
@@ -58,7 +58,7 @@ def run(work: Work) -> dict[str, Any]:
             f"Training '{spec.name}' must have labelled images, got none. Submit final labels first."
         )
     from ..infers.sliding_window import predict  # torch takes seconds; what is wrong above is said at once
-    from ..trainers.segmentation import NOTHING, train
+    from ..trainers.training import NOTHING, train
 
     if plan is None:
         served = models.served(spec.name)

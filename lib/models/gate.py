@@ -40,6 +40,35 @@ _BY_HAND = "or promote by hand with `carina models promote`"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wording:
+    """How the gate speaks of what a kind measures.
+
+    Attributes:
+        metric: What a score's mean over cases is.
+        not_learnt: What is wrong when not even the training cases go better than by chance, and what to do.
+        no_better: What is wrong when the cases measured do not.
+    """
+
+    metric: str
+    not_learnt: str
+    no_better: str
+
+
+DRAWING = Wording(
+    metric="Dice",
+    not_learnt="no label of its own training cases is drawn better than chance would draw it. Train longer, or look "
+    "whether these labels lie on their images",
+    no_better="no label is drawn better than chance would draw it",
+)
+TELLING = Wording(
+    metric="AUROC",
+    not_learnt="no finding of its own training cases is told apart better than by chance. Train longer, or look "
+    "whether the table belongs to these images",
+    no_better="no finding is told apart better than by chance",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decision:
     """The gate's answer.
 
@@ -55,6 +84,7 @@ class Decision:
         patients: Of how many patients.
         measured_on: Which part of the split they are: holdout, or validation for a first version.
         better_than_chance: Labels that the candidate draws better than chance.
+        metric: What the numbers of the table are.
     """
 
     promoted: bool
@@ -68,6 +98,7 @@ class Decision:
     patients: int = 0
     measured_on: str = "holdout"
     better_than_chance: tuple[str, ...] = ()
+    metric: str = DRAWING.metric
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON-able values."""
@@ -84,6 +115,7 @@ class Candidate:
         labels: Those it was trained on.
         patients: Image id → patient; an image that is not named is a patient of its own.
         measured_on: Part of the split that `scores` come from.
+        wording: How to speak of them.
     """
 
     scores: Scores
@@ -91,6 +123,7 @@ class Candidate:
     labels: tuple[str, ...] = ()
     patients: Mapping[str, str]
     measured_on: str = "holdout"
+    wording: Wording = DRAWING
 
     @property
     def patient_of_each_case(self) -> list[str]:
@@ -119,6 +152,7 @@ def decide_first(candidate: Candidate, *, margin: float, because: str = "nothing
         patients=len(set(candidate.patient_of_each_case)),
         measured_on=candidate.measured_on,
         better_than_chance=shown,
+        metric=candidate.wording.metric,
     )
 
 
@@ -180,6 +214,7 @@ def decide(
         cases=len(scores),
         patients=len(set(patients)),
         better_than_chance=shown,
+        metric=candidate.wording.metric,
     )
 
 
@@ -226,24 +261,22 @@ def _not_from_others(candidate: Candidate) -> str | None:
 def _not_learnt(candidate: Candidate) -> str | None:
     if candidate.learnt is None or better_than_chance(candidate.learnt):
         return None
-    return (
-        "no label of its own training cases is drawn better than chance would draw it. Train longer, or look whether "
-        "these labels lie on their images"
-    )
+    return candidate.wording.not_learnt
 
 
 def _no_better_than_chance(candidate: Candidate, shown: tuple[str, ...]) -> str | None:
     if shown:
         return None
-    return f"no label is drawn better than chance would draw it, {_cases(candidate)}. Train longer, {_BY_HAND}"
+    return f"{candidate.wording.no_better}, {_cases(candidate)}. Train longer, {_BY_HAND}"
 
 
 def _measured(mean: float, interval: tuple[float, float] | None, candidate: Candidate) -> str:
     decimals = _decimals(mean)
     spread = f" (95 % interval {interval[0]:+.{decimals}f} to {interval[1]:+.{decimals}f})" if interval else ""
     if abs(mean) <= _TOLERANCE:
-        return f"mean Dice unchanged{spread} {_cases(candidate)}"
-    return f"mean Dice {abs(mean):.{decimals}f} {'higher' if mean > 0 else 'lower'}{spread} {_cases(candidate)}"
+        return f"mean {candidate.wording.metric} unchanged{spread} {_cases(candidate)}"
+    way = "higher" if mean > 0 else "lower"
+    return f"mean {candidate.wording.metric} {abs(mean):.{decimals}f} {way}{spread} {_cases(candidate)}"
 
 
 def _decimals(difference: float) -> int:

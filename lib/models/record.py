@@ -59,7 +59,8 @@ def note(version: ModelVersion, decision: Mapping[str, Any]) -> str:
         f"a label may fall by {decision['margin']:g}.",
     ]
     if decision["per_label"]:
-        head = "| label | cases | Dice | served | difference | verdict | why |\n|---|---|---|---|---|---|---|"
+        metric = decision.get("metric", "Dice")
+        head = f"| label | cases | {metric} | served | difference | verdict | why |\n|---|---|---|---|---|---|---|"
         lines.append("\n".join([head, *(f"| {' | '.join(gate_row(row))} |" for row in decision["per_label"])]))
     return "\n\n".join(lines)
 

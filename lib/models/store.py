@@ -86,6 +86,7 @@ class ModelStore:
         task_spec: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
         decision: Mapping[str, Any] | None = None,
+        calibration: Mapping[str, Any] | None = None,
         parent: str | None = None,
         source: Source = "trained",
     ) -> ModelVersion:
@@ -101,6 +102,7 @@ class ModelStore:
             task_spec: `TaskSpec.to_json()`.
             data: Data manifest, JSON-able.
             decision: `Decision.to_json()`, if it went through the gate.
+            calibration: `Calibration.to_json()`, of a classification.
             parent: Version it was warm-started from.
             source: Where the weights come from.
 
@@ -136,6 +138,7 @@ class ModelStore:
                     data=dict(data or {}),
                     data_sha256=canonical_sha256(data or {}),
                     code=code_versions(),
+                    calibration=dict(calibration or {}),
                     folder=folder / f"v{number}",
                 )
                 write_json(incoming / METADATA_NAME, version.to_json())

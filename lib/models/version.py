@@ -42,6 +42,7 @@ class ModelVersion:
         intervals: Label → metric → `mean`, `low`, `high` (95 %, bootstrap over patients) and `n` cases.
         task_spec: `TaskSpec.to_json()` of the task it was made for.
         data_sha256: Of `data` in canonical form, see `canonical_sha256`.
+        calibration: `calibration.Calibration.to_json()` of a classification; empty for other kinds.
         code: What wrote it: `source_sha256` of carina's files, and the versions of Python and the libraries.
         folder: Where it lies; not part of `model.json`.
     """
@@ -61,6 +62,7 @@ class ModelVersion:
     task_spec: Mapping[str, Any] = field(default_factory=dict)
     data_sha256: str | None = None
     code: Mapping[str, str] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = field(default=Path(), compare=False)
 
     @property

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from ..errors import InvalidInputError
+from ..errors import ConfigurationError, InvalidInputError
 from ..registry import Registry, find
 from ..task import TaskSpec
 from .guidance import click_guided
@@ -25,13 +25,17 @@ class NetworkFactory:
         build: Makes the network for a task: `spec.in_channels` input channels, `spec.out_channels` scores per voxel,
             same spatial shape as the input. Weights are random.
         size_multiple: Every spatial size of the input must be a multiple of this.
-        bottleneck: The layer whose output `(B, features, …)` says most about an image as a whole; None if none does.
+        scores: `voxels` as above; `images` for a network that gives `(B, spec.out_channels)`, one score per finding.
+        features: Finds in the network the layer whose output `(B, features, …)` says most about an image: the
+            bottleneck, or the last map before whole images are judged. Embeddings and heat maps come from there. None:
+            no layer does.
     """
 
     name: str
     build: Callable[[TaskSpec], nn.Module]
     size_multiple: Callable[[TaskSpec], int]
-    bottleneck: Callable[[nn.Module], nn.Module] | None = None
+    scores: Literal["voxels", "images"] = "voxels"
+    features: Callable[[nn.Module], nn.Module] | None = None
 
 
 def find_networks() -> Registry[NetworkFactory]:
@@ -46,6 +50,7 @@ def build_network(spec: TaskSpec) -> nn.Module:
     Raises:
         InvalidInputError: If the task has no network.
         UnknownNameError: If no network of that name is registered.
+        ConfigurationError: If the network is for another sort of task.
     """
     factory = _factory(spec)
     load_monai()
@@ -63,7 +68,7 @@ def size_multiple(spec: TaskSpec) -> int:
     return _factory(spec).size_multiple(spec)
 
 
-def bottleneck_of(network: nn.Module, spec: TaskSpec) -> nn.Module | None:
+def feature_layer(network: nn.Module, spec: TaskSpec) -> nn.Module | None:
     """The layer of a task's network whose output describes an image as a whole; None where no layer is declared.
 
     Args:
@@ -71,7 +76,7 @@ def bottleneck_of(network: nn.Module, spec: TaskSpec) -> nn.Module | None:
         spec: The task.
     """
     bare: nn.Module = network if spec.in_channels == 1 else network.get_submodule("network")
-    find_layer = _factory(spec).bottleneck
+    find_layer = _factory(spec).features
     return None if find_layer is None else find_layer(bare)
 
 
@@ -90,4 +95,11 @@ def require_network(spec: TaskSpec) -> None:
 
 def _factory(spec: TaskSpec) -> NetworkFactory:
     require_network(spec)
-    return find_networks().get(spec.network.name)
+    factory = find_networks().get(spec.network.name)
+    wanted = "images" if spec.of_whole_images else "voxels"
+    if factory.scores != wanted:
+        raise ConfigurationError(
+            f"The network of task '{spec.name}' must score {wanted}, got '{factory.name}', which scores "
+            f"{factory.scores}. Name another one."
+        )
+    return factory

@@ -50,4 +50,4 @@ def _bottleneck(network: nn.Module) -> nn.Module:
     return layer
 
 
-NETWORK = NetworkFactory("light_unet", build=_build, size_multiple=_size_multiple, bottleneck=_bottleneck)
+NETWORK = NetworkFactory("light_unet", build=_build, size_multiple=_size_multiple, features=_bottleneck)

@@ -31,4 +31,4 @@ def _bottleneck(network: nn.Module) -> nn.Module:
     return deepest
 
 
-NETWORK = NetworkFactory("segresnet", build=_build, size_multiple=_size_multiple, bottleneck=_bottleneck)
+NETWORK = NetworkFactory("segresnet", build=_build, size_multiple=_size_multiple, features=_bottleneck)

@@ -51,5 +51,5 @@ NETWORK = NetworkFactory(
     "subpixel_unet",
     build=_build,
     size_multiple=_size_multiple,
-    bottleneck=lambda network: network.get_submodule("1.bottleneck"),
+    features=lambda network: network.get_submodule("1.bottleneck"),
 )

@@ -36,5 +36,5 @@ def _size_multiple(spec: TaskSpec) -> int:
 
 
 NETWORK = NetworkFactory(
-    "unet", build=_build, size_multiple=_size_multiple, bottleneck=lambda network: network.get_submodule("bottleneck")
+    "unet", build=_build, size_multiple=_size_multiple, features=lambda network: network.get_submodule("bottleneck")
 )

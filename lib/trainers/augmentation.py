@@ -56,6 +56,17 @@ def augment(
     return _shade(image, strength=strength * _shading_of(spec), random=random), label
 
 
+def augment_image(
+    image: Tensor, label: Tensor, *, spec: TaskSpec, random: torch.Generator, strength: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """As `augment`, for labels that speak of whole images and do not move; nothing is mirrored."""
+    if strength == 0:
+        return image, label
+    nowhere = torch.zeros_like(image, dtype=torch.uint8)
+    image, _ = _turn(image, nowhere, spec=spec, random=random, strength=strength)
+    return _shade(image, strength=strength * _shading_of(spec), random=random), label
+
+
 def _shading_of(spec: TaskSpec) -> float:
     if isinstance(spec.intensity, Percentiles):
         return _PERCENTILES_STRENGTH

@@ -59,8 +59,8 @@ def read_case_folder(images: Path, labels: Path, spec: TaskSpec) -> list[Case]:
     for folder in (images, labels):
         if not folder.is_dir():
             raise InvalidInputError(f"'{folder}' must be a folder. Give the folders of images and labels.")
-    found = _find_images(images)
-    patients = _read_patients(images, labels)
+    found = find_images(images)
+    patients = read_patients(images, labels)
     alone = len(found) == 1
     sources = {
         image_id: source
@@ -80,7 +80,7 @@ def read_case_folder(images: Path, labels: Path, spec: TaskSpec) -> list[Case]:
         cases.append(
             Case(
                 image_id=image_id,
-                patient_id=_patient_of(image_id, patients),
+                patient_id=patient_of(image_id, patients),
                 load=partial(_load, found[image_id], source, spec.labels),
                 revision=_revision(found[image_id], source),
                 annotated=frozenset(own),
@@ -89,8 +89,12 @@ def read_case_folder(images: Path, labels: Path, spec: TaskSpec) -> list[Case]:
     return cases
 
 
-def _find_images(folder: Path) -> dict[str, Path]:
-    """Image id → image file or DICOM folder."""
+def find_images(folder: Path) -> dict[str, Path]:
+    """Image id → image file or DICOM folder.
+
+    Raises:
+        InvalidInputError: If there is none.
+    """
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         stem, suffix = split_suffix(path.name)
@@ -206,7 +210,12 @@ def _known_names(names: Iterable[str], labels: LabelSet) -> set[str]:
     return known
 
 
-def _read_patients(images: Path, labels: Path) -> dict[str, str] | None:
+def read_patients(images: Path, labels: Path) -> dict[str, str] | None:
+    """Image id → patient, from the nearest `cases.csv`; None without one.
+
+    Raises:
+        InvalidInputError: If it lacks a column.
+    """
     for folder in dict.fromkeys((images, labels, images.resolve().parent)):
         path = folder / _CASES_NAME
         if path.is_file():
@@ -220,7 +229,12 @@ def _read_patients(images: Path, labels: Path) -> dict[str, str] | None:
     return None
 
 
-def _patient_of(image_id: str, patients: Mapping[str, str] | None) -> str:
+def patient_of(image_id: str, patients: Mapping[str, str] | None) -> str:
+    """Whose an image is; without a table every image is a patient of its own.
+
+    Raises:
+        InvalidInputError: If the table does not name it.
+    """
     if patients is None:
         return image_id
     if not patients.get(image_id):
@@ -231,20 +245,32 @@ def _patient_of(image_id: str, patients: Mapping[str, str] | None) -> str:
     return patients[image_id]
 
 
-def _revision(image: Path, source: Path) -> str:
+def file_revision(roots: Iterable[Path]) -> str:
     """Hash over the files' names, sizes and times, so that nothing large is read."""
     digest = hashlib.sha256()
-    for root in (image, source):
+    for root in roots:
         for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
             status = path.stat()
             digest.update(f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
-    if source.is_file():
-        digest.update(json.dumps(_values_in(source), sort_keys=True).encode())
     return digest.hexdigest()
 
 
+def load_image(path: Path) -> Volume:
+    """An image file or a folder of DICOM files.
+
+    Raises:
+        CarinaError: As the readers do.
+    """
+    return read_series(path).volume if path.is_dir() else read_volume(path)
+
+
+def _revision(image: Path, source: Path) -> str:
+    values = json.dumps(_values_in(source), sort_keys=True) if source.is_file() else ""
+    return hashlib.sha256(f"{file_revision((image, source))}{values}".encode()).hexdigest()
+
+
 def _load(image_path: Path, source: Path, labels: LabelSet) -> tuple[Volume, Volume]:
-    image = read_series(image_path).volume if image_path.is_dir() else read_volume(image_path)
+    image = load_image(image_path)
     if source.is_dir():
         return image, _load_masks(source, labels, image)
     label, embedded = read_label(source)

@@ -19,8 +19,9 @@ from ..task import TaskSpec, TrainerOptions
 from .augmentation import augment
 from .checkpoint import Checkpoint, copy_state, load_checkpoint, optimiser_tensors, restore_optimiser
 from .clicks import click_on_errors
+from .lesson import Change, Sampler
 from .loss import PartialLoss
-from .patches import Batch, PatchSampler
+from .patches import Batch
 from .standing import Epoch, Randomness, Standing, Step, seeded
 
 _log = logging.getLogger(__name__)
@@ -47,13 +48,15 @@ class Fitting:
         network: Trained in place, on `device`.
         spec: The task.
         options: Steps, rates, patience, seed.
-        sampler: Where patches come from.
+        sampler: Where batches come from.
         loss: On `device`.
-        validate: Network → label → Dice (nan where undefined).
+        validate: Network → label → quality, such as Dice (nan where undefined).
         device: CPU or CUDA; in 16 bits where that is faster (`devices.short_type`), float16 with loss scaling.
         checkpoint: File to resume from; written after each epoch, now and then within one, and when cancelled.
         checkpoint_every_s: Seconds of an epoch after which the next step is followed by a checkpoint.
         identity: See `Checkpoint.identity`.
+        change: How batches are changed at random.
+        metric: What `validate` gives, for people.
         on_step: Told after each step, before `progress`.
         on_epoch: Told after each epoch; again after a resumption if the process died before its checkpoint was there.
         progress: Told after each step.
@@ -63,7 +66,7 @@ class Fitting:
     network: nn.Module
     spec: TaskSpec
     options: TrainerOptions
-    sampler: PatchSampler
+    sampler: Sampler
     loss: PartialLoss
     validate: Callable[[nn.Module], Mapping[str, float]]
     device: torch.device
@@ -73,6 +76,8 @@ class Fitting:
     progress: Callable[[float, str], None]
     cancelled: Callable[[], bool]
     checkpoint_every_s: float = 60.0
+    change: Change = augment
+    metric: str = "Dice"
     on_step: Callable[[Step], None] = lambda step: None
 
     def run(self) -> Fitted:
@@ -93,7 +98,9 @@ class Fitting:
         self._optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
         )
-        self._scaler = torch.amp.GradScaler(self.device.type, enabled=short_type(self.device) == torch.float16)
+        self._scaler = torch.amp.GradScaler(
+            self.device.type, enabled=short_type(self.device, training=True) == torch.float16
+        )
         self._saved_at = time.monotonic()
         standing = self._resume()
         while not self._ended(standing):
@@ -195,7 +202,7 @@ class Fitting:
             )
         )
         dice = standing.history[-1].dice if standing.history else None
-        quality = f", validation Dice {dice:.3f}" if dice is not None else ""
+        quality = f", validation {self.metric} {dice:.3f}" if dice is not None else ""
         done = len(standing.history) * self._steps + step
         self.progress(
             done / (self.options.max_epochs * self._steps),
@@ -205,14 +212,14 @@ class Fitting:
     def _descend(self, batch: Batch, generator: torch.Generator) -> float:
         """One optimiser step; returns the loss."""
         image, label = batch.image.to(self.device), batch.label.to(self.device)
-        image, label = augment(image, label, spec=self.spec, random=generator, strength=self.options.augmentation)
+        image, label = self.change(image, label, spec=self.spec, random=generator, strength=self.options.augmentation)
         if self.spec.dimension == 2:
-            image, label = image[..., 0], label[..., 0]
+            image, label = image[..., 0], label if self.spec.of_whole_images else label[..., 0]
         self._optimiser.zero_grad(set_to_none=True)
         if self.spec.in_channels > 1:
             image = click_on_errors(self.network, image, label, batch.annotated, random=generator)
         image = image.contiguous(memory_format=self._layout)
-        with short_numbers(self.device):
+        with short_numbers(self.device, training=True):
             logits = self.network(image)
         loss: Tensor = self.loss(logits, label, batch.annotated.to(self.device))
         value = float(loss.detach())

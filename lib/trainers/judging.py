@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Generic
 
 from torch import nn
 
 from ..errors import ConfigurationError
-from ..geometry import Volume
 from ..models.gate import Candidate, Decision, decide, decide_first, drifts
 from ..models.store import ModelStore
 from ..models.version import ModelVersion
 from ..networks.factory import build_network
-from .cache import CachedVolume
-from .cases import Case
-from .evaluation import Evaluation
-from .measuring import Measuring, Progress
+from .lesson import C, Examiner, I, Measured, Progress
 from .splits import Part
-
-_LEARNT_CASES = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,11 +29,11 @@ class Judgement:
 
     decision: Decision
     served: str | None
-    drawn: Volume | None
+    drawn: Any
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judging:
+class Judging(Generic[C, I]):
     """Judges one candidate.
 
     Attributes:
@@ -49,7 +44,7 @@ class Judging:
         measured_on: Part of the split the candidate was measured on.
     """
 
-    measuring: Measuring
+    measuring: Examiner[C, I]
     models: ModelStore
     margin: float
     labels: tuple[str, ...]
@@ -58,10 +53,10 @@ class Judging:
     def judge(
         self,
         network: nn.Module,
-        evaluation: Evaluation,
+        evaluation: Measured,
         *,
-        training: Sequence[CachedVolume],
-        cases: Sequence[Case],
+        training: Sequence[I],
+        cases: Sequence[C],
         progress: Progress,
     ) -> Judgement:
         """Ask the gate.
@@ -79,13 +74,13 @@ class Judging:
         Raises:
             ConfigurationError: If the weights of the served version are damaged.
         """
-        fullest = sorted(training, key=lambda volume: (-len(volume.voxels), volume.image_id))[:_LEARNT_CASES]
         candidate = Candidate(
             scores=evaluation.scores(),
-            learnt=self.measuring.scores(network, fullest),
+            learnt=self.measuring.learnt(network, training),
             labels=self.labels,
             patients=evaluation.patients(),
             measured_on=self.measured_on,
+            wording=self.measuring.wording,
         )
         while True:
             served = self.models.served(self.measuring.spec.name)
@@ -94,8 +89,8 @@ class Judging:
                 return Judgement(decision=decision, served=served.version if served else None, drawn=drawn)
 
     def _against(
-        self, served: ModelVersion | None, candidate: Candidate, cases: Sequence[Case], progress: Progress
-    ) -> tuple[Decision, Volume | None]:
+        self, served: ModelVersion | None, candidate: Candidate, cases: Sequence[C], progress: Progress
+    ) -> tuple[Decision, Any]:
         if served is None:
             return decide_first(candidate, margin=self.margin), None
         if served.fingerprint != self.measuring.spec.fingerprint():
@@ -104,8 +99,8 @@ class Judging:
         return self._compare(candidate, served, cases, progress)
 
     def _compare(
-        self, candidate: Candidate, served: ModelVersion, cases: Sequence[Case], progress: Progress
-    ) -> tuple[Decision, Volume | None]:
+        self, candidate: Candidate, served: ModelVersion, cases: Sequence[C], progress: Progress
+    ) -> tuple[Decision, Any]:
         spec = self.measuring.spec
         network = build_network(spec).to(self.measuring.device)
         try:
@@ -113,7 +108,9 @@ class Judging:
         except ConfigurationError as error:
             raise ConfigurationError(f"The served version cannot be compared with. {error}") from error
         held_out = self.measured_on == "holdout"
-        before, drawn = self.measuring.evaluate(network, cases if held_out else cases[:1], progress)
+        before, drawn = self.measuring.evaluate(
+            network, cases if held_out else cases[:1], progress, calibration=served.calibration
+        )
         if not held_out:
             nothing = Candidate(scores={}, patients={})
             return decide(nothing, {}, margin=self.margin, served_version=served.version), drawn

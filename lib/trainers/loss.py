@@ -25,7 +25,7 @@ class PartialLoss(Protocol):
 
         Args:
             logits: `(B, channels, …)`, any float type.
-            label: `(B, 1, …)` label map.
+            label: `(B, 1, …)` label map, or of whole images `(B, channels)`.
             annotated: `(B, channels)` whether each label was annotated there.
 
         Returns:

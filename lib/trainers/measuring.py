@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import nn
 
 from ..errors import CancelledError
 from ..geometry import Volume
+from ..models.gate import DRAWING, Wording
 from ..models.metrics import Row, compare, mean_of_defined
 from ..models.scores import Score
 from ..preprocessing import Prepared, prepare
@@ -18,9 +19,9 @@ from ..task import TaskSpec
 from .cache import CachedVolume
 from .cases import Case
 from .evaluation import CaseResult, Evaluation, compare_case
+from .lesson import NOT_CALIBRATED, Cancelled, Progress
 
-Progress = Callable[[float, str], None]
-Cancelled = Callable[[], bool]
+_LEARNT_CASES = 3
 
 
 class Predict(Protocol):
@@ -55,6 +56,7 @@ class Measuring:
     predict: Predict
     device: torch.device
     cancelled: Cancelled
+    wording: ClassVar[Wording] = DRAWING
 
     def dice(self, network: nn.Module, volumes: Sequence[CachedVolume]) -> dict[str, float]:
         """Label → mean Dice on the working grid, nan where no volume defines it: quick enough for every epoch."""
@@ -72,13 +74,26 @@ class Measuring:
             found[volume.image_id] = {name: Score.of(row) for name, row in rows.items()}
         return found
 
-    def evaluate(self, network: nn.Module, cases: Sequence[Case], progress: Progress) -> tuple[Evaluation, Volume]:
+    def learnt(self, network: nn.Module, training: Sequence[CachedVolume]) -> dict[str, dict[str, Score]]:
+        """`scores` on the few training volumes that hold most labels."""
+        fullest = sorted(training, key=lambda volume: (-len(volume.voxels), volume.image_id))[:_LEARNT_CASES]
+        return self.scores(network, fullest)
+
+    def evaluate(
+        self,
+        network: nn.Module,
+        cases: Sequence[Case],
+        progress: Progress,
+        *,
+        calibration: Mapping[str, Any] = NOT_CALIBRATED,
+    ) -> tuple[Evaluation, Volume]:
         """All metrics on the images' own grids, and what was drawn on the first image.
 
         Args:
             network: The task's.
             cases: At least one.
             progress: Told after each case.
+            calibration: Nothing; a label map has no probabilities.
         """
         results: list[CaseResult] = []
         drawn: list[Volume] = []

@@ -21,7 +21,7 @@ class Batch:
 
     Attributes:
         image: `(B, 1, x, y, z)` float32.
-        label: `(B, 1, x, y, z)` uint8 or int32 label map.
+        label: `(B, 1, x, y, z)` uint8 or int32 label map; of whole images `(B, channels)` float32, 1 for a finding.
         annotated: `(B, channels)` whether the annotator of that patch cared for the label; the background always.
     """
 

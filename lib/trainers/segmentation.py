@@ -1,405 +1,77 @@
-"""Trains a segmentation task from labelled cases and lets the promotion gate decide what is served.
-
-Split by patient → prepare into the cache → fit, starting from the served version where it fits → measure candidate and
-served version on the same frozen holdout, on each image's own grid → store the candidate → promote it if the gate says
-so. Whatever goes wrong before the last step leaves the served version as it was.
-"""
+"""The lesson of a segmentation: label maps, patches of them, and Dice."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from ..errors import BusyError, CancelledError, ConflictError, InvalidInputError
 from ..geometry import Volume
-from ..models.gate import Decision
-from ..models.record import record_outcome
-from ..models.store import ModelStore
-from ..models.tracking import NoTracking, Tracking, TrainingRun
-from ..models.version import ModelVersion
-from ..networks.devices import resolve_device
-from ..networks.factory import build_network, size_multiple
-from ..task import TaskSpec, TrainerOptions
+from ..networks.factory import size_multiple
+from ..task import TrainerOptions
+from .augmentation import augment
 from .cache import CachedVolume, VolumeCache
 from .cases import Case
-from .evaluation import Evaluation
-from .fitting import Fitted, Fitting
-from .judging import Judgement, Judging
-from .loss import loss_of, silence_unknown
-from .measuring import Cancelled, Measuring, Predict, Progress
+from .lesson import Change, Sampler
+from .loss import PartialLoss, loss_of, silence_unknown
+from .measuring import Measuring
 from .overlays import write_overlay
 from .patches import PatchSampler, annotated_channels, channels_of, fitting_patch
-from .splits import Fractions, Part, SplitStore, parts_of
-from .standing import Epoch, Step
-
-SERVED, NOTHING = "served", "nothing"
-_PREPARED_AT = 0.1
-_FITTED_AT = 0.9
-_MEASURED_FIRST: tuple[Part, ...] = ("holdout", "validation", "train")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainResult:
-    """The outcome of a training.
+class SegmentationLesson(Measuring):
+    """See `lesson.Lesson`.
 
     Attributes:
-        version: Stored in any case.
-        promoted: Whether it is served now.
-        decision: The gate's table and reason.
-        best_epoch: Number of the epoch whose weights were kept.
-        history: Every epoch.
-        evaluation: Of the candidate; on the holdout, else on validation or training cases, see `measured_on`.
-        measured_on: Which cases those were.
-        overlay: Picture of the first of them: served, candidate, reference.
-        seconds: In all.
+        options: Of the training.
     """
 
-    version: ModelVersion
-    promoted: bool
-    decision: Decision
-    best_epoch: int
-    history: tuple[Epoch, ...]
-    evaluation: Evaluation
-    measured_on: Part
-    overlay: Path
-    seconds: float
-
-
-def train(
-    cases: Sequence[Case],
-    *,
-    spec: TaskSpec,
-    models: ModelStore,
-    splits: SplitStore,
-    predict: Predict,
-    work_dir: Path,
-    options: TrainerOptions | None = None,
-    device: str = "auto",
-    progress: Progress = lambda fraction, text: None,
-    cancelled: Cancelled = lambda: False,
-    tracking: Tracking | None = None,
-    on_step: Callable[[Step], None] = lambda step: None,
-    checkpoint: Path | None = None,
-    checkpoint_every_s: float = 60.0,
-    start_from: str = SERVED,
-) -> TrainResult:
-    """Train a candidate and promote it if it is not worse.
-
-    Args:
-        cases: All labelled images, of every part of the split.
-        spec: The task.
-        models: Where versions go.
-        splits: Which patient is in which part; new patients are added.
-        predict: `infers.sliding_window.predict`.
-        work_dir: For prepared volumes, picture and, unless `checkpoint` says otherwise, the checkpoint: a training
-            started again in the same folder with the same cases, options and parent goes on where it stood.
-        options: Instead of `spec.trainer`.
-        device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
-        progress: Told a fraction and a phrase.
-        cancelled: Asked between steps.
-        tracking: Where curves go; nowhere by default.
-        on_step: Told after each optimiser step, before `progress`.
-        checkpoint: Where the training stands is kept in this file, which the caller deletes. None: in `work_dir`,
-            until the training has ended well.
-        checkpoint_every_s: How often it is written within an epoch.
-        start_from: `served`, `nothing` (random weights), or a version such as `v3`.
-
-    Raises:
-        InvalidInputError: If no case may be trained on, or the loss stops being finite.
-        BusyError: If another training works in the same folder.
-        CancelledError: If `cancelled` answers true; nothing is stored.
-        OutOfMemoryError: If half a batch does not fit the device.
-    """
-    options = options or spec.trainer
-    run = (tracking or NoTracking()).start(
-        spec.name, name=time.strftime("%Y-%m-%d %H:%M:%S"), parameters={**asdict(options), "cases": len(cases)}
-    )
-    training = _Training(
-        cases=cases,
-        spec=spec,
-        models=models,
-        splits=splits,
-        predict=predict,
-        work_dir=work_dir,
-        options=options,
-        device_name=device,
-        progress=progress,
-        cancelled=cancelled,
-        tracked=run,
-        on_step=on_step,
-        checkpoint=checkpoint or work_dir / "checkpoint.safetensors",
-        checkpoint_every_s=checkpoint_every_s,
-        start_from=start_from,
-    )
-    try:
-        with _alone(work_dir, task=spec.name):
-            result = training.run()
-    except CancelledError:
-        run.finish(status="KILLED", tags={})
-        raise
-    except Exception as error:
-        run.finish(status="FAILED", tags={"error": type(error).__name__})
-        raise
-    record_outcome(run, result.version, result.decision, result.overlay)
-    if checkpoint is None:
-        training.checkpoint.unlink(missing_ok=True)
-    return result
-
-
-@contextlib.contextmanager
-def _alone(work_dir: Path, *, task: str) -> Iterator[None]:
-    """Hold the folder's lock: two trainings would overwrite each other's checkpoint."""
-    work_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(work_dir / ".lock", timeout=0):
-            yield
-    except Timeout as error:
-        raise BusyError(f"One training of '{task}' may run at a time, and one is running. Wait for it.") from error
-
-
-@dataclass(kw_only=True)
-class _Training:
-    """One call of `train`, step by step."""
-
-    cases: Sequence[Case]
-    spec: TaskSpec
-    models: ModelStore
-    splits: SplitStore
-    predict: Predict
-    work_dir: Path
     options: TrainerOptions
-    device_name: str
-    progress: Progress
-    cancelled: Cancelled
-    tracked: TrainingRun
-    on_step: Callable[[Step], None]
-    checkpoint: Path
-    checkpoint_every_s: float
-    start_from: str
+    change: ClassVar[Change] = staticmethod(augment)
 
-    def run(self) -> TrainResult:
-        started = time.monotonic()
-        self.device = resolve_device(self.device_name)
-        self.measuring = Measuring(spec=self.spec, predict=self.predict, device=self.device, cancelled=self.cancelled)
-        self.parts = self._split()
-        served = self.models.served(self.spec.name)
-        parent = self._parent(served)
-        fitted = self._fit(parent)
-        measured_on: Part = next(part for part in _MEASURED_FIRST if self.parts[part])
-        measured = self.parts[measured_on]
-        candidate = self._network()
-        candidate.load_state_dict(fitted.best_state)
-        evaluation, drawn = self.measuring.evaluate(candidate, measured, self._share(_FITTED_AT, 0.05))
-        judgement = Judging(
-            measuring=self.measuring,
-            models=self.models,
-            margin=self.options.gate_margin,
-            labels=self._trained_labels(parent),
-            measured_on=measured_on,
-        ).judge(
-            candidate,
-            evaluation,
-            training=self.training,
-            cases=measured,
-            progress=self._share(0.95, 0.04),
-        )
-        overlay = self._overlay(measured[0], judgement.drawn, drawn)
-        self._stop_if_cancelled()
-        version = self.models.add(
-            self.spec.name,
-            fitted.best_state,
-            fingerprint=self.spec.fingerprint(),
-            labels=self.spec.labels.indices,
-            metrics=evaluation.means(),
-            intervals=evaluation.intervals(),
-            task_spec=self.spec.to_json(),
-            data=self._manifest(measured_on, fitted, parent),
-            decision=judgement.decision.to_json(),
-            parent=parent.version if parent else None,
-        )
-        decision = self._promote(version, judgement)
-        self.progress(1.0, f"{version.version} {'promoted' if decision.promoted else 'kept back'}: {decision.reason}")
-        return TrainResult(
-            version=version,
-            promoted=decision.promoted,
-            decision=decision,
-            best_epoch=fitted.best_epoch,
-            history=fitted.history,
-            evaluation=evaluation,
-            measured_on=measured_on,
-            overlay=overlay,
-            seconds=time.monotonic() - started,
-        )
+    def cache(self, folder: Path) -> VolumeCache:
+        """Prepared volumes."""
+        return VolumeCache(folder, self.spec)
 
-    def _parent(self, served: ModelVersion | None) -> ModelVersion | None:
-        """The version to start from; None for random weights."""
-        if self.start_from == NOTHING:
-            return None
-        if self.start_from == SERVED:
-            return self._fitting_the_task(served)
-        return self._fitting_the_task(self.models.get(self.spec.name, self.start_from))
-
-    def _fitting_the_task(self, version: ModelVersion | None) -> ModelVersion | None:
-        """The version, unless it was made for another version of the task."""
-        return version if version is not None and version.fingerprint == self.spec.fingerprint() else None
-
-    def _split(self) -> dict[Part, list[Case]]:
-        fractions = Fractions(validation=self.options.validation_fraction, holdout=self.options.holdout_fraction)
-        known = parts_of(
-            (case.patient_id for case in self.cases),
-            task=self.spec.name,
-            store=self.splits,
-            fractions=fractions,
-            seed=self.options.seed,
-        )
-        parts: dict[Part, list[Case]] = {"train": [], "validation": [], "holdout": []}
-        for case in sorted(self.cases, key=lambda case: case.image_id):
-            parts[known[case.patient_id]].append(case)
-        if not parts["train"]:
-            raise InvalidInputError(
-                f"At least one labelled image must belong to a training patient, got {len(self.cases)} image(s), all "
-                f"of validation or holdout patients. Label an image of another patient."
-            )
-        return parts
-
-    def _prepared(self) -> tuple[list[CachedVolume], list[CachedVolume]]:
-        """Training and validation volumes; a single part serves as both."""
-        cache = VolumeCache(self.work_dir / "volumes", self.spec)
-        wanted = self.parts["train"] + self.parts["validation"]
-        volumes = []
-        for position, case in enumerate(wanted):
-            self._stop_if_cancelled()
-            volumes.append(cache.get(case))
-            self.progress(
-                _PREPARED_AT * (position + 1) / len(wanted), f"prepared {position + 1} of {len(wanted)} images"
-            )
-        cache.prune(wanted)
-        training = volumes[: len(self.parts["train"])]
-        return training, volumes[len(training) :] or training
-
-    def _fit(self, parent: ModelVersion | None) -> Fitted:
-        training, validation = self._prepared()
-        self.training = training
-        network = self._network()
-        before = None
-        if parent is not None:
-            self.models.load_into(network, parent, spec=self.spec)
-            before = channels_of(trained_labels(parent), self.spec)
+    def begin(self, network: nn.Module, training: Sequence[CachedVolume], before: Iterable[str] | None) -> PartialLoss:
+        """Keep the network from drawing what nothing teaches, and spare what was not annotated."""
+        known_before = None if before is None else channels_of(before, self.spec)
         annotated = torch.stack([annotated_channels(volume, self.spec) for volume in training]).any(dim=0)
-        known = annotated if before is None else annotated | before
-        silence_unknown(network, known=known, before=before)
+        known = annotated if known_before is None else annotated | known_before
+        silence_unknown(network, known=known, before=known_before)
+        return loss_of(self.spec, present=self._present(training), known=known).to(self.device)
+
+    def sampler(self, training: Sequence[CachedVolume]) -> Sampler:
+        """Patches of the size the options ask for, or as large as the volumes are."""
         patch = fitting_patch(
             training,
             wanted=self.options.patch_voxels,
             multiple=size_multiple(self.spec),
             dimension=self.spec.dimension,
         )
-        return Fitting(
-            network=network,
-            spec=self.spec,
-            options=self.options,
-            sampler=PatchSampler(training, spec=self.spec, patch_voxels=patch),
-            loss=loss_of(self.spec, present=self._present(training), known=known).to(self.device),
-            validate=lambda trained: self.measuring.dice(trained, validation),
-            device=self.device,
-            checkpoint=self.checkpoint,
-            checkpoint_every_s=self.checkpoint_every_s,
-            identity=self._identity(parent),
-            on_step=self.on_step,
-            on_epoch=self._track_epoch,
-            progress=self._share(_PREPARED_AT, _FITTED_AT - _PREPARED_AT),
-            cancelled=self.cancelled,
-        ).run()
+        return PatchSampler(training, spec=self.spec, patch_voxels=patch)
 
-    def _network(self) -> nn.Module:
-        """The task's network on the training's device; its first weights depend on the seed alone."""
-        with torch.random.fork_rng():
-            torch.manual_seed(self.options.seed)
-            return build_network(self.spec).to(self.device)
+    def validate(self, network: nn.Module, items: Sequence[CachedVolume]) -> dict[str, float]:
+        """Label → mean Dice."""
+        return self.dice(network, items)
+
+    def calibration(self, network: nn.Module, validation: Sequence[CachedVolume]) -> Mapping[str, Any]:
+        """None: a label map has no probabilities."""
+        return {}
+
+    def picture(self, path: Path, case: Case, before: Volume | None, after: Volume) -> None:
+        """One slice of a case: served before, candidate, reference."""
+        image, truth = case.load()
+        panels = [("served before", before)] if before is not None else []
+        panels += [("candidate", after), ("reference", truth)]
+        write_overlay(path, image, panels, labels=self.spec.labels)
 
     def _present(self, training: Sequence[CachedVolume]) -> Tensor:
         """`(channels,)` labels that occur in the training volumes."""
         occurring = {index for volume in training for index in volume.voxels}
         return channels_of((label.name for label in self.spec.labels if label.index in occurring), self.spec)
-
-    def _promote(self, version: ModelVersion, judgement: Judgement) -> Decision:
-        """Serve the version if the gate says so, and nobody has served another since; what happened in the end."""
-        decision = judgement.decision
-        if not decision.promoted:
-            return decision
-        try:
-            self.models.promote(
-                self.spec.name, version.version, reason=decision.reason, by="gate", over=judgement.served
-            )
-        except ConflictError as error:
-            return replace(decision, promoted=False, reason=str(error))
-        return decision
-
-    def _overlay(self, case: Case, before: Volume | None, after: Volume) -> Path:
-        image, truth = case.load()
-        panels = [("served before", before)] if before is not None else []
-        panels += [("candidate", after), ("reference", truth)]
-        path = self.work_dir / "overlay.png"
-        write_overlay(path, image, panels, labels=self.spec.labels)
-        return path
-
-    def _manifest(self, measured_on: Part, fitted: Fitted, parent: ModelVersion | None) -> dict[str, Any]:
-        """What the version was made from; image ids and revisions, never patients."""
-        return {
-            "cases": [
-                {"image_id": case.image_id, "revision": case.revision, "part": part}
-                for part, cases in self.parts.items()
-                for case in cases
-            ],
-            "measured_on": measured_on,
-            "trained_labels": list(self._trained_labels(parent)),
-            "options": asdict(self.options),
-            "epochs": len(fitted.history),
-            "best_epoch": fitted.best_epoch,
-        }
-
-    def _trained_labels(self, parent: ModelVersion | None) -> tuple[str, ...]:
-        """Labels that the candidate, or a version it started from, was trained on."""
-        annotated: set[str] = set() if parent is None else set(trained_labels(parent))
-        for case in self.parts["train"]:
-            annotated |= set(self.spec.labels.names) if case.annotated is None else case.annotated
-        return tuple(name for name in self.spec.labels.names if name in annotated)
-
-    def _identity(self, parent: ModelVersion | None) -> str:
-        decisive: Mapping[str, Any] = {
-            "fingerprint": self.spec.fingerprint(),
-            "options": asdict(self.options),
-            "parent": parent.sha256 if parent else None,
-            "cases": [[part, case.image_id, case.revision] for part, cases in self.parts.items() for case in cases],
-        }
-        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
-
-    def _track_epoch(self, epoch: Epoch) -> None:
-        values = {"loss": epoch.loss, "seconds": epoch.seconds}
-        if epoch.dice is not None:
-            values["validation_dice"] = epoch.dice
-        values |= {f"dice/{name}": dice for name, dice in epoch.per_label.items() if dice is not None}
-        self.tracked.log_epoch(epoch.number, values)
-
-    def _share(self, start: float, width: float) -> Progress:
-        """The progress of a part of the training, told as that of the whole."""
-        return lambda fraction, text: self.progress(start + width * fraction, text)
-
-    def _stop_if_cancelled(self) -> None:
-        if self.cancelled():
-            raise CancelledError("The training was cancelled.")
-
-
-def trained_labels(version: ModelVersion) -> tuple[str, ...]:
-    """Labels a version was ever trained on; all of them for a version from elsewhere."""
-    return tuple(version.data.get("trained_labels", version.labels))

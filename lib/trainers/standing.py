@@ -41,8 +41,8 @@ class Epoch:
     Attributes:
         number: From 1.
         loss: Mean over its steps.
-        dice: Mean validation Dice over labels; None where no label is defined.
-        per_label: Validation Dice per label, None where undefined.
+        dice: Mean validation Dice over labels; None where no label is defined. Of a classification the AUROC.
+        per_label: The same per label, None where undefined.
         seconds: Including validation; of all processes that worked on it.
     """
 

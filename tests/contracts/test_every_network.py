@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
+from carina.errors import ConfigurationError
 from carina.infers.sliding_window import predict
-from carina.networks.factory import bottleneck_of, build_network, find_networks, size_multiple
+from carina.networks.factory import build_network, feature_layer, find_networks, size_multiple
 from carina.preprocessing import prepare
+from carina.registry import find_tasks
 from carina.task import NetworkSpec
 from tests.infers.builder import noise_volume, task
 
 SMALL = {
+    "densenet": {"init_features": 8, "growth_rate": 4, "block_config": (2, 2)},
     "segresnet": {"init_filters": 8, "blocks_down": (1, 1, 1), "blocks_up": (1, 1)},
     "subpixel_unet": {"filters": (8, 8, 8)},
     "unet": {"filters": (8, 8, 8, 8)},
 }
 
 
-@pytest.fixture(params=find_networks().names)
+DRAWING = [factory.name for factory in find_networks() if factory.scores == "voxels"]
+TELLING = [factory.name for factory in find_networks() if factory.scores == "images"]
+
+
+def network_spec(name):
+    return NetworkSpec(name=name, arguments=SMALL.get(name, {}))
+
+
+@pytest.fixture(params=DRAWING)
 def spec(request):
-    return task(network=NetworkSpec(name=request.param, arguments=SMALL.get(request.param, {})))
+    return task(network=network_spec(request.param))
+
+
+@pytest.fixture(params=TELLING)
+def findings_spec(request):
+    return dataclasses.replace(
+        find_tasks().get("cxr_findings"), network=network_spec(request.param), matrix_voxels=(64, 96, 1)
+    )
 
 
 def test_gives_one_score_per_class_and_voxel(spec):
@@ -58,15 +78,40 @@ def test_batch_does_not_change_the_answer(spec):
     np.testing.assert_allclose(together.numpy(), alone.numpy(), atol=1e-4)
 
 
-def test_a_declared_bottleneck_gives_features_of_the_image(spec):
+def test_a_declared_layer_gives_features_of_the_image(spec):
     """`light_unet` and the others of the catalogue declare one; a third party's need not."""
     network, side, seen = build_network(spec).eval(), 2 * size_multiple(spec), []
-    layer = bottleneck_of(network, spec)
+    layer = feature_layer(network, spec)
     if layer is None:
-        pytest.skip("declares no bottleneck")
+        pytest.skip("declares no layer")
     layer.register_forward_hook(lambda _layer, _inputs, output: seen.append(output))
     with torch.inference_mode():
         network(torch.randn(1, 1, side, side, side))
     assert len(seen) == 1
     assert seen[0].ndim == 5
     assert max(seen[0].shape[2:]) <= side // 2
+
+
+def test_gives_one_score_per_finding_and_image(findings_spec):
+    network = build_network(findings_spec).eval()
+    batch = torch.randn(2, 1, 64, 96)
+    with torch.inference_mode():
+        together, alone = network(batch), network(batch[1:])
+    assert together.shape == (2, len(findings_spec.labels))
+    np.testing.assert_allclose(together[1].numpy(), alone[0].numpy(), atol=1e-4)
+
+
+def test_last_features_are_a_map_of_the_image(findings_spec):
+    network, seen = build_network(findings_spec).eval(), []
+    feature_layer(network, findings_spec).register_forward_hook(lambda module, inputs, output: seen.append(output))
+    network(torch.randn(1, 1, 64, 96))
+    (features,) = seen
+    assert features.ndim == 4
+    assert features.shape[2] > 1
+    assert features.shape[3] > features.shape[2]
+
+
+@pytest.mark.parametrize("name", TELLING)
+def test_a_network_of_whole_images_is_refused_where_voxels_are_scored(name):
+    with pytest.raises(ConfigurationError, match=name):
+        build_network(task(network=network_spec(name)))

@@ -12,10 +12,12 @@ import torch
 
 import carina.configs
 from carina.errors import InvalidInputError
+from carina.findings import CLINICAL_FINDING, FINDINGS
 from carina.geometry import Grid, Volume
 from carina.infers.kinds import kind_of
 from carina.infers.segmentation import segment
 from carina.networks.factory import build_network, find_networks, size_multiple
+from carina.networks.whole_image import image_logits
 from carina.preprocessing import prepare, prepare_label
 from carina.registry import find_tasks
 from carina.structures import STRUCTURES
@@ -45,6 +47,8 @@ TASK = TaskSpec(
 
 
 LEARNING = sorted(name for name, task in TASKS.items() if task.learns)
+DRAWING = [name for name in LEARNING if not TASKS[name].of_whole_images]
+TELLING = [name for name in LEARNING if TASKS[name].of_whole_images]
 
 
 @pytest.fixture(params=LEARNING)
@@ -70,8 +74,11 @@ def phantom(spec: TaskSpec) -> Volume:
 def test_every_label_is_in_the_catalogue_with_its_codes(spec):
     assert len(spec.labels) > 0
     for label in spec.labels:
-        assert label.type == STRUCTURES[label.name].type
-        assert label.category == STRUCTURES[label.name].category
+        if spec.of_whole_images:
+            assert (label.type, label.category) == (FINDINGS[label.name], CLINICAL_FINDING)
+        else:
+            assert label.type == STRUCTURES[label.name].type
+            assert label.category == STRUCTURES[label.name].category
 
 
 def test_colours_can_be_told_apart(spec):
@@ -134,11 +141,23 @@ def test_image_and_label_reach_the_network_on_one_grid(spec):
 
 
 @pytest.mark.slow
-def test_untrained_network_draws_on_the_images_grid(spec):
+@pytest.mark.parametrize("name", DRAWING)
+def test_untrained_network_draws_on_the_images_grid(name):
+    spec = TASKS[name]
     volume = phantom(spec)
     result = segment(volume, spec=spec, network=build_network(spec), device="cpu")
     assert result.grid is volume.grid
     assert result.array.max() <= (sum if spec.labels.overlapping else max)(spec.labels.values.values())
+
+
+@pytest.mark.parametrize("name", TELLING)
+def test_untrained_network_gives_one_number_per_finding(name):
+    spec = TASKS[name]
+    logits = image_logits(
+        build_network(spec), [prepare(phantom(spec), spec).tensor], spec=spec, device=torch.device("cpu")
+    )
+    assert logits.shape == (1, len(spec.labels))
+    assert torch.isfinite(logits).all()
 
 
 def test_fingerprint_ignores_what_weights_do_not_depend_on(spec):

@@ -11,7 +11,7 @@ from carina.errors import InvalidInputError
 from carina.infers.looking import embed_plainly, look
 from carina.infers.parts import logits_of_parts
 from carina.infers.sampling import asking
-from carina.networks.factory import bottleneck_of, build_network
+from carina.networks.factory import build_network, feature_layer
 from carina.preprocessing import prepare
 from carina.task import NetworkSpec
 
@@ -36,9 +36,10 @@ def network_of(spec):
     return build_network(spec).eval()
 
 
-def test_the_embedding_is_the_mean_of_the_deepest_features(prepared):
+def test_the_embedding_is_the_mean_of_the_deepest_features(prepared, monkeypatch):
+    monkeypatch.setenv("CARINA_PRECISION", "float32")
     network, caught = network_of(SPEC), []
-    layer = bottleneck_of(network, SPEC)
+    layer = feature_layer(network, SPEC)
     handle = layer.register_forward_hook(lambda _layer, _inputs, output: caught.append(output))
     list(logits_of_parts(network, prepared, spec=SPEC, device="cpu"))
     handle.remove()

@@ -15,8 +15,8 @@ from carina.networks.factory import build_network
 from carina.trainers.cache import VolumeCache
 from carina.trainers.judging import Judging
 from carina.trainers.measuring import Measuring
-from carina.trainers.segmentation import train
 from carina.trainers.splits import FileSplitStore
+from carina.trainers.training import train
 
 PARTS = {"patient0": "train", "patient1": "train", "patient2": "validation"} | {
     f"patient{number}": "holdout" for number in (3, 4, 5)

@@ -11,8 +11,8 @@ from carina.infers.sliding_window import predict
 from carina.models.registry_mlflow import ALIAS, mirror
 from carina.models.store import ModelStore
 from carina.models.tracking import MlflowTracking, open_client
-from carina.trainers.segmentation import train
 from carina.trainers.splits import FileSplitStore
+from carina.trainers.training import train
 
 
 @pytest.mark.slow

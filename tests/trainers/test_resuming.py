@@ -14,9 +14,9 @@ from carina.infers.sliding_window import predict
 from carina.models.store import ModelStore
 from carina.task import NetworkSpec
 from carina.trainers.checkpoint import load_checkpoint
-from carina.trainers.segmentation import NOTHING, train
 from carina.trainers.splits import FileSplitStore
 from carina.trainers.standing import seeded
+from carina.trainers.training import NOTHING, train
 
 EPOCHS, STEPS = 2, 3
 

@@ -20,8 +20,8 @@ from carina.structures import label_set
 from carina.task import NetworkSpec, Percentiles
 from carina.trainers.checkpoint import load_checkpoint
 from carina.trainers.fitting import rate_share
-from carina.trainers.segmentation import train
 from carina.trainers.splits import FileSplitStore
+from carina.trainers.training import train
 
 from .conftest import draw_toy
 

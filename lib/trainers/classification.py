@@ -1,0 +1,253 @@
+"""The lesson of a classification: whole images, the findings somebody looked for, and AUROC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import CancelledError, InvalidInputError
+from ..models.calibration import Calibration, fit_finding, sigmoid
+from ..models.gate import TELLING, Wording
+from ..models.ranking import Numbers, Truths, auroc, brier
+from ..models.scores import Score
+from ..networks.whole_image import image_logits
+from ..preprocessing import prepare
+from ..task import TaskSpec, TrainerOptions
+from .augmentation import augment_image
+from .cache import CachedVolume, VolumeCache
+from .cases import FindingsCase
+from .findings_evaluation import FindingsEvaluation, FindingsResult
+from .lesson import NOT_CALIBRATED, Cancelled, Change, Progress, Sampler
+from .loss import PartialLoss
+from .patches import Batch
+from .roc_picture import write_roc
+
+_TIE_BREAK = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class CachedFindings:
+    """One prepared image and its findings.
+
+    Attributes:
+        volume: The image; its label map is empty.
+        case: Where it came from.
+    """
+
+    volume: CachedVolume
+    case: FindingsCase
+
+    @property
+    def tensor(self) -> Tensor:
+        """`(1, X', Y', Z')` float32."""
+        return torch.from_numpy(np.asarray(self.volume.image, dtype=np.float32))[None]
+
+
+class FindingsCache:
+    """Prepared images of one task; see `cache.VolumeCache`.
+
+    Args:
+        folder: Any folder; it may be deleted while no training runs.
+        spec: Decides what is done to the images.
+    """
+
+    def __init__(self, folder: Path, spec: TaskSpec) -> None:
+        self._volumes = VolumeCache(folder, spec)
+
+    def get(self, case: FindingsCase) -> CachedFindings:
+        """The prepared image of a case, made now if it is not there."""
+        return CachedFindings(self._volumes.get(case.with_empty_label()), case)
+
+    def prune(self, keep: Iterable[FindingsCase]) -> None:
+        """Delete the images of all other cases."""
+        self._volumes.prune([case.with_empty_label() for case in keep])
+
+
+class FindingsSampler:
+    """Draws images so that every finding, and each answer to it, is met equally often, however rare it is.
+
+    Args:
+        items: To draw from; all of one size.
+        spec: For its labels.
+
+    Raises:
+        InvalidInputError: If the images are of several sizes, or nobody looked for any finding.
+    """
+
+    def __init__(self, items: Sequence[CachedFindings], *, spec: TaskSpec) -> None:
+        shapes = {item.volume.image.shape for item in items}
+        if len(shapes) > 1:
+            raise InvalidInputError(
+                f"Images of '{spec.name}' must be prepared to one size, got {len(shapes)}. Declare matrix_voxels."
+            )
+        self._items = items
+        self._truths = [truths_of(item.case, spec) for item in items]
+        self._having: dict[str, list[list[int]]] = {}
+        for position, item in enumerate(items):
+            for name, there in item.case.findings.items():
+                self._having.setdefault(name, [[], []])[there].append(position)
+        if not self._having:
+            raise InvalidInputError(f"Training '{spec.name}' must have findings, got none. Fill in the table.")
+        self._names = sorted(self._having)
+
+    def draw(self, batch_size: int, *, random: np.random.Generator) -> Batch:
+        """The next batch.
+
+        Args:
+            batch_size: Images in it.
+            random: Decides everything; one seed gives one sequence of batches.
+        """
+        positions = [self._position(random) for _ in range(batch_size)]
+        values, asked = zip(*(self._truths[position] for position in positions), strict=True)
+        return Batch(
+            image=torch.stack([self._items[position].tensor for position in positions]),
+            label=torch.stack(values),
+            annotated=torch.stack(asked),
+        )
+
+    def _position(self, random: np.random.Generator) -> int:
+        answers = [answer for answer in self._having[str(random.choice(self._names))] if answer]
+        return int(random.choice(answers[int(random.integers(len(answers)))]))
+
+
+class MaskedCrossEntropy(nn.Module):
+    """Binary cross-entropy of every finding somebody looked for; the others teach nothing."""
+
+    def forward(self, logits: Tensor, label: Tensor, annotated: Tensor) -> Tensor:
+        """See `loss.PartialLoss`; everything is `(B, findings)`."""
+        each = functional.binary_cross_entropy_with_logits(logits.float(), label, reduction="none")
+        return (each * annotated).sum() / annotated.sum().clamp(min=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationLesson:
+    """See `lesson.Lesson`.
+
+    Attributes:
+        spec: The task.
+        options: Of the training.
+        device: Where it runs.
+        cancelled: Asked before each image.
+    """
+
+    spec: TaskSpec
+    options: TrainerOptions
+    device: torch.device
+    cancelled: Cancelled
+    wording: ClassVar[Wording] = TELLING
+    change: ClassVar[Change] = staticmethod(augment_image)
+
+    def cache(self, folder: Path) -> FindingsCache:
+        """Prepared images."""
+        return FindingsCache(folder, self.spec)
+
+    def begin(
+        self, network: nn.Module, training: Sequence[CachedFindings], before: Iterable[str] | None
+    ) -> PartialLoss:
+        """Nothing to make ready: a finding that nobody looked for gets no gradient."""
+        return MaskedCrossEntropy()
+
+    def sampler(self, training: Sequence[CachedFindings]) -> Sampler:
+        """Whole images, balanced."""
+        return FindingsSampler(training, spec=self.spec)
+
+    def validate(self, network: nn.Module, items: Sequence[CachedFindings]) -> dict[str, float]:
+        """Finding → AUROC; a thousandth of the Brier score decides between epochs that rank alike."""
+        found = {}
+        for name, (logits, truths) in self._by_finding(network, items).items():
+            found[name] = auroc(logits, truths) - _TIE_BREAK * brier(sigmoid(logits), truths)
+        return found
+
+    def learnt(self, network: nn.Module, training: Sequence[CachedFindings]) -> dict[str, dict[str, Score]]:
+        """On all training images: a ranking of few says nothing."""
+        cases = [item.case for item in training]
+        return self._evaluation(cases, self._logits(network, training), Calibration(findings={})).scores()
+
+    def evaluate(
+        self,
+        network: nn.Module,
+        cases: Sequence[FindingsCase],
+        progress: Progress,
+        *,
+        calibration: Mapping[str, Any] = NOT_CALIBRATED,
+    ) -> tuple[FindingsEvaluation, FindingsEvaluation]:
+        """All metrics; the picture shows the evaluation itself.
+
+        Args:
+            network: The task's.
+            cases: At least one.
+            progress: Told after each case.
+            calibration: Of the version; without it the probabilities are the network's own.
+        """
+        logits = []
+        for position, case in enumerate(cases):
+            self._stop_if_cancelled()
+            tensor = prepare(case.load(), self.spec).tensor
+            logits.append(image_logits(network, [tensor], spec=self.spec, device=self.device)[0])
+            progress((position + 1) / len(cases), f"measured {position + 1} of {len(cases)} cases")
+        evaluation = self._evaluation(cases, torch.stack(logits), Calibration.from_json(calibration))
+        return evaluation, evaluation
+
+    def calibration(self, network: nn.Module, validation: Sequence[CachedFindings]) -> Mapping[str, Any]:
+        """Per finding, fitted on the validation images."""
+        columns = self._by_finding(network, validation)
+        return Calibration(
+            findings={name: fit_finding(logits, truths) for name, (logits, truths) in columns.items()}
+        ).to_json()
+
+    def picture(
+        self, path: Path, case: FindingsCase, before: FindingsEvaluation | None, after: FindingsEvaluation
+    ) -> None:
+        """ROC curves of the findings: served before, and candidate."""
+        panels = [("served before", before)] if before is not None else []
+        write_roc(path, [*panels, ("candidate", after)], labels=self.spec.labels)
+
+    def _logits(self, network: nn.Module, items: Sequence[CachedFindings]) -> Tensor:
+        self._stop_if_cancelled()
+        return image_logits(network, [item.tensor for item in items], spec=self.spec, device=self.device)
+
+    def _by_finding(self, network: nn.Module, items: Sequence[CachedFindings]) -> dict[str, tuple[Numbers, Truths]]:
+        """Finding → logits and truths of the images in which somebody looked for it."""
+        logits = self._logits(network, items).double().numpy()
+        columns = {}
+        for label in self.spec.labels:
+            rows = [row for row, item in enumerate(items) if label.name in item.case.findings]
+            if rows:
+                truths = np.array([items[row].case.findings[label.name] for row in rows], dtype=bool)
+                columns[label.name] = (logits[rows, label.index - 1], truths)
+        return columns
+
+    def _evaluation(
+        self, cases: Sequence[FindingsCase], logits: Tensor, calibration: Calibration
+    ) -> FindingsEvaluation:
+        columns = {
+            label.name: calibration.of(label.name).probability(logits[:, label.index - 1].double().numpy())
+            for label in self.spec.labels
+        }
+        results = [
+            FindingsResult(
+                image_id=case.image_id,
+                patient_id=case.patient_id,
+                probabilities={name: float(column[row]) for name, column in columns.items()},
+                truths=case.findings,
+            )
+            for row, case in enumerate(cases)
+        ]
+        return FindingsEvaluation(task=self.spec.name, names=self.spec.labels.names, cases=tuple(results))
+
+    def _stop_if_cancelled(self) -> None:
+        if self.cancelled():
+            raise CancelledError("The training was cancelled.")
+
+
+def truths_of(case: FindingsCase, spec: TaskSpec) -> tuple[Tensor, Tensor]:
+    """`(findings,)` float32 1 where a finding is there, and bool whether somebody looked for it."""
+    values = [float(case.findings.get(name, False)) for name in spec.labels.names]
+    return torch.tensor(values), torch.tensor([name in case.findings for name in spec.labels.names])

@@ -1,0 +1,131 @@
+"""Images whose findings stand in a table, as cases.
+
+The table is a CSV file, or `findings.csv` or `cases.csv` in the folder given. Its column `image` names an image (with
+or without suffix), `patient` its patient; every column with the name of a finding says 1 (there), 0 (not there), or
+nothing, or a negative number, where nobody knows. `Pleural_Thickening` and `pleural thickening` are one name.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from ..errors import InvalidInputError, LabelError
+from ..images import split_suffix
+from ..labels import LabelSet, did_you_mean
+from ..task import TaskSpec
+from .cases import FindingsCase
+from .dataset import file_revision, find_images, load_image, patient_of, read_patients
+
+_log = logging.getLogger(__name__)
+
+_TABLES = ("findings.csv", "cases.csv")
+_IMAGE_COLUMN = "image"
+
+
+def read_findings(images: Path, table: Path, spec: TaskSpec) -> list[FindingsCase]:
+    """Find the images of a folder that a table says something about.
+
+    Args:
+        images: Folder of images.
+        table: The CSV file, or a folder that holds it.
+        spec: The task.
+
+    Returns:
+        Cases in the order of their ids; no image is read yet.
+
+    Raises:
+        InvalidInputError: If something is missing, a value is no finding, or an image has no patient.
+        LabelError: If no column has the name of a finding of the task.
+    """
+    if not images.is_dir():
+        raise InvalidInputError(f"'{images}' must be a folder. Give the folder of images.")
+    path = _table_in(table)
+    rows = _read_rows(path, spec.labels)
+    found = find_images(images)
+    patients = read_patients(images, path.parent)
+    cases = [
+        FindingsCase(
+            image_id=image_id,
+            patient_id=patient_of(image_id, patients),
+            load=partial(load_image, found[image_id]),
+            findings=findings,
+            revision=_revision(found[image_id], findings),
+            annotated=frozenset(findings),
+        )
+        for image_id, findings in sorted(rows.items())
+        if image_id in found and findings
+    ]
+    if not cases:
+        raise InvalidInputError(
+            f"At least one image must have a finding in '{path.name}', got {len(found)} image(s) and {len(rows)} "
+            f"row(s) of others. Name the images in the column '{_IMAGE_COLUMN}'."
+        )
+    return cases
+
+
+def _table_in(table: Path) -> Path:
+    candidates = [table / name for name in _TABLES] if table.is_dir() else [table]
+    path = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if path is None:
+        raise InvalidInputError(
+            f"Findings must stand in a table, got none in '{table}'. Give a CSV file, or a folder with {_TABLES[0]}."
+        )
+    return path
+
+
+def _read_rows(path: Path, labels: LabelSet) -> dict[str, dict[str, bool]]:
+    """Image id → finding → whether it is there."""
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.DictReader(stream)
+        columns = _columns(reader.fieldnames or (), labels, path.name)
+        return {
+            split_suffix(row[_IMAGE_COLUMN].strip())[0]: _findings_in(row, columns, path.name)
+            for row in reader
+            if row[_IMAGE_COLUMN]
+        }
+
+
+def _columns(header: Sequence[str], labels: LabelSet, name: str) -> dict[str, str]:
+    """Column → finding of the task."""
+    if _IMAGE_COLUMN not in header:
+        raise InvalidInputError(f"'{name}' must have the column '{_IMAGE_COLUMN}', got {list(header)[:8]}.")
+    columns = {column: plain for column in header if (plain := _plain(column)) in labels}
+    if not columns:
+        wanted = labels.names[0]
+        hint = did_you_mean(wanted, [column for column in header if column])
+        raise LabelError(f"'{name}' must have a column per finding, such as '{wanted}', got none of the task's.{hint}")
+    missing = [label for label in labels.names if label not in columns.values()]
+    if missing:
+        _log.warning("%d finding(s) of the task are not in the table: %s.", len(missing), ", ".join(missing))
+    return columns
+
+
+def _plain(column: str | None) -> str:
+    return (column or "").strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def _findings_in(row: Mapping[str, str | None], columns: Mapping[str, str], name: str) -> dict[str, bool]:
+    findings = {}
+    for column, finding in columns.items():
+        text = (row[column] or "").strip()
+        try:
+            value = float(text) if text else math.nan
+        except ValueError as error:
+            raise InvalidInputError(f"'{name}' must say 1, 0 or nothing of a finding, got '{text[:32]}'.") from error
+        if value in (0.0, 1.0):
+            findings[finding] = bool(value)
+        elif not (math.isnan(value) or value < 0):
+            raise InvalidInputError(f"'{name}' must say 1, 0 or nothing of a finding, got '{text[:32]}'.")
+    return findings
+
+
+def _revision(image: Path, findings: Mapping[str, bool]) -> str:
+    content = f"{file_revision([image])}{json.dumps(dict(findings), sort_keys=True)}"
+    return hashlib.sha256(content.encode()).hexdigest()
