@@ -6,7 +6,7 @@ import * as points from "./points.js";
 import { activate, gridOf } from "./segmentation.js";
 import { session } from "./session.js";
 
-const GREY = /** @type {[number, number, number]} */ ([200, 200, 200]);
+const RED = /** @type {[number, number, number]} */ ([255, 90, 90]);
 
 /** Dispatches `change`. */
 class Prompts extends EventTarget {
@@ -84,7 +84,7 @@ class Prompts extends EventTarget {
     const { segment, task } = this;
     const { series } = session;
     if (!task || !series) return null;
-    const what = this.#outside ? { name: BACKGROUND, colour: GREY } : segment;
+    const what = this.#outside ? { name: BACKGROUND, colour: RED } : segment;
     return what && { label: what.name, colour: what.colour, series: series.displaySetInstanceUID };
   }
 

@@ -179,7 +179,7 @@ class Session extends EventTarget {
   async openLatest() {
     const { series } = this;
     const latest = this.versions.at(-1);
-    if (!series || !latest) return;
+    if (!series || !latest || this.busy) return;
     await this.attempt("opening the stored version", async () => {
       const task = this.tasks.find(({ name }) => name === latest.task) ?? null;
       const labels = labelsToContinue(latest.labels, task, this.tasks);

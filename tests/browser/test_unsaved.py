@@ -61,7 +61,7 @@ def test_unsaved_changes_are_offered_after_a_reload_and_forgotten_once_submitted
     assert same(labels_on_screen(page), painted)
 
     (opened,) = page.evaluate(_SEGMENTATIONS)
-    panel.locator("#latest").click()
+    panel.locator("#latest").dblclick()
     page.wait_for_function(
         f"(opened) => {{ const all = ({_SEGMENTATIONS})(); return all[0] !== opened && !all[1]; }}", arg=opened
     )
