@@ -21,6 +21,7 @@ import { choices } from "./choices.js";
 /**
  * @typedef {object} Task
  * @property {string} name
+ * @property {"segmentation"|"scribbles"|"deepedit"} kind
  * @property {string} description
  * @property {string[]} modality
  * @property {string|null} served
@@ -97,12 +98,12 @@ export async function strategies() {
 
 /**
  * Draft a series. Ask `inferences` meanwhile how far it is.
- * @param {{task: string, image: string, requestId: string, user?: string}} what
+ * @param {{task: string, image: string, requestId: string, prompts?: Record<string, any>, user?: string}} what
  * @returns {Promise<{file: Blob, params: any}>}
  */
-export async function infer({ task, image, requestId, user = choices.user }) {
+export async function infer({ task, image, requestId, prompts = {}, user = choices.user }) {
   const form = new FormData();
-  const asked = { request_id: requestId, result_extension: ".nii.gz", ...(user ? { user } : {}) };
+  const asked = { ...prompts, request_id: requestId, result_extension: ".nii.gz", ...(user ? { user } : {}) };
   form.set("params", JSON.stringify(asked));
   const address = `/infer/${encodeURIComponent(task)}?image=${encodeURIComponent(image)}&output=all`;
   const parts = await (await ask(address, { method: "POST", body: form })).formData();

@@ -12,17 +12,26 @@ const LOOK_MS = 400;
  */
 
 /**
- * @param {{task: string, image: string, requestId: string, tell: (progress: DraftProgress) => void}} what
+ * @typedef {object} DraftRequest
+ * @property {string} task
+ * @property {string} image
+ * @property {string} requestId
+ * @property {Record<string, any>} prompts
+ * @property {(progress: DraftProgress) => void} tell
+ */
+
+/**
+ * @param {DraftRequest} what
  * @returns {Promise<{volume: import("./nifti.js").LabelVolume, params: any}>}
  */
-export async function draft({ task, image, requestId, tell }) {
+export async function draft({ task, image, requestId, prompts, tell }) {
   tell({ fraction: 0, text: "sent to the server" });
   const timer = setInterval(async () => {
     const progress = await lookAt(requestId);
     if (progress) tell(progress);
   }, LOOK_MS);
   try {
-    const { file, params } = await client.infer({ task, image, requestId });
+    const { file, params } = await client.infer({ task, image, requestId, prompts });
     return { volume: await readNifti(file), params };
   } finally {
     clearInterval(timer);

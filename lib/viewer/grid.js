@@ -95,6 +95,20 @@ export function placed(volume, grid) {
 }
 
 /**
+ * The voxel at a point, as the server counts: its slices always run along row × column, a viewer's may run back.
+ * @param {SeriesGrid} grid
+ * @param {number[]} point LPS mm
+ * @returns {[number, number, number]|null} null off the grid
+ */
+export function imageVoxel({ sizes, affineRas }, [x, y, z]) {
+  const m = inverse(affineRas);
+  const [i, j, k] = [0, 4, 8].map((row) => Math.round(-m[row] * x - m[row + 1] * y + m[row + 2] * z + m[row + 3]));
+  if ([i, j, k].some((at, axis) => at < 0 || at >= sizes[axis])) return null;
+  const [row, column, step] = [0, 1, 2].map((axis) => [affineRas[axis], affineRas[4 + axis], affineRas[8 + axis]]);
+  return [i, j, dot(cross(row, column), step) > 0 ? k : sizes[2] - 1 - k];
+}
+
+/**
  * @param {number[]} a 4×4
  * @param {number[]} b 4×4
  * @returns {number[]}

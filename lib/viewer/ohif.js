@@ -103,6 +103,16 @@ export function showSlice(index) {
 }
 
 /**
+ * Give the left mouse button to a tool, as a click on OHIF's own toolbar does.
+ * @param {string} toolName
+ * @param {string[]} toolGroupIds
+ */
+export function useTool(toolName, toolGroupIds) {
+  managers.commandsManager.runCommand("setToolActiveToolbar", { toolName, toolGroupIds });
+  services().toolbarService.refreshToolbarState({ viewportId: activeViewportId() });
+}
+
+/**
  * @param {string} imageId
  * @returns {ArrayLike<number>|null} Hounsfield units (or what the modality has) of a slice, if it was decoded
  */

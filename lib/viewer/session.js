@@ -129,9 +129,12 @@ class Session extends EventTarget {
     this.#changed();
   }
 
-  /** Let the chosen task draft the open series. */
-  async draft() {
-    const { series, task } = this;
+  /**
+   * Let a task draft the open series.
+   * @param {{task?: client.Task|null, prompts?: () => Record<string, any>}} [what] else the chosen task, by itself
+   */
+  async draft({ task = this.task, prompts = () => ({}) } = {}) {
+    const { series } = this;
     if (!series || !task || this.running) return;
     const requestId = crypto.randomUUID();
     this.running = { requestId, image: series.SeriesInstanceUID, fraction: 0, text: "" };
@@ -140,6 +143,7 @@ class Session extends EventTarget {
         task: task.name,
         image: series.SeriesInstanceUID,
         requestId,
+        prompts: prompts(),
         tell: (progress) => {
           if (this.running?.requestId === requestId) this.running = { ...this.running, ...progress };
           this.#changed();
@@ -175,7 +179,7 @@ class Session extends EventTarget {
   async openLatest() {
     const { series } = this;
     const latest = this.versions.at(-1);
-    if (!series || !latest) return;
+    if (!series || !latest || this.busy) return;
     await this.attempt("opening the stored version", async () => {
       const task = this.tasks.find(({ name }) => name === latest.task) ?? null;
       const labels = labelsToContinue(latest.labels, task, this.tasks);

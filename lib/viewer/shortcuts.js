@@ -1,6 +1,7 @@
 // Keys of the panel. None is one of OHIF's own; what changes a case takes the Shift key.
 
 import { activeSegment, segmentShown, showSegment } from "./ohif.js";
+import { prompts } from "./prompts.js";
 import { sayOn } from "./review_section.js";
 import { showAll } from "./segments_section.js";
 import { session } from "./session.js";
@@ -22,6 +23,9 @@ export const SHORTCUTS = [
   { key: "g", does: "Largest slice of the segment", run: () => step(0) },
   { key: "x", does: "Show or hide the segment", run: () => toggle() },
   { key: "X", does: "Show or hide all segments", run: () => toggleAll() },
+  { key: "p", does: "Place points in the segment (interactive tasks)", run: () => prompts.place({ outside: false }) },
+  { key: "q", does: "Place points in the background", run: () => prompts.place({ outside: true }) },
+  { key: "u", does: "Correct the draft by the points", run: () => prompts.correct() },
   { key: "S", does: "Submit", run: () => session.submit() },
   { key: "A", does: "Accept", run: (root) => sayOn(root, "accept") },
   { key: "R", does: "Reject", run: (root) => sayOn(root, "reject") },

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from .serving import TASK
 
-_RENDERED = """() => {
+RENDERED = """() => {
   const viewports = window.cornerstone.getRenderingEngines().flatMap((engine) => engine.getViewports());
   return viewports.length > 0 && viewports.every(({viewportStatus}) => viewportStatus === "rendered");
 }"""
+"""Whether every viewport shows its image; what the mouse does before that is lost."""
 
 
 def open_case(page, place, number: int = 0):
@@ -35,7 +36,7 @@ def paint(page) -> None:
     """One stroke with OHIF's own brush across the middle of the slice."""
     page.locator("[data-cy=Brush-btn]").click()
     page.locator("[data-cy=brush-radius]").wait_for()
-    page.wait_for_function(_RENDERED)  # a stroke on an image that is not there yet is lost
+    page.wait_for_function(RENDERED)
     box = page.locator("[data-cy=viewport-pane] canvas").first.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x - 60, y)

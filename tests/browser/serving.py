@@ -26,6 +26,8 @@ from ..plugins import plugin_path
 COMPRESSIONS = ("none", "jpegls", "jpeg2000")
 PLUGIN = Path(__file__).parent / "plugin"
 TASK = "tissue_ct"
+CLICKS_TASK = "tissue_ct_clicks"
+NETWORKS = {TASK: "densities", CLICKS_TASK: "pointing"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +91,10 @@ class Place:
 def running_place(folder: Path, *, studies: int = 1, port: int = 0) -> Iterator[Place]:
     """Make the studies, start the server, and store them."""
     settings = Settings(home=folder / "home", port=port)
-    models = settings.models_dir / TASK
-    models.mkdir(parents=True, exist_ok=True)
-    torch.save(plugin_network().weights(), models / "model.pt")
+    for task, network in NETWORKS.items():
+        models = settings.models_dir / task
+        models.mkdir(parents=True, exist_ok=True)
+        torch.save(plugin_network(network).weights(), models / "model.pt")
     phantoms = tuple(make_chest(seed, shape=(96, 88, 40), oblique_deg=(4.0, -3.0, 6.0)) for seed in range(studies))
     series = tuple(
         write_series(
@@ -134,9 +137,9 @@ def add_version(place: Place) -> str:
     return models.promote(TASK, version.version, reason="the known weights").version
 
 
-def plugin_network():
-    """The module of the plug-in network, with its known weights."""
-    return _plugin("networks", "densities")
+def plugin_network(name: str = "densities"):
+    """The module of a plug-in network, with its known weights."""
+    return _plugin("networks", name)
 
 
 def _plugin(folder: str, name: str):

@@ -22,6 +22,9 @@ _KEPT_SINCE = """(moment) => {
   const kept = document.querySelector("carina-panel").shadowRoot.getElementById("kept");
   return kept && kept.getAttribute("datetime") > moment;
 }"""
+_SEGMENTATIONS = """() => {
+  return window.cornerstoneTools.segmentation.state.getSegmentations().map(({segmentationId}) => segmentationId);
+}"""
 _HOTKEYS = """() => {
   const {hotkeyDefinitions} = window.extensionManager._hotkeysManager;
   return Object.values(hotkeyDefinitions).flatMap(({keys}) => keys);
@@ -56,6 +59,14 @@ def test_unsaved_changes_are_offered_after_a_reload_and_forgotten_once_submitted
     panel.locator("#latest").click()
     panel.locator("#segment-1").wait_for()
     assert same(labels_on_screen(page), painted)
+
+    (opened,) = page.evaluate(_SEGMENTATIONS)
+    panel.locator("#latest").dblclick()
+    page.wait_for_function(
+        f"(opened) => {{ const all = ({_SEGMENTATIONS})(); return all[0] !== opened && !all[1]; }}", arg=opened
+    )
+    panel.locator("#segment-1 .overlap", has_text=re.compile("^1$")).wait_for()
+    assert panel.locator("#submit").inner_text() == "Submit"
 
 
 def test_a_browser_that_cannot_keep_changes_says_so_and_drawing_goes_on(page, place):

@@ -11,6 +11,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from carina.configs.thorax_ct_clicks import TASK as THORAX_CT_CLICKS
+from carina.infers.prompts import clicks_of
 from carina.viewer.build import modules_folder
 
 ORIENTATIONS = ("LPS", "RAI", "SLA", "PIR")
@@ -31,7 +33,7 @@ def run(node, tmp_path):
     def call(body: str, **values) -> object:
         imports = "".join(
             f"import * as {name} from {json.dumps((modules_folder() / f'{name}.js').as_uri())};\n"
-            for name in ("nifti", "grid", "drafting", "labels", "measures", "curve", "fit", "delivery")
+            for name in ("nifti", "grid", "drafting", "labels", "measures", "curve", "fit", "delivery", "clicks")
         )
         script = tmp_path / "script.mjs"
         script.write_text(
@@ -173,6 +175,26 @@ def test_a_series_with_a_missing_slice_is_refused_in_words(run):
     planes = planes_of(oblique((4, 3, 5), "LPS"), (4, 3, 5))
     answer = run("return grid.seriesGrid(given.planes);", planes=planes[:2] + planes[3:])
     assert "evenly spaced" in answer["error"]
+
+
+@pytest.mark.parametrize("shown", ["LPS", "LPI"])
+def test_a_point_is_sent_as_the_server_counts_voxels_whichever_way_the_slices_are_shown(run, shown):
+    shape, voxel = (6, 5, 4), [4, 1, 0]
+    image = nib.Nifti1Image(np.zeros(shape, np.uint8), oblique(shape, "LPS"))
+    view = _turned(image, shown)
+    inside, far = image.affine @ [4.3, 0.8, -0.4, 1], image.affine @ [4, 1, -0.6, 1]
+    body = (
+        "const on = {task: given.task, grid: grid.seriesGrid(given.planes)};return clicks.clicksOf(given.points, on);"
+    )
+    task = {"name": "thorax_ct_clicks", "labels": [label("heart", 1)]}
+    planes = planes_of(view.affine, view.shape)
+    points = [{"label": name, "at": (inside[:3] * [-1, -1, 1]).tolist()} for name in ("heart", "background", "heart")]
+    sent = run(body, task=task, planes=planes, points=points)
+    assert clicks_of(sent, THORAX_CT_CLICKS)["clicks"] == {"heart": [tuple(voxel)] * 2, "background": [tuple(voxel)]}
+    off = run(body, task=task, planes=planes, points=[{"label": "heart", "at": (far[:3] * [-1, -1, 1]).tolist()}])
+    assert "must lie on its series" in off["error"]
+    other = run(body, task=task, planes=planes, points=[{**points[0], "label": "liver"}])
+    assert "liver is none" in other["error"]
 
 
 def test_the_place_in_the_queue_counts_only_those_still_before(run):

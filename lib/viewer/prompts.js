@@ -1,0 +1,96 @@
+// What a reader points at, so that an interactive task corrects its draft.
+
+import { BACKGROUND, clicksOf } from "./clicks.js";
+import { activeSegment } from "./ohif.js";
+import * as points from "./points.js";
+import { activate, gridOf } from "./segmentation.js";
+import { session } from "./session.js";
+
+const RED = /** @type {[number, number, number]} */ ([255, 90, 90]);
+
+/** Dispatches `change`. */
+class Prompts extends EventTarget {
+  /** @type {boolean} whether points are placed outside of all segments */ #outside = false;
+  /** @type {() => void} */ #end = () => {};
+
+  constructor() {
+    super();
+    session.addEventListener("change", () => this.#changed());
+    session.addEventListener("stored", () => this.clear());
+  }
+
+  /** @returns {import("./client.js").Task|null} the interactive task whose labels are on screen */
+  get task() {
+    const { work, subject } = session;
+    return work && subject?.kind === "deepedit" ? subject : null;
+  }
+
+  /** @returns {import("./client.js").Label|null} the segment that a point is inside of */
+  get segment() {
+    const active = activeSegment();
+    return session.work?.labels.find(({ index }) => index === active) ?? null;
+  }
+
+  /** @returns {string|null} what a click says now; null while clicks place no points */
+  get placing() {
+    if (!this.task || !points.placing()) return null;
+    return this.#outside ? BACKGROUND : (this.segment?.name ?? null);
+  }
+
+  /** @returns {points.Point[]} of the open series, the oldest first */
+  get points() {
+    return session.series && this.task ? points.pointsOn(session.series.displaySetInstanceUID) : [];
+  }
+
+  /** @param {{outside: boolean}} where a click places a point from now on */
+  place({ outside }) {
+    if (!this.task) return;
+    this.#outside = outside;
+    this.#end(); // OHIF forgets listeners when a study is left
+    this.#end = points.follow({ mark: () => this.#mark(), changed: () => this.#changed() });
+    points.place();
+    this.#changed();
+  }
+
+  /** Take the newest point away. */
+  undo() {
+    points.removePoints(this.points.slice(-1).map(({ id }) => id));
+    this.#changed();
+  }
+
+  /** Take all points of the open series away. */
+  clear() {
+    points.removePoints(this.points.map(({ id }) => id));
+    this.#changed();
+  }
+
+  /** Have the task draft again, so that it follows the points; its answer replaces what is drawn. */
+  async correct() {
+    const { task } = this;
+    const { series } = session;
+    const placed = this.points;
+    if (!task || !series || !placed.length) return;
+    const active = activeSegment();
+    await session.draft({ task, prompts: () => clicksOf(placed, { task, grid: gridOf(series) }) });
+    const { work } = session;
+    if (work && active && session.segments.some(({ label }) => label.index === active)) {
+      activate(work.segmentationId, active);
+    }
+    this.#changed();
+  }
+
+  /** @returns {points.Mark|null} */
+  #mark() {
+    const { segment, task } = this;
+    const { series } = session;
+    if (!task || !series) return null;
+    const what = this.#outside ? { name: BACKGROUND, colour: RED } : segment;
+    return what && { label: what.name, colour: what.colour, series: series.displaySetInstanceUID };
+  }
+
+  #changed() {
+    this.dispatchEvent(new Event("change"));
+  }
+}
+
+export const prompts = new Prompts();
