@@ -30,6 +30,7 @@ from .database import Database, utc_now
 from .deliveries import DeliveryTable
 from .files import LabelFiles
 from .leases import DEFAULT_LEASE_S, LeaseTable, drop_lease
+from .looks import LookTable
 from .notes import merge_notes, notes_on
 from .patients import PatientKeys, load_patient_keys
 from .splits import SplitTable
@@ -75,6 +76,7 @@ class AnnotationStore:
         self.leases = LeaseTable(database, duration_s=lease_s)
         self.worklist = Worklist(database, lease_s=lease_s)
         self.audit = AuditTrail(database)
+        self.looks = LookTable(database)
 
     def submit(
         self,

@@ -5,7 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Connection, Float, ForeignKey, Index, Integer, String, Text, event
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Connection,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    event,
+)
 from sqlalchemy.orm import Mapped, Mapper, mapped_column
 
 from ..errors import ConflictError
@@ -147,6 +159,19 @@ class SplitRow(Base):
     task: Mapped[str] = mapped_column(String(128), primary_key=True)
     patient_key: Mapped[str] = mapped_column(String(64), primary_key=True)
     split: Mapped[str] = mapped_column(String(16))
+
+
+class LookRow(Base):
+    """What was last seen in an image for a task; `model_version` is empty where no model looked."""
+
+    __tablename__ = "looks"
+
+    task: Mapped[str] = mapped_column(String(128), primary_key=True)
+    image_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    model_version: Mapped[str] = mapped_column(String(128))
+    embedding: Mapped[bytes] = mapped_column(LargeBinary)
+    presence: Mapped[dict[str, float]] = mapped_column(JSON)
+    updated: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class FactRow(Base):

@@ -45,11 +45,13 @@ class Outlook:
         closed: Images with a label that was not turned down, and skipped ones.
         holders: Image id → who holds it now, in the order in which they were taken.
         offered: Image id → Unix time at which the strategy last offered it.
+        drafted: Image id → Unix time since which a draft waits for a person.
     """
 
     closed: frozenset[str]
     holders: Mapping[str, str]
     offered: Mapping[str, float]
+    drafted: Mapping[str, float]
 
 
 class Worklist:
@@ -71,10 +73,14 @@ class Worklist:
             active = select(LeaseRow.image_id, LeaseRow.holder).where(LeaseRow.expires > utc_now())
             leases = session.execute(active.order_by(LeaseRow.taken, LeaseRow.image_id)).all()
             notes = session.execute(select(ImageInfoRow.subject, noted).where(noted.is_not(None)))
+            drafts = select(CaseStateRow.image_id, CaseStateRow.changed).where(CaseStateRow.state == "draft")
+            if wanted.task is not None:
+                drafts = drafts.where(CaseStateRow.task == wanted.task)
             return Outlook(
                 closed=frozenset(_closed(session, wanted)),
                 holders={lease.image_id: lease.holder for lease in leases},
                 offered={image_id: _seconds(text) for image_id, text in notes},
+                drafted={image_id: changed.timestamp() for image_id, changed in session.execute(drafts)},
             )
 
     def labelled_by(self, user: str, wanted: Wanted) -> int:

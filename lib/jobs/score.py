@@ -1,4 +1,4 @@
-"""The kind `score`: a number per image and method, kept among the image's notes for strategies to rank by."""
+"""The kind `score`: a number per image and method, kept among the image's notes, and what the model sees in it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..annotations.looks import KeptLook
 from ..datastores.port import read_image
 from ..errors import InvalidInputError
 from ..labels import did_you_mean
@@ -68,7 +69,8 @@ def run(work: Work) -> dict[str, Any]:
     key = score_key(spec.name, method.name)
 
     def one(image_id: str, tell: Callable[[float, str], None]) -> str:
-        if work.annotations.image_info(image_id).get(key, {}).get("version") == version:
+        scored = work.annotations.image_info(image_id).get(key, {}).get("version")
+        if scored == version == work.annotations.looks.version(image_id, task=spec.name):
             return "already_scored"
         image, _ = read_image(work.images, image_id)
         prepared = prepare(image, spec)
@@ -76,6 +78,8 @@ def run(work: Work) -> dict[str, Any]:
             network, prepared, spec=spec, score=method.score, sampling=method.sampling, device=work.device,
             cancelled=work.cancelled,
         )  # fmt: skip
+        kept = KeptLook(embedding=seen.embedding, presence=seen.presence)
+        work.annotations.looks.put(image_id, kept, task=spec.name, model_version=version)
         note = {"value": seen.score, "version": version, "at": time.time()}
         work.annotations.update_image_info(image_id, {key: note})
         return "scored"

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..annotations.annotation import FINAL_TAG
 from ..annotations.worklist import Outlook, Wanted
 from ..datastores.ids import check_id
 from ..datastores.port import ImageRecord
-from ..strategies import Candidate, Choice, Strategy
+from ..strategies import Choice, Strategy
 from .catalogue import image_details
 from .inputs import text_of, user_of
+from .pooling import candidates, is_left
 from .services import Services
 
 SLICER_DEFAULT = "user-xyz"
@@ -49,8 +50,7 @@ def choose_next(services: Services, strategy: str, params: Mapping[str, Any]) ->
     while True:
         now = time.time()
         outlook = services.annotations.worklist.look(wanted, strategy=strategy)
-        pool = _pool(records, outlook, holder)
-        choice = _held(pool, outlook, holder) or _chosen(chooser, pool, now=now)
+        choice = _held(records, outlook, holder) or _chosen(services, chooser, records, outlook, holder, wanted, now)
         if choice is None:
             return {}
         note = {"ts": int(now), "client_id": user}
@@ -77,7 +77,7 @@ def queue(services: Services, params: Mapping[str, Any]) -> dict[str, Any]:
     user = user_of(params)
     records = {record.image_id: record for record in _records(services, wanted)}
     outlook = services.annotations.worklist.look(wanted, strategy="")
-    left = len(_pool(list(records.values()), outlook, user))
+    left = sum(is_left(record, outlook, user) for record in records.values())
     closed = len(outlook.closed & records.keys())
     leases = services.annotations.leases.active(holder=user) if user else []
     return {
@@ -109,27 +109,21 @@ def _records(services: Services, wanted: Wanted) -> list[ImageRecord]:
     return [record for record in records if spec.takes(record.modality)]
 
 
-def _pool(records: list[ImageRecord], outlook: Outlook, holder: str | None) -> list[Candidate]:
-    return [
-        Candidate(
-            image_id=record.image_id,
-            patient_id=record.patient_id or record.image_id,
-            last_offered=outlook.offered.get(record.image_id, 0.0),
-        )
-        for record in records
-        if record.image_id not in outlook.closed and outlook.holders.get(record.image_id, holder) == holder
-    ]
-
-
-def _held(pool: list[Candidate], outlook: Outlook, holder: str | None) -> Choice | None:
+def _held(records: Sequence[ImageRecord], outlook: Outlook, holder: str | None) -> Choice | None:
     """What the client has already, so that a restarted one goes on where it was; what it has had longest first."""
     if holder is None:
         return None
-    pooled = {candidate.image_id for candidate in pool}
-    held = [image_id for image_id, has in outlook.holders.items() if has == holder and image_id in pooled]
+    left = {record.image_id for record in records if is_left(record, outlook, holder)}
+    held = [image_id for image_id, has in outlook.holders.items() if has == holder and image_id in left]
     return Choice(image_id=held[0], reason="You have it already.") if held else None
 
 
-def _chosen(chooser: Strategy, pool: list[Candidate], *, now: float) -> Choice | None:
-    batch = chooser.choose_batch(pool, count=1, seed=secrets.randbits(32), now=now)
+def _chosen(
+    services: Services, chooser: Strategy, records: Sequence[ImageRecord], outlook: Outlook, holder: str | None,
+    wanted: Wanted, now: float,
+) -> Choice | None:  # fmt: skip
+    pool, knowledge = candidates(
+        services, records, outlook, holder=holder, task=wanted.task, needs=chooser.needs
+    )  # fmt: skip
+    batch = chooser.choose_batch(pool, count=1, seed=secrets.randbits(32), now=now, knowledge=knowledge)
     return batch[0] if batch else None

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body
 
 from ..errors import CarinaError, InvalidInputError
 from ..jobs.job import Job
+from ..jobs.look import KIND as LOOK
 from ..jobs.score import KIND
 from ..labels import did_you_mean
 from . import background
@@ -48,6 +49,17 @@ def score_all(services: ServicesOf, params: Params = None) -> dict[str, Any]:
 def score(services: ServicesOf, method: str, params: Params = None) -> dict[str, Any]:
     """Score images with the model of the task that `model` names, in a process of its own."""
     return task_dictionary(services, _start(services, services.scoring.get(method).name, params or {}))
+
+
+@router.put("/looks/{task}")
+def look_at_images(services: ServicesOf, task: str, params: Params = None) -> dict[str, Any]:
+    """Look at images so that strategies can compare them, with the task's model or without one."""
+    given = params or {}
+    refuse_reserved(given)
+    options = {name: value for name, value in given.items() if name not in _NOT_OPTIONS}
+    user = text_of(given, "user") or text_of(given, "client_id")
+    request = {"task": services.tasks.get(task).name, "options": options}
+    return task_dictionary(services, services.jobs.start(LOOK.name, request, user=user))
 
 
 @router.delete("")

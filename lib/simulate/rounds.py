@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ..errors import InvalidInputError
 from ..scoring import ScoringMethod, find_methods
 from ..strategies import Candidate, Knowledge, Strategy, find_strategies
 from ..task import TaskSpec
-from ..trainers.cache import CachedVolume, VolumeCache
+from ..trainers.cache import VolumeCache
 from ..trainers.cases import Case
 from .learner import Learner
 from .plan import FULL, Plan, split
@@ -106,57 +107,56 @@ class Run:
 
         Raises:
             CancelledError: If `cancelled` answered true; the round under way begins anew the next time.
+            InvalidInputError: If no test image shows any of the task's structures.
         """
         journal = Journal(self.folder, name, seed)
         done = journal.read()
-        testing = split(
-            (case.patient_id for case in self.cases), seed=seed, test_fraction=self.plan.test_fraction
-        )  # fmt: skip
-        pool = {case.image_id: case for case in self.cases if case.patient_id not in testing}
+        testing = split((case.patient_id for case in self.cases), seed=seed, test_fraction=self.plan.test_fraction)
+        pool = [case for case in self.cases if case.patient_id not in testing]
         rounds = self.plan.rounds_of(len(pool))
         if len(done) >= (1 if name == FULL else rounds):
             return
         cache = VolumeCache(self.folder / "volumes", self.spec)
-        self._volumes = {image_id: cache.get(case) for image_id, case in pool.items()}
-        test = [cache.get(case) for case in self.cases if case.patient_id in testing]
+        self._volumes = {case.image_id: cache.get(case) for case in pool}
+        self._test = [cache.get(case) for case in self.cases if case.patient_id in testing]
         learner = Learner(self.spec, seed=seed, device=self.plan.device, cancelled=self.cancelled)
         if name == FULL:
-            self._whole_pool(journal, learner, test, seed, rounds)
+            self._whole_pool(journal, learner, seed, rounds)
             return
         if done:
             journal.restore(learner, done[-1].number)
-        labelled = [image_id for finished in done for image_id in finished.chosen]
-        effort = done[-1].voxels_changed if done else 0
-        for number in range(len(done), rounds):
-            started = time.monotonic()
-            count = self.plan.step if number else self.plan.start
-            chosen = self._choose(
-                find_strategies().get(name), learner, labelled, count=count, seed=seed * 1000 + number
-            )
-            effort += sum(learner.voxels_to_correct(self._volumes[image_id]) for image_id in chosen)
-            labelled += chosen
-            learner.learn([self._volumes[image_id] for image_id in labelled], number=number)
-            dice = learner.measure(test)
-            finished = Round(
-                strategy=name,
-                seed=seed,
-                number=number,
-                labels=len(labelled),
-                chosen=tuple(chosen),
-                dice=dice,
-                score=sum(dice.values()) / len(dice),
-                voxels_changed=effort,
-                seconds=round(time.monotonic() - started, 2),
-            )
-            journal.add(finished, learner)
+        for _ in range(len(done), rounds):
+            self._one_round(journal, learner, name, seed, done)
 
-    def _whole_pool(
-        self, journal: Journal, learner: Learner, test: Sequence[CachedVolume], seed: int, rounds: int
-    ) -> None:
+    def _one_round(self, journal: Journal, learner: Learner, name: str, seed: int, done: list[Round]) -> None:
+        """Choose, correct, learn, measure; the finished round is added to `done`."""
+        started, number = time.monotonic(), len(done)
+        labelled = [image_id for finished in done for image_id in finished.chosen]
+        count = self.plan.step if number else self.plan.start
+        chosen = self._choose(find_strategies().get(name), learner, labelled, count=count, seed=seed * 1000 + number)
+        effort = sum(learner.voxels_to_correct(self._volumes[image_id]) for image_id in chosen)
+        labelled += chosen
+        learner.learn([self._volumes[image_id] for image_id in labelled], number=number)
+        dice = learner.measure(self._test)
+        finished = Round(
+            strategy=name,
+            seed=seed,
+            number=number,
+            labels=len(labelled),
+            chosen=tuple(chosen),
+            dice=dice,
+            score=_mean(dice),
+            voxels_changed=effort + (done[-1].voxels_changed if done else 0),
+            seconds=round(time.monotonic() - started, 2),
+        )
+        journal.add(finished, learner)
+        done.append(finished)
+
+    def _whole_pool(self, journal: Journal, learner: Learner, seed: int, rounds: int) -> None:
         """The score with every label, after as many steps as the last round of a strategy has behind it."""
         started = time.monotonic()
         learner.learn(list(self._volumes.values()), number=0, steps=self.plan.steps * rounds)
-        dice = learner.measure(test)
+        dice = learner.measure(self._test)
         finished = Round(
             strategy=FULL,
             seed=seed,
@@ -164,7 +164,7 @@ class Run:
             labels=len(self._volumes),
             chosen=tuple(self._volumes),
             dice=dice,
-            score=sum(dice.values()) / len(dice),
+            score=_mean(dice),
             voxels_changed=0,
             seconds=round(time.monotonic() - started, 2),
         )
@@ -196,3 +196,9 @@ class Run:
             label.name: float(sum(label.index in self._volumes[one].voxels for one in labelled))
             for label in self.spec.labels
         }
+
+
+def _mean(dice: Mapping[str, float]) -> float:
+    if not dice:
+        raise InvalidInputError("Test images must show a structure of the task, got none. Take more images or labels.")
+    return sum(dice.values()) / len(dice)

@@ -13,7 +13,8 @@ from .port import NOTHING, Candidate, Choice, Knowledge, Needs
 from .ranking import drawn
 from .space import clusters, space_of, typicality
 
-_MOST_CLUSTERS = 500
+_MOST_CLUSTERS = 64
+"""More would take seconds of a person who waits for the next image; groups with fewer labels still come first."""
 
 _NEEDS = Needs(embedding=True)
 

@@ -25,8 +25,9 @@ _NEEDS = Needs(scores=("entropy", "margin", "tta"), embedding=True, presence=Tru
 class Hybrid:
     """Cold start without a model; with one, k-centre whose distances are weighted by uncertainty and rarity.
 
-    An image's weight is its rank among the pool by uncertainty, times up to five where a model sees a structure that
-    few labelled images show. What was chosen for a batch counts as covered and as drawn for the rest of it.
+    An image's weight is its rank among the pool by uncertainty, times up to five where a model sees more of a structure
+    that few labelled images show than in other images. What was chosen for a batch counts as
+    covered and as drawn for the rest of it.
     """
 
     name: str = "hybrid"
@@ -44,14 +45,16 @@ class Hybrid:
         unsure = _ranks([candidate.scores.get(method) for candidate in space.members])
         walk, drawn = Walk(space), dict(knowledge.occurrences)
         choices: list[Choice] = []
+        presence, names = _presence(space.members)
         while len(choices) < min(count, len(space.members)):
-            rare, names = _rarity(space.members, drawn)
+            shown = _rarity(presence, names, drawn)
+            rare = shown.max(axis=1, initial=0.0)
             index, _ = walk.furthest((_LEAST_UNSURE + unsure) * (1 + _RARITY_WEIGHT * rare))
             member = space.members[index]
             walk.take(index)
-            for name, presence in member.presence.items():
-                drawn[name] = drawn.get(name, 0.0) + presence
-            reason = _reason(unsure[index], names[index] if rare[index] > _SEEN else None)
+            for name, value in member.presence.items():
+                drawn[name] = drawn.get(name, 0.0) + value
+            reason = _reason(unsure[index], names[int(shown[index].argmax())] if rare[index] > _SEEN else None)
             choices.append(Choice(image_id=member.image_id, weight=float(unsure[index] + rare[index]), reason=reason))
         taken = {choice.image_id for choice in choices}
         rest = [candidate for candidate in pool if candidate.image_id not in taken]
@@ -69,21 +72,29 @@ def _ranks(scores: Sequence[float | None]) -> NDArray[np.float64]:
     )
 
 
-def _rarity(members: Sequence[Candidate], drawn: Mapping[str, float]) -> tuple[NDArray[np.float64], list[str]]:
-    """How much each image shows of what is rarely drawn, 0–1, and the structure that decides it.
+def _rarity(presence: NDArray[np.float64], names: Sequence[str], drawn: Mapping[str, float]) -> NDArray[np.float64]:
+    """`(n, labels)` how much each image shows of what is rarely drawn, 0–1.
 
     A structure is as rare as it has been drawn less often than the one drawn most often.
     """
     most = max(drawn.values(), default=0.0)
-    values, names = np.zeros(len(members)), []
-    for index, member in enumerate(members):
-        shown = {
-            name: presence * (1 - drawn.get(name, 0.0) / max(most, 1.0)) for name, presence in member.presence.items()
-        }
-        rarest = max(shown, key=lambda name: shown[name], default="")
-        values[index] = shown.get(rarest, 0.0)
-        names.append(rarest)
-    return values, names
+    rare = np.array([1 - drawn.get(name, 0.0) / max(most, 1.0) for name in names])
+    return presence * rare
+
+
+def _presence(members: Sequence[Candidate]) -> tuple[NDArray[np.float64], list[str]]:
+    """`(n, labels)` rank of each image among all by the presence of each label, squared; and the labels' names.
+
+    Ranks, because a model that has met a structure a few times only is sure of it nowhere, and yet less unsure where
+    it is. An image at which no model looked has rank 0.
+    """
+    names = sorted({name for member in members for name in member.presence})
+    found = np.array([[member.presence.get(name, 0.0) for name in names] for member in members])
+    found = found.reshape(len(members), len(names))
+    ordered = np.sort(found, axis=0)
+    lower = [np.searchsorted(ordered[:, column], found[:, column]) for column in range(len(names))]
+    ranks = np.array(lower, np.float64).reshape(len(names), len(members)).T / max(len(members) - 1, 1)
+    return ranks**2, names
 
 
 def _reason(unsure: float, rare: str | None) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .port import Candidate, Knowledge
+from .port import Candidate, Embedding, Knowledge
 
 Points = NDArray[np.float32]
 Distances = NDArray[np.float32]
@@ -61,8 +61,9 @@ def to_one(points: Points, one: Points) -> Distances:
 def to_nearest(points: Points, centres: Points) -> Distances:
     """`(n,)` Euclidean distance of each point to the nearest centre; infinite where there is none."""
     nearest = np.full(len(points), np.inf, np.float32)
-    for centre in centres:
-        np.minimum(nearest, to_one(points, centre), out=nearest)
+    for start in range(0, len(centres), _CHUNK):
+        squares = _squares(points, centres[start : start + _CHUNK]).min(axis=1)
+        np.minimum(nearest, np.sqrt(np.maximum(squares, 0)), out=nearest)
     return nearest
 
 
@@ -120,3 +121,20 @@ def _nearest_of(points: Points, centres: Points) -> NDArray[np.int64]:
 def _squares(a: Points, b: Points) -> NDArray[np.float32]:
     squares: NDArray[np.float32] = (a**2).sum(axis=1)[:, None] - 2 * (a @ b.T) + (b**2).sum(axis=1)
     return squares
+
+
+def nearest(asked: Embedding, others: Mapping[str, Embedding], *, count: int) -> list[tuple[str, float]]:
+    """The images most like one, the most similar first, with their distance in standard deviations of each feature.
+
+    Args:
+        asked: `(n,)` features of the one.
+        others: Image id → features; those of another length are not comparable and left out.
+        count: At most so many.
+    """
+    pool = [Candidate(image_id=image_id, embedding=one) for image_id, one in others.items() if one.size == asked.size]
+    space = space_of(pool, Knowledge(embeddings=[asked]))
+    if not space.members:
+        return []
+    # The mean over features, so that the number says the same whatever their count.
+    distances = to_one(space.points, space.known[0]) / np.sqrt(asked.size)
+    return [(space.members[index].image_id, float(distances[index])) for index in np.argsort(distances)[:count]]

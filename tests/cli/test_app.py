@@ -25,6 +25,7 @@ COMMANDS = (
     "infer",
     "train",
     "evaluate",
+    "similar",
     "simulate",
     "models",
     "weights",

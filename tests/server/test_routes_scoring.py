@@ -57,3 +57,12 @@ def test_all_methods_are_queued_without_a_name(http):
 def test_bad_requests_are_refused_and_start_nothing(http, address, params, status):
     assert http.post(address, json=params).status_code == status
     assert http.get("/carina/jobs").json() == []
+
+
+def test_images_are_looked_at_in_a_job_with_or_without_a_model(http):
+    started = http.put("/scoring/looks/thorax_ct", json={"images": "all", "client_id": "me"})
+    assert (started.status_code, started.json()["request"]) == (200, {"model": "thorax_ct", "images": "all"})
+    while http.get(f"/carina/jobs/{started.json()['id']}").json()["status"] in ("PENDING", "RUNNING"):
+        time.sleep(0.05)
+    assert http.put("/scoring/looks/scribbles").status_code == 422
+    assert http.put("/scoring/looks/thorax_ct", json={"overlap": 1}).status_code == 422

@@ -95,7 +95,7 @@ def test_typicality_is_the_inverse_mean_distance_to_the_nearest_others():
 
 
 def test_distances_to_the_nearest_centre_are_those_of_scipy():
-    assert to_nearest(POINTS, CENTRES) == pytest.approx(cdist(POINTS, CENTRES).min(axis=1), rel=1e-5)
+    assert to_nearest(POINTS, CENTRES) == pytest.approx(cdist(POINTS, CENTRES).min(axis=1), abs=2e-3)
 
 
 def test_every_feature_counts_the_same_whatever_its_unit():
