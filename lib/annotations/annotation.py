@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, cast
 
@@ -45,6 +45,8 @@ class Annotation:
         patient_key: Pseudonym of the patient.
         time_spent_s: How long the user worked on it, if the client said so.
         sources: Ids of the versions it was merged from; empty for all others.
+        findings: Finding → whether the image has it, for those somebody looked for; empty for a label map. Such a
+            version has no voxels to speak of: its file holds a single empty one.
         withdrawn: Taken out of use; never deleted.
     """
 
@@ -66,6 +68,7 @@ class Annotation:
     patient_key: str
     time_spent_s: float | None = None
     sources: tuple[str, ...] = ()
+    findings: Mapping[str, bool] = field(default_factory=dict)
     withdrawn: bool = False
 
 
@@ -90,5 +93,6 @@ def from_row(row: AnnotationRow, *, withdrawn: bool) -> Annotation:
         patient_key=row.patient_key,
         time_spent_s=row.time_spent_s,
         sources=tuple(row.sources or ()),
+        findings=dict(row.findings or {}),
         withdrawn=withdrawn,
     )

@@ -93,6 +93,7 @@ class AnnotationStore:
         deliver: bool = True,
         time_spent_s: float | None = None,
         sources: Sequence[Annotation] = (),
+        findings: Mapping[str, bool] | None = None,
         adopted: Adoption | None = None,
     ) -> Annotation:
         """Store a new version; when this returns it survives a power cut.
@@ -115,6 +116,7 @@ class AnnotationStore:
             deliver: Whether the PACS is to have it as well.
             time_spent_s: How long the user worked on it.
             sources: The versions it was merged from; their patient is its patient.
+            findings: What the image has and has not as a whole; see `submit.submit_findings`.
             adopted: The SEG in the PACS it was read from, which then is its delivery.
 
         Raises:
@@ -153,6 +155,7 @@ class AnnotationStore:
             patient_key=sources[0].patient_key if sources else self.patients.key(patient_id, image_id=image_id),
             time_spent_s=time_spent_s,
             sources=[source.id for source in sources] or None,
+            findings=dict(findings) if findings else None,
         )
         try:
             with self.database.writing() as session:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+import numpy as np
+
 from ..errors import LabelError
 from ..geometry import Grid, Volume, resample_label
 from ..label_maps import label_type
@@ -15,6 +17,7 @@ from .store import AnnotationStore
 from .voxel_values import check_names, present_values, recode, unsigned
 
 _BACKGROUND = "background"
+_NO_VOXELS = Volume(np.zeros((1, 1, 1), dtype=np.uint8), Grid((1, 1, 1), np.eye(4)))
 
 
 def submit_label(
@@ -74,6 +77,70 @@ def submit_label(
         deliver=deliver,
         time_spent_s=time_spent_s,
     )
+
+
+def submit_findings(
+    store: AnnotationStore,
+    *,
+    image_id: str,
+    findings: Mapping[str, object],
+    spec: TaskSpec,
+    tag: str = "final",
+    user: str | None = None,
+    model_version: str | None = None,
+    patient_id: str | None = None,
+    origin: Origin = "manual",
+    time_spent_s: float | None = None,
+) -> Annotation:
+    """Store what an image has and has not as a whole: a version like any other, immutable and audited.
+
+    Args:
+        store: Where it goes.
+        image_id: Id in the image store.
+        findings: Name → true or 1, false or 0, or None for "unsure", which is kept as "not looked for".
+        spec: The task.
+        tag: `original`, `final` or another safe name.
+        user: Who submits.
+        model_version: Version of the model whose answer was looked at.
+        patient_id: Kept as a pseudonym only.
+        origin: How it was made.
+        time_spent_s: How long the user worked on it.
+
+    Raises:
+        UnsafeIdError: If the image id or the tag could leave its folder.
+        LabelError: If a name is not a finding of the task, an answer is none, or nothing is answered.
+        StorageError: If it cannot be stored.
+    """
+    if not spec.of_whole_images:
+        raise LabelError(
+            f"Findings must be of a task that tells them, got '{spec.name}', which draws. Send a label map."
+        )
+    answers = {spec.labels.named(name).name: _answer(name, value) for name, value in findings.items()}
+    known = {name: value for name, value in answers.items() if value is not None}
+    if not known:
+        raise LabelError(
+            f"At least one finding must be answered, got none. Send one of {', '.join(spec.labels.names)}."
+        )
+    return store.submit(
+        image_id,
+        _NO_VOXELS,
+        names={},
+        tag=tag,
+        task=spec.name,
+        user=user,
+        model_version=model_version,
+        patient_id=patient_id,
+        origin=origin,
+        deliver=False,
+        time_spent_s=time_spent_s,
+        findings=known,
+    )
+
+
+def _answer(name: str, value: object) -> bool | None:
+    if value is not None and value not in (True, False):
+        raise LabelError(f"The answer to '{name[:64]}' must be true, false or null, got {str(value)[:32]!r}. Send one.")
+    return None if value is None else bool(value)
 
 
 def for_task(store: AnnotationStore, annotation: Annotation, spec: TaskSpec) -> Volume:

@@ -54,6 +54,7 @@ class AnnotationRow(Base):
     patient_key: Mapped[str] = mapped_column(String(64), index=True)
     time_spent_s: Mapped[float | None] = mapped_column(Float(53))
     sources: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    findings: Mapped[dict[str, bool] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class WithdrawalRow(Base):

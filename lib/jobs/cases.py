@@ -11,14 +11,14 @@ from ..annotations.submit import for_task
 from ..datastores.port import ImageStore, read_image
 from ..geometry import Volume, resample_label
 from ..task import TaskSpec
-from ..trainers.cases import Case
+from ..trainers.cases import Case, FindingsCase, LabelledImage
 
 logger = logging.getLogger(__name__)
 
 
 def labelled_cases(
     annotations: AnnotationStore, images: ImageStore, spec: TaskSpec, *, only: Collection[str] | None = None
-) -> list[Case]:
+) -> list[LabelledImage]:
     """One case per image with a final label that says something about the task.
 
     The newest such version of an image counts that may be learned from, which no rejected one may. An image the store
@@ -35,23 +35,43 @@ def labelled_cases(
     for annotation in candidates:  # oldest first
         if only is not None and annotation.id not in only:
             continue
-        if annotation.task == spec.name or any(name in spec.labels for name in annotation.names):
+        names = annotation.findings if spec.of_whole_images else annotation.names
+        if annotation.task == spec.name or any(name in spec.labels for name in names):
             newest[annotation.image_id] = annotation
     listed = {record.image_id for record in images.list_images()}
     missing = newest.keys() - listed
     if missing:
         logger.warning("%d labelled image(s) are not in the image store at the moment and are left out.", len(missing))
+    case_of = _findings_case if spec.of_whole_images else _case
     return [
-        Case(
-            image_id=annotation.image_id,
-            patient_id=annotation.patient_key,
-            load=_loader(annotations, images, annotation, spec),
-            revision=annotation.id,
-            annotated=frozenset(name for name in annotation.names if name in spec.labels) or None,
-        )
+        case_of(annotations, images, annotation, spec)
         for annotation in newest.values()
         if annotation.image_id in listed
     ]
+
+
+def _case(annotations: AnnotationStore, images: ImageStore, annotation: Annotation, spec: TaskSpec) -> LabelledImage:
+    return Case(
+        image_id=annotation.image_id,
+        patient_id=annotation.patient_key,
+        load=_loader(annotations, images, annotation, spec),
+        revision=annotation.id,
+        annotated=frozenset(name for name in annotation.names if name in spec.labels) or None,
+    )
+
+
+def _findings_case(
+    annotations: AnnotationStore, images: ImageStore, annotation: Annotation, spec: TaskSpec
+) -> LabelledImage:
+    findings = {name: value for name, value in annotation.findings.items() if name in spec.labels}
+    return FindingsCase(
+        image_id=annotation.image_id,
+        patient_id=annotation.patient_key,
+        load=lambda: read_image(images, annotation.image_id)[0],
+        findings=findings,
+        revision=annotation.id,
+        annotated=frozenset(findings),
+    )
 
 
 def _loader(

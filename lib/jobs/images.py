@@ -106,3 +106,16 @@ def _part_of(work: Work, position: int, count: int) -> Callable[[float, str], No
     return lambda fraction, phrase: work.reporter.progress(
         (position + fraction) / count, f"{text}: {phrase}" if phrase else text
     )
+
+
+def require_drawing(spec: TaskSpec) -> None:
+    """Refuse a task that tells findings of whole images where label maps are made.
+
+    Raises:
+        InvalidInputError: If it does.
+    """
+    if spec.of_whole_images:
+        raise InvalidInputError(
+            f"A job over many images must be of a task that draws, got '{spec.name}', which tells findings. Ask "
+            f"/infer/{spec.name} image by image."
+        )

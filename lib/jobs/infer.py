@@ -11,7 +11,7 @@ from ..errors import InvalidInputError
 from ..labels import did_you_mean
 from ..models.store import ModelStore
 from ..task import TaskSpec
-from .images import DRAFT, check_images, each_image, persons_work, wanted_images
+from .images import DRAFT, check_images, each_image, persons_work, require_drawing, wanted_images
 from .kind import JobKind, Work
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def check(spec: TaskSpec, options: Mapping[str, Any]) -> None:
         InvalidInputError: If an option is unknown or a value does not fit.
         UnsafeIdError: If an id could not be one.
     """
+    require_drawing(spec)
     for name in options:
         if name not in _OPTIONS:
             raise InvalidInputError(f"Inference option '{name[:64]}' is not known.{did_you_mean(name, _OPTIONS)}")

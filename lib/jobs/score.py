@@ -13,7 +13,7 @@ from ..labels import did_you_mean
 from ..models.store import ModelStore
 from ..scoring import find_methods
 from ..task import TaskSpec
-from .images import check_images, each_image, wanted_images
+from .images import check_images, each_image, require_drawing, wanted_images
 from .kind import JobKind, Work
 
 _OPTIONS = ("method", "images", "limit", "model_version", "device")
@@ -32,6 +32,7 @@ def check(spec: TaskSpec, options: Mapping[str, Any]) -> None:
         InvalidInputError: If an option is unknown or a value does not fit.
         UnknownNameError: If there is no such method.
     """
+    require_drawing(spec)
     for name in options:
         if name not in _OPTIONS:
             raise InvalidInputError(f"Scoring option '{name[:64]}' is not known.{did_you_mean(name, _OPTIONS)}")

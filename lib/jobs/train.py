@@ -13,7 +13,7 @@ from ..models.store import ModelStore
 from ..models.tracking import MlflowTracking
 from ..settings import Settings
 from ..task import TaskSpec
-from ..trainers.cases import Case
+from ..trainers.cases import LabelledImage
 from .cases import labelled_cases
 from .events import EventTracking
 from .kind import JobKind, Work
@@ -114,5 +114,5 @@ def summary(result: TrainResult) -> dict[str, Any]:
     }
 
 
-def _revisions(cases: Sequence[Case]) -> list[str]:
+def _revisions(cases: Sequence[LabelledImage]) -> list[str]:
     return [case.revision for case in cases]

@@ -67,6 +67,7 @@ def label_details(services: Services, annotation: Annotation) -> dict[str, Any]:
         "created": annotation.created.isoformat(),
         "ts": int(annotation.created.timestamp()),
         "labels": dict(annotation.names),
+        "findings": dict(annotation.findings),
         "voxels_changed": annotation.voxels_changed,
         "time_spent_s": annotation.time_spent_s,
         "sources": list(annotation.sources),

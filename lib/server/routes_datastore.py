@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Query, UploadFile
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from ..annotations.worklist import OFFERED
@@ -22,7 +22,7 @@ from .inputs import json_object, refuse_reserved
 from .local_images import receive_image
 from .responses import file_response, media_type
 from .services import Services
-from .submissions import submit
+from .submissions import submit, submit_told
 from .uploads import base_name, holding_folder, save, suffix_of, temporary_folder
 from .wiring import ServicesOf, SlowLaneOf
 
@@ -116,15 +116,24 @@ def update_image_info(
 def save_label(
     services: ServicesOf,
     image: str,
-    label: Annotated[UploadFile, File()],
+    label: Annotated[UploadFile | None, File()] = None,
     tag: str = _FINAL,
     params: Annotated[str, Form()] = "{}",
 ) -> dict[str, Any]:
-    """Store a label as a new version of its image's and bring it to the PACS."""
+    """Store a label as a new version of its image's and bring it to the PACS.
+
+    Of a task of whole images the label is JSON, `{"findings": {"covid19": true}}`, as the file or within `params`.
+    """
     options = json_object(params)
     refuse_reserved(options)
     check_id(image)
     check_id(tag or _FINAL, what="A tag")
+    if label is None or (label.filename or "").endswith(".json"):
+        said = options if label is None else json_object(_text_of(label), "label")
+        annotation = submit_told(
+            services, image=image, findings=said.get("findings"), params=options, tag=tag or _FINAL
+        )
+        return {"image": image, "label": annotation.id}
     with temporary_folder(services.settings) as folder:
         file = save(label.file, folder / f"label{suffix_of(label.filename)}")
         annotation = submit(services, image=image, label_file=file, params=options, tag=tag or _FINAL)
@@ -149,6 +158,8 @@ def check_label(services: ServicesOf, image: str, tag: str) -> Response:
 def download_label(services: ServicesOf, label: str, tag: str) -> Response:
     """A label map, by its own id or its image's."""
     annotation = find_annotation(services, label, tag)
+    if annotation.findings:
+        return JSONResponse({"findings": dict(annotation.findings)})
     path = services.annotations.label_path(annotation)
     return file_response(f"{annotation.id}.nii.gz", path.read_bytes())
 
@@ -216,3 +227,10 @@ def _compare(path: Path, check_sum: str) -> None:
         actual = hashlib.file_digest(file, algorithm).hexdigest()
     if not hmac.compare_digest(actual, digest.lower()):
         raise NotFoundError("An image must have the check sum asked for, got another. Download it again.")
+
+
+def _text_of(upload: UploadFile) -> str:
+    try:
+        return upload.file.read(_INFO_LIMIT).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInputError("A label that is JSON must be UTF-8, got other bytes. Save it again.") from error

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..annotations.annotation import CONSENSUS_TAG, DRAFT_TAG, HISTORY_TAG, Annotation
 from ..annotations.drafts import drafts_of
-from ..annotations.submit import submit_label
+from ..annotations.submit import submit_findings, submit_label
 from ..datastores.ids import check_id
 from ..errors import InvalidInputError, LabelError
 from ..images import read_label
@@ -36,8 +36,7 @@ def submit(services: Services, *, image: str, label_file: Path, params: Mapping[
         GeometryError: If the label does not overlap its image.
     """
     check_id(image)
-    if tag in (CONSENSUS_TAG, HISTORY_TAG):
-        raise InvalidInputError(f"Tag '{tag}' must be the server's own, for labels it makes. Submit with another one.")
+    _refuse_own(tag)
     label, names_in_file = read_label(label_file)
     target = target_of(services.store, image, label=label.grid)
     names = label_names(params.get("label_info")) or names_in_file
@@ -61,6 +60,44 @@ def submit(services: Services, *, image: str, label_file: Path, params: Mapping[
     )
     services.outbox.wake()
     return annotation
+
+
+def submit_told(services: Services, *, image: str, findings: object, params: Mapping[str, Any], tag: str) -> Annotation:
+    """Check and store what an image has and has not as a whole. Blocks.
+
+    Args:
+        services: The server's parts.
+        image: Id in the image store.
+        findings: Name → true, false or null.
+        params: `model` or `task`, `client_id` or `user`, `time_spent_s`.
+        tag: `final` unless the client says otherwise.
+
+    Raises:
+        UnknownImageError: If the image is not in the store.
+        InvalidInputError: If nothing or no task was sent, or the tag is the server's own.
+        LabelError: If a name is no finding of the task, or an answer is none.
+    """
+    _refuse_own(tag)
+    said = text_of(params, "task") or text_of(params, "model")
+    if not isinstance(findings, dict) or said is None:
+        raise InvalidInputError(
+            'A label must be a file, or params must hold "findings" (name → true, false or null) and "model".'
+        )
+    record = services.store.record(check_id(image))
+    spec = services.tasks.get(said)
+    draft = next((draft for draft in drafts_of(services.annotations, image) if draft.task == spec.name), None)
+    return submit_findings(
+        services.annotations,
+        image_id=image,
+        findings=findings,
+        spec=spec,
+        tag=check_id(tag, what="A tag"),
+        user=user_of(params),
+        model_version=draft.model_version if draft else None,
+        patient_id=record.patient_id,
+        origin="semiautomatic" if draft else "manual",
+        time_spent_s=seconds_of(params, "time_spent_s", "time_spent"),
+    )
 
 
 def label_names(label_info: object) -> dict[str, int] | None:
@@ -113,3 +150,8 @@ def task_of(
 
     best = max(services.tasks, key=fit, default=None)
     return best if best is not None and fit(best)[0] > 0 else None
+
+
+def _refuse_own(tag: str) -> None:
+    if tag in (CONSENSUS_TAG, HISTORY_TAG):
+        raise InvalidInputError(f"Tag '{tag}' must be the server's own, for labels it makes. Submit with another one.")

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from carina.annotations.submit import for_task, submit_label
-from carina.errors import GeometryError, LabelError, UnsafeIdError
+from carina.annotations.database import Database
+from carina.annotations.files import LabelFiles
+from carina.annotations.patients import PatientKeys
+from carina.annotations.store import AnnotationStore
+from carina.annotations.submit import for_task, submit_findings, submit_label
+from carina.errors import GeometryError, LabelError, UnknownLabelError, UnsafeIdError
 from carina.geometry import Grid, Volume
 from carina.registry import find_tasks
 from carina.structures import label_set
@@ -157,3 +161,19 @@ def _as_sitk(volume: Volume) -> sitk.Image:
     image.SetOrigin(affine[:3, 3])
     image.SetDirection((affine[:3, :3] / np.array(volume.grid.spacing_mm)).ravel())
     return image
+
+
+def test_findings_are_kept_without_voxels_in_either_database(database_url, tmp_path):
+    database = Database(database_url)
+    database.create_tables()
+    store = AnnotationStore(database, files=LabelFiles(tmp_path / "files"), patients=PatientKeys(b"k" * 32))
+    try:
+        spec = find_tasks().get("cxr_covid19")
+        annotation = submit_findings(store, image_id="1.2.3", findings={"covid19": 1}, spec=spec, patient_id="p")
+        (found,) = store.versions("1.2.3")
+        assert found.id == annotation.id
+        assert (found.findings, found.names, found.task) == ({"covid19": True}, {}, "cxr_covid19")
+        with pytest.raises(UnknownLabelError):
+            store.deliveries.get(annotation.id)
+    finally:
+        store.close()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from carina.annotations.store import open_annotations
-from carina.annotations.submit import submit_label
+from carina.annotations.submit import submit_findings, submit_label
 from carina.datastores.port import ImageRecord
 from carina.geometry import Grid, Volume
 from carina.images import write_image
@@ -107,3 +107,17 @@ def test_an_image_that_is_not_listed_now_is_left_out_with_a_word_in_the_log(anno
     cases = labelled_cases(annotations, FakeImages(tmp_path, "a"), spec)
     assert [case.image_id for case in cases] == ["a"]
     assert "1 labelled image(s)" in caplog.text
+
+
+def test_findings_become_cases_of_a_task_of_whole_images_only(annotations, tmp_path, spec):
+    told, images = find_tasks().get("cxr_findings"), FakeImages(tmp_path, "one", "two")
+    send(annotations, "two", {"heart": 3})
+    submit_findings(annotations, image_id="one", findings={"mass": True}, spec=told)
+    newest = submit_findings(annotations, image_id="one", findings={"mass": False, "edema": 1}, spec=told)
+
+    (case,) = labelled_cases(annotations, images, told)
+
+    assert (case.image_id, case.revision) == ("one", newest.id)
+    assert case.findings == {"mass": False, "edema": True}
+    assert case.load().grid.matches(GRID)
+    assert [case.image_id for case in labelled_cases(annotations, images, spec)] == ["two"]

@@ -1,0 +1,78 @@
+"""`carina infer` of a task of whole images: one JSON object with probabilities, and a heat map on wish."""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from carina.models.store import ModelStore
+from carina.networks.factory import build_network
+from carina.registry import find_tasks
+from carina.settings import Settings
+
+TASK = "cxr_covid19"
+
+
+@pytest.fixture
+def untrained(carina_home):
+    spec, models = find_tasks().get(TASK), ModelStore(Settings().models_dir)
+    version = models.add(
+        TASK, build_network(spec).state_dict(), fingerprint=spec.fingerprint(), labels=spec.labels.indices
+    )
+    models.promote(TASK, version.version, reason="test", by="test")
+    return version.version
+
+
+@pytest.fixture
+def radiograph(tmp_path):
+    path = tmp_path / "chest.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (70, 90), dtype=np.uint8)).save(path)
+    return path
+
+
+def test_says_probability_state_version_and_time(carina, radiograph, untrained):
+    ran = carina("infer", TASK, "--image", radiograph, "--device", "cpu", "--json")
+
+    assert ran.exit_code == 0, ran.stderr
+    (told,) = ran.json["prediction"]
+    assert (told["label"], told["state"], told["calibrated"]) == ("covid19", "uncertain", False)
+    assert 0 < told["score"] < 1
+    assert ran.json["model_version"] == untrained
+    assert ran.json["timings"]["network"] >= 0
+
+
+def test_heat_is_on_the_images_own_grid(carina, radiograph, untrained, tmp_path):
+    heat, picture = tmp_path / "heat.nii.gz", tmp_path / "where.png"
+
+    carina("infer", TASK, "--image", radiograph, "--device", "cpu", "--heatmap", heat)
+    ran = carina("infer", TASK, "--image", radiograph, "--device", "cpu", "--heatmap", picture, "--json")
+
+    array = np.asarray(nib.load(heat).dataobj)
+    assert array.shape == (90, 70, 1)
+    assert 0 <= array.min() <= array.max() <= 1
+    assert ran.json["heatmap_of"] == "covid19"
+    with Image.open(picture) as shown:
+        assert shown.size[0] > 300
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--heatmap", "heat.jpg"), "--heatmap"),
+        (("--finding", "covid"), "covid19"),
+        (("--roi", "heart"), "roi"),
+        (("--roi", "lungs"), "cxr_anatomy"),
+    ],
+)
+def test_what_cannot_be_done_is_said(carina, radiograph, untrained, more, said):
+    ran = carina("infer", TASK, "--image", radiograph, "--device", "cpu", *more)
+    assert ran.exit_code == 1
+    assert said in ran.stderr
+
+
+def test_a_task_that_draws_still_asks_for_a_file(carina, radiograph, carina_home):
+    ran = carina("infer", "cxr_anatomy", "--image", radiograph)
+    assert ran.exit_code == 1
+    assert "--out" in ran.stderr
