@@ -4,6 +4,7 @@ import { activeViewportId, cornerstone, services, tools, useTool } from "./ohif.
 import { words } from "./view.js";
 
 const TOOL = "CarinaPoint";
+const USUAL = "WindowLevel";
 const CHANGES = ["ANNOTATION_COMPLETED", "ANNOTATION_MODIFIED", "ANNOTATION_REMOVED", "TOOL_ACTIVATED"];
 
 /**
@@ -11,7 +12,7 @@ const CHANGES = ["ANNOTATION_COMPLETED", "ANNOTATION_MODIFIED", "ANNOTATION_REMO
  * @typedef {object} Mark
  * @property {string} label
  * @property {[number, number, number]} colour
- * @property {string} series display set it is placed on
+ * @property {string} series it is placed on, by its SeriesInstanceUID
  */
 
 /**
@@ -23,20 +24,21 @@ const CHANGES = ["ANNOTATION_COMPLETED", "ANNOTATION_MODIFIED", "ANNOTATION_REMO
 
 /** Let the left mouse button place points, in every viewport that shows slices. */
 export function place() {
-  const { ProbeTool, ToolGroupManager, addTool } = tools();
+  const { ProbeTool, addTool } = tools();
   addTool(
     class extends ProbeTool {
       static toolName = TOOL;
     },
   );
-  const groups = ToolGroupManager.getAllToolGroups().filter((/** @type {any} */ group) => group.hasTool("WindowLevel"));
-  for (const group of groups) {
+  for (const group of groups()) {
     if (!group.hasTool(TOOL)) group.addTool(TOOL, { getTextLines: (/** @type {any} */ data) => [words(data.label)] });
   }
-  useTool(
-    TOOL,
-    groups.map((/** @type {any} */ group) => group.id),
-  );
+  take(TOOL);
+}
+
+/** Give the left mouse button back to what it does when a study is opened. */
+export function rest() {
+  take(USUAL);
 }
 
 /** @returns {boolean} whether the left mouse button places points */
@@ -47,7 +49,7 @@ export function placing() {
 }
 
 /**
- * @param {string} series display set
+ * @param {string} series its SeriesInstanceUID
  * @returns {Point[]} the oldest first
  */
 export function pointsOn(series) {
@@ -92,6 +94,19 @@ export function follow({ mark, changed }) {
     eventTarget.removeEventListener(Events.ANNOTATION_ADDED, added);
     for (const name of CHANGES) eventTarget.removeEventListener(Events[name], changed);
   };
+}
+
+/** @returns {any[]} tool groups of the viewports that show slices */
+function groups() {
+  return tools().ToolGroupManager.getAllToolGroups().filter((/** @type {any} */ group) => group.hasTool(USUAL));
+}
+
+/** @param {string} tool */
+function take(tool) {
+  useTool(
+    tool,
+    groups().map(({ id }) => id),
+  );
 }
 
 /** @returns {any[]} */

@@ -15,7 +15,7 @@ class Prompts extends EventTarget {
 
   constructor() {
     super();
-    session.addEventListener("change", () => this.#changed());
+    session.addEventListener("change", () => this.#look());
     session.addEventListener("stored", () => this.clear());
   }
 
@@ -39,12 +39,16 @@ class Prompts extends EventTarget {
 
   /** @returns {points.Point[]} of the open series, the oldest first */
   get points() {
-    return session.series && this.task ? points.pointsOn(session.series.displaySetInstanceUID) : [];
+    return session.series && this.task ? points.pointsOn(session.series.SeriesInstanceUID) : [];
   }
 
-  /** @param {{outside: boolean}} where a click places a point from now on */
+  /**
+   * Have clicks place points; asked for again, have them do so no more.
+   * @param {{outside: boolean}} where
+   */
   place({ outside }) {
     if (!this.task) return;
+    if (this.placing && this.#outside === outside) return this.#rest();
     this.#outside = outside;
     this.#end(); // OHIF forgets listeners when a study is left
     this.#end = points.follow({ mark: () => this.#mark(), changed: () => this.#changed() });
@@ -85,7 +89,18 @@ class Prompts extends EventTarget {
     const { series } = session;
     if (!task || !series) return null;
     const what = this.#outside ? { name: BACKGROUND, colour: RED } : segment;
-    return what && { label: what.name, colour: what.colour, series: series.displaySetInstanceUID };
+    return what && { label: what.name, colour: what.colour, series: series.SeriesInstanceUID };
+  }
+
+  /** Notice that what is on screen takes no points any more. */
+  #look() {
+    if (!this.task && points.placing()) this.#rest();
+    else this.#changed();
+  }
+
+  #rest() {
+    points.rest();
+    this.#changed();
   }
 
   #changed() {

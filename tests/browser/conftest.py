@@ -30,8 +30,8 @@ def chromium() -> Iterator:
 
 @pytest.fixture(scope="package")
 def place(orthanc_installed: None, chromium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A server with three phantom studies."""
-    with running_place(tmp_path_factory.mktemp("place"), studies=3) as made:
+    """A server with four phantom studies; who leaves labels behind before test_annotating takes the last."""
+    with running_place(tmp_path_factory.mktemp("place"), studies=4) as made:
         yield made
 
 

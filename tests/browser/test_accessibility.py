@@ -46,7 +46,7 @@ def go_to(page, wanted: str) -> None:
 
 
 def test_a_case_is_drafted_and_submitted_without_a_mouse(page, place):
-    page.goto(place.page(2))
+    page.goto(place.page(3))
     panel = page.locator("carina-panel")
     panel.locator("#task").wait_for()
     go_to(page, "user")

@@ -109,7 +109,7 @@ def test_a_task_without_a_model_says_so_in_words_and_the_next_case_has_no_label(
 def _seg_in_pacs(place, series) -> dict[str, np.ndarray]:
     """The newest SEG of a study, read by highdicom, as label indices by source instance."""
     find = {"Level": "Instance", "Query": {"Modality": "SEG", "StudyInstanceUID": series.study_instance_uid}}
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     with place.orthanc as orthanc:
         while len(found := orthanc.post("/tools/find", json=find).json()) != 1:
             assert time.monotonic() < deadline, found

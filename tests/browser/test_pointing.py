@@ -60,6 +60,10 @@ def test_a_click_on_the_image_reaches_its_voxel_and_the_draft_follows_it(page, p
     assert np.array_equal(drawn, np.where((away**2).sum(axis=0) <= BALL, 2, 0))
     panel.locator("li.active #segment-2").wait_for()
 
+    panel.locator("#points-outside[aria-pressed=true]").click()
+    panel.locator("#points-outside[aria-pressed=false]").wait_for()
+    panel.locator("#points-inside[aria-pressed=false]").wait_for()
+
 
 def _click(page, right: int, down: int) -> list[float]:
     """Click beside the middle of the image; where that is in the patient (LPS mm), as Cornerstone has it."""
