@@ -130,7 +130,8 @@ class Learner:
         """Keep weights and what they know."""
         known = self._known if self._known is not None else torch.zeros(0, dtype=torch.bool)
         content: Mapping[str, Tensor] = {**self._network.state_dict(), "known": known}
-        save_file({name: tensor.contiguous().cpu() for name, tensor in content.items()}, path)
+        # Copies, because some networks have one tensor under several names, which the format does not hold.
+        save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in content.items()}, path)
 
     def restore(self, path: Path) -> None:
         """Go on from `save`."""

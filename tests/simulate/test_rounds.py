@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from carina.errors import CancelledError
 from carina.models.metrics import dice
@@ -109,3 +110,14 @@ def test_before_the_first_round_every_labelled_voxel_has_to_be_drawn(cases, tmp_
     learner = Learner(SPEC, seed=0, device="cpu", cancelled=lambda: False)
     assert learner.voxels_to_correct(volume) == np.count_nonzero(volume.label)
     assert learner.look(volume, None).presence == {}
+
+
+@pytest.mark.parametrize("task", ["thorax_ct", "cxr_anatomy"])
+def test_a_learner_goes_on_from_what_it_saved_also_where_layers_share_their_weights(task, tmp_path):
+    spec = find_tasks().get(task)
+    before, after = (Learner(spec, seed=seed, device="cpu", cancelled=lambda: False) for seed in (0, 1))
+    before.save(tmp_path / "weights.safetensors")
+    after.restore(tmp_path / "weights.safetensors")
+    states = (learner._network.state_dict() for learner in (before, after))
+    for one, other in zip(*(state.values() for state in states), strict=True):
+        assert torch.equal(one, other)
