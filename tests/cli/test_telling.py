@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
 from carina.models.store import ModelStore
 from carina.networks.factory import build_network
@@ -76,3 +77,23 @@ def test_a_task_that_draws_still_asks_for_a_file(carina, radiograph, carina_home
     ran = carina("infer", "cxr_anatomy", "--image", radiograph)
     assert ran.exit_code == 1
     assert "--out" in ran.stderr
+
+
+def test_evaluate_gives_areas_with_intervals_and_one_row_per_image(carina, untrained, tmp_path):
+    images, random = tmp_path / "images", np.random.default_rng(1)
+    images.mkdir()
+    for number in range(6):
+        Image.fromarray(random.integers(0, 255, (60, 60), dtype=np.uint8)).save(images / f"i{number}.png")
+    table = tmp_path / "findings.csv"
+    table.write_text("image,patient,COVID19\n" + "".join(f"i{n},p{n},{'' if n == 5 else n % 2}\n" for n in range(6)))
+
+    ran = carina("evaluate", TASK, "--images", images, "--labels", table, "--device", "cpu", "--per-case", "--json")
+
+    assert ran.exit_code == 0, ran.stderr
+    assert ran.json["cases"] == 5
+    rows = [case["labels"]["covid19"] for case in ran.json["per_case"]]
+    expected = roc_auc_score([row["finding"] for row in rows], [row["probability"] for row in rows])
+    assert ran.json["labels"]["covid19"]["auroc"] == pytest.approx(expected)
+    spread = ran.json["intervals"]["covid19"]["auroc"]
+    assert spread["low"] <= spread["mean"] <= spread["high"]
+    assert "AUROC" in ran.stderr
