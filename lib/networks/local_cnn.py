@@ -55,4 +55,10 @@ def _size_multiple(spec: TaskSpec) -> int:
     return int(2 ** len(spec.network.arguments.get("filters", _FILTERS)))
 
 
-NETWORK = NetworkFactory("local_cnn", build=_build, size_multiple=_size_multiple, scores="images", features="features")
+NETWORK = NetworkFactory(
+    "local_cnn",
+    build=_build,
+    size_multiple=_size_multiple,
+    scores="images",
+    features=lambda network: network.get_submodule("features"),
+)
