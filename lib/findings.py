@@ -26,7 +26,7 @@ _ROWS = (
     ("effusion", "60046008", "SCT", "Pleural effusion"),
     ("pneumonia", "233604007", "SCT", "Pneumonia"),
     ("pleural_thickening", "pleural_thickening", "99CARINA", "Pleural thickening"),
-    ("cardiomegaly", "287272002", "SCT", "Cardiomegaly"),
+    ("cardiomegaly", "8186001", "SCT", "Cardiomegaly"),
     ("nodule", "27925004", "SCT", "Nodule"),
     ("mass", "4147007", "SCT", "Mass"),
     ("hernia", "39839004", "SCT", "Diaphragmatic hernia"),
