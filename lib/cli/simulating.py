@@ -25,6 +25,9 @@ def simulate(
     step: Annotated[int, typer.Option("--step", min=1, help="Labels each further round adds.")] = 4,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="At most so many.")] = 10,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Optimiser steps of a round.")] = 60,
+    first_steps: Annotated[
+        int | None, typer.Option("--first-steps", min=1, help="Of the first round, which starts from nothing.")
+    ] = None,
     matrix: Annotated[
         str | None, typer.Option("--matrix", metavar="X,Y,Z", help="Stretch every image to so many voxels.")
     ] = None,
@@ -62,6 +65,7 @@ def simulate(
             step=step,
             rounds=rounds,
             steps=steps,
+            first_steps=first_steps,
             matrix_voxels=three_sizes(matrix, option="--matrix") if matrix else None,
             batch_size=batch_size,
             learning_rate=learning_rate,

@@ -36,6 +36,8 @@ class Plan:
         step: Labels that each further round adds.
         rounds: At most so many, while there is something left to label.
         steps: Optimiser steps of each round, on all labels so far, from the weights of the round before.
+        first_steps: Of the first round, whose network knows nothing yet; None for `steps`. With too few of them the
+            curves show how long was trained rather than what the labels were worth.
         matrix_voxels: Every image is stretched to it; None for the task's own preparation.
         batch_size: Patches of a step; None for the task's.
         learning_rate: Peak of each round; None for the task's.
@@ -52,6 +54,7 @@ class Plan:
     step: int = 4
     rounds: int = 10
     steps: int = 60
+    first_steps: int | None = None
     matrix_voxels: Voxels | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -100,6 +103,10 @@ class Plan:
             matrix_voxels=self.matrix_voxels,
             roi_voxels=self.matrix_voxels,
         )
+
+    def steps_of(self, rounds: int) -> int:
+        """Optimiser steps of so many rounds together."""
+        return (self.first_steps or self.steps) + self.steps * (rounds - 1)
 
     def rounds_of(self, pool: int) -> int:
         """How many rounds a pool of so many images has."""

@@ -150,5 +150,8 @@ than random.</p>
 def _text(figure: Mapping[str, float | None], digits: int) -> str:
     if figure["value"] is None:
         return "not reached"
-    low, high = ("…" if bound is None else f"{bound:.{digits}f}" for bound in (figure["low"], figure["high"]))
-    return f"{figure['value']:.{digits}f} [{low}, {high}]"
+    value = f"{figure['value']:.{digits}f}"
+    if figure["low"] is None:
+        return value
+    high = "…" if figure["high"] is None else f"{figure['high']:.{digits}f}"
+    return f"{value} [{figure['low']:.{digits}f}, {high}]"

@@ -136,7 +136,8 @@ class Run:
         chosen = self._choose(find_strategies().get(name), learner, labelled, count=count, seed=seed * 1000 + number)
         effort = sum(learner.voxels_to_correct(self._volumes[image_id]) for image_id in chosen)
         labelled += chosen
-        learner.learn([self._volumes[image_id] for image_id in labelled], number=number)
+        steps = self.plan.steps if number else self.plan.steps_of(1)
+        learner.learn([self._volumes[image_id] for image_id in labelled], number=number, steps=steps)
         dice = learner.measure(self._test)
         finished = Round(
             strategy=name,
@@ -155,7 +156,7 @@ class Run:
     def _whole_pool(self, journal: Journal, learner: Learner, seed: int, rounds: int) -> None:
         """The score with every label, after as many steps as the last round of a strategy has behind it."""
         started = time.monotonic()
-        learner.learn(list(self._volumes.values()), number=0, steps=self.plan.steps * rounds)
+        learner.learn(list(self._volumes.values()), number=0, steps=self.plan.steps_of(rounds))
         dice = learner.measure(self._test)
         finished = Round(
             strategy=FULL,

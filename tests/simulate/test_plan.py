@@ -51,6 +51,13 @@ def test_impossible_values_are_refused(changes):
         dataclasses.replace(PLAN, **changes)
 
 
+def test_the_whole_pool_gets_as_many_steps_as_all_rounds_together():
+    plan = dataclasses.replace(PLAN, steps=40)
+    assert [plan.steps_of(1), plan.steps_of(3)] == [40, 120]
+    patient = dataclasses.replace(plan, first_steps=200)
+    assert [patient.steps_of(1), patient.steps_of(3)] == [200, 280]
+
+
 def test_an_unknown_strategy_is_refused():
     with pytest.raises(UnknownNameError, match="hybrid"):
         dataclasses.replace(PLAN, strategies=("hibrid",))
