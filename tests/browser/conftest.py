@@ -13,6 +13,13 @@ from .chromium import AGREED, ARGUMENTS, find_chromium
 from .serving import Place, real_series, running_place
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two cores are few for a browser, its server, an inference and another test process: one more try, said as such."""
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @pytest.fixture(scope="package")
 def chromium() -> Iterator:
     """A headless Chromium; it ends with this folder, because its event loop is in the way of other tests."""
