@@ -14,7 +14,7 @@ from .serving import Place, real_series, running_place
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two cores are few for a browser, its server, an inference and another test process: one more try, said as such."""
+    """Two cores are few for a browser, its server and another test process: one more try, and the report says so."""
     for item in items:
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.flaky(reruns=1))
