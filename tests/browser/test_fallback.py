@@ -13,7 +13,8 @@ from carina.server.running import RunningServer
 from carina.settings import Settings
 from carina.viewer.build import find_build
 
-from .serving import TASK, plugin_network, plugin_path
+from ..plugins import plugin_path
+from .serving import PLUGIN, TASK, plugin_network
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.slow]
 
@@ -38,7 +39,7 @@ def fallback(place, tmp_path) -> Iterator[RunningServer]:
     settings = Settings(home=tmp_path / "home", port=0)
     (settings.models_dir / TASK).mkdir(parents=True)
     torch.save(plugin_network().weights(), settings.models_dir / TASK / "model.pt")
-    environment = {"PYTHONPATH": plugin_path(tmp_path), "CARINA_OHIF": str(tmp_path)}
+    environment = {"PYTHONPATH": plugin_path(tmp_path, PLUGIN), "CARINA_OHIF": str(tmp_path)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CARINA_OHIF", str(tmp_path))
         assert not find_build().extensible
