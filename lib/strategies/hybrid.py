@@ -60,7 +60,7 @@ class Hybrid:
         rest = [candidate for candidate in pool if candidate.image_id not in taken]
         return choices + by_score(
             rest, methods=(method,), count=count - len(choices), seed=seed,
-            because=lambda share: f"The model is less sure of it than of {percent(share)} of the pool",
+            because="The model is less sure of it than of {share} of the pool",
         )  # fmt: skip
 
 

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from .port import Candidate, Choice
+from .port import NOTHING, Candidate, Choice, Knowledge, Needs
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByScore:
+    """A strategy that ranks by one score alone.
+
+    Attributes:
+        name: See `Strategy.name`.
+        description: See `Strategy.description`.
+        needs: Its scores, the one to be preferred first.
+        because: What a high score means; `{share}` becomes the share of the scored pool with a lower one.
+    """
+
+    name: str
+    description: str
+    needs: Needs
+    because: str
+
+    def choose_batch(
+        self, pool: Sequence[Candidate], *, count: int, seed: int, now: float, knowledge: Knowledge = NOTHING
+    ) -> list[Choice]:
+        """See `Strategy.choose_batch`."""
+        return by_score(pool, methods=self.needs.scores, count=count, seed=seed, because=self.because)
 
 
 def shuffled(pool: Sequence[Candidate], seed: int) -> list[Candidate]:
@@ -25,9 +49,7 @@ def method_at_hand(pool: Sequence[Candidate], methods: Sequence[str]) -> str | N
     return next((method for method in methods if any(method in candidate.scores for candidate in pool)), None)
 
 
-def by_score(
-    pool: Sequence[Candidate], *, methods: Sequence[str], count: int, seed: int, because: Callable[[float], str]
-) -> list[Choice]:
+def by_score(pool: Sequence[Candidate], *, methods: Sequence[str], count: int, seed: int, because: str) -> list[Choice]:
     """Those with the highest score; what was not scored comes last, and without any score chance decides.
 
     Args:
@@ -35,7 +57,7 @@ def by_score(
         methods: Of scoring, the one to be preferred first.
         count: How many.
         seed: Decides among equal scores.
-        because: Share of the scored pool with a lower score → what that means.
+        because: As `ByScore.because`.
     """
     method = method_at_hand(pool, methods)
     if method is None:
@@ -50,7 +72,7 @@ def by_score(
             choices.append(Choice(image_id=candidate.image_id, weight=0.0, reason="Not looked at by a model yet."))
             continue
         share = float(np.searchsorted(known, value)) / len(known)
-        reason = f"{because(share)} ({method} {value:.2f})."
+        reason = f"{because.format(share=percent(share))} ({method} {value:.2f})."
         choices.append(Choice(image_id=candidate.image_id, weight=value, reason=reason))
     return choices
 
