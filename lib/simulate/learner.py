@@ -16,13 +16,13 @@ from ..infers.looking import Look, embed_plainly, look
 from ..infers.sliding_window import predict
 from ..label_maps import mask_of
 from ..networks.devices import resolve_device
-from ..networks.factory import build_network, size_multiple
+from ..networks.factory import build_network
 from ..scoring import ScoringMethod
 from ..task import TaskSpec
 from ..trainers.cache import CachedVolume
 from ..trainers.fitting import Fitting
-from ..trainers.loss import loss_of, silence_unknown
-from ..trainers.patches import PatchSampler, annotated_channels, channels_of, fitting_patch
+from ..trainers.patches import annotated_names
+from ..trainers.segmentation import SegmentationLesson
 
 
 class Learner:
@@ -40,7 +40,7 @@ class Learner:
         self._seed = seed
         self._device = resolve_device(device)
         self._cancelled = cancelled
-        self._known: Tensor | None = None
+        self._known: frozenset[str] | None = None
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self._network = build_network(spec).to(self._device).eval()
@@ -57,24 +57,20 @@ class Learner:
             CancelledError: If `cancelled` answered true.
         """
         spec = self._spec
-        annotated = torch.stack([annotated_channels(volume, spec) for volume in volumes]).any(dim=0)
-        known = annotated if self._known is None else annotated | self._known
-        silence_unknown(self._network, known=known, before=self._known)
-        occurring = {index for volume in volumes for index in volume.voxels}
-        present = channels_of((label.name for label in spec.labels if label.index in occurring), spec)
         options = dataclasses.replace(
             spec.trainer, seed=self._seed * 1000 + number, steps_per_epoch=steps or spec.trainer.steps_per_epoch
         )
-        patch = fitting_patch(
-            volumes, wanted=options.patch_voxels, multiple=size_multiple(spec), dimension=spec.dimension
+        lesson = SegmentationLesson(
+            spec=spec, options=options, predict=predict, device=self._device, cancelled=self._cancelled
         )
+        loss = lesson.begin(self._network, volumes, self._known)
         with tempfile.TemporaryDirectory() as folder:
             fitted = Fitting(
                 network=self._network,
                 spec=spec,
                 options=options,
-                sampler=PatchSampler(volumes, spec=spec, patch_voxels=patch),
-                loss=loss_of(spec, present=present, known=known).to(self._device),
+                sampler=lesson.sampler(volumes),
+                loss=loss,
                 validate=lambda network: {},
                 device=self._device,
                 checkpoint=Path(folder) / "checkpoint.safetensors",
@@ -85,7 +81,8 @@ class Learner:
             ).run()
         self._network.load_state_dict(fitted.best_state)
         self._network.eval()
-        self._known = known
+        taught = (annotated_names(volume, spec) for volume in volumes)
+        self._known = (self._known or frozenset()).union(*taught)
 
     def look(self, volume: CachedVolume, method: ScoringMethod | None) -> Look:
         """What the network sees in an image; without a round behind it, what the image is like."""
@@ -128,7 +125,7 @@ class Learner:
 
     def save(self, path: Path) -> None:
         """Keep weights and what they know."""
-        known = self._known if self._known is not None else torch.zeros(0, dtype=torch.bool)
+        known = torch.tensor([label.name in (self._known or ()) for label in self._spec.labels])
         content: Mapping[str, Tensor] = {**self._network.state_dict(), "known": known}
         # Copies, because some networks have one tensor under several names, which the format does not hold.
         save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in content.items()}, path)
@@ -136,7 +133,8 @@ class Learner:
     def restore(self, path: Path) -> None:
         """Go on from `save`."""
         content = load_file(path, device=str(self._device))
-        self._known = content.pop("known").cpu()
+        known = content.pop("known").tolist()
+        self._known = frozenset(label.name for label, one in zip(self._spec.labels, known, strict=True) if one)
         self._network.load_state_dict(content)
 
     def _draw(self, volume: CachedVolume) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:

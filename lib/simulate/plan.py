@@ -121,7 +121,7 @@ class Plan:
 def keep(plan: Plan, folder: Path) -> None:
     """Write the plan beside its results, or find it there.
 
-    More seeds, rounds or strategies than before only add to what is there; anything else would mix results.
+    More seeds or strategies than before only add to what is there; anything else would mix results.
 
     Raises:
         ConflictError: If the folder holds results of another plan.

@@ -82,12 +82,15 @@ class PatchSampler:
         return torch.tensor(image)[None], torch.tensor(label)[None], self._annotated[position]
 
 
+def annotated_names(volume: CachedVolume, spec: TaskSpec) -> set[str]:
+    """The labels that the volume's label map speaks about: those annotated, and those drawn all the same."""
+    named = spec.labels.names if volume.annotated is None else volume.annotated
+    return {label.name for label in spec.labels if label.index in volume.voxels}.union(named)
+
+
 def annotated_channels(volume: CachedVolume, spec: TaskSpec) -> Tensor:
     """`(channels,)` which output channels the volume's label map speaks about; the background always."""
-    names = volume.annotated
-    named = spec.labels.names if names is None else names
-    drawn = {label.name for label in spec.labels if label.index in volume.voxels}
-    return channels_of(drawn.union(named), spec)
+    return channels_of(annotated_names(volume, spec), spec)
 
 
 def channels_of(names: Iterable[str], spec: TaskSpec) -> Tensor:
