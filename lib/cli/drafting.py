@@ -82,6 +82,20 @@ def load_drafter(
     return Drafter(spec, found, network.eval(), device, overlap)
 
 
+def local_path(image: str) -> Path | None:
+    """The file or DICOM folder that is meant; None for an id of the datastore.
+
+    Raises:
+        InvalidInputError: If the text is neither a path nor an id.
+    """
+    path = Path(image)
+    if path.exists():
+        return path
+    if "/" in image or split_suffix(image)[1]:
+        raise InvalidInputError(f"'{image}' must be a file, a DICOM folder or an image id, but there is no such file.")
+    return None
+
+
 def read_any(image: str, *, store_url: str | None, user: str | None) -> tuple[Volume, Series | None]:
     """Read a file, a DICOM folder, or an image of the datastore by its id.
 
@@ -89,11 +103,9 @@ def read_any(image: str, *, store_url: str | None, user: str | None) -> tuple[Vo
         InvalidInputError: If the text is neither a path nor an id.
         CarinaError: As the readers and the store do.
     """
-    path = Path(image)
-    if path.exists():
+    path = local_path(image)
+    if path is not None:
         return read_local(path)
-    if "/" in image or split_suffix(image)[1]:
-        raise InvalidInputError(f"'{image}' must be a file, a DICOM folder or an image id, but there is no such file.")
     from .stores import image_store
 
     with image_store(Settings(), store_url, user=user) as store:

@@ -9,9 +9,11 @@ from ..datastores.ids import check_id
 from ..errors import InvalidInputError
 from ..images import split_suffix
 from ..infers.classification import Answer, ClassificationInfer
+from ..infers.options import LIKELIEST
 from ..models.store import ModelStore
 from ..settings import Settings
 from ..task import TaskSpec
+from .drafting import local_path
 
 if TYPE_CHECKING:
     from .output import Output
@@ -49,11 +51,8 @@ def tell(
     if heat_file is not None and split_suffix(heat_file.name)[1] not in (_PICTURE, ".nii.gz", ".nii"):
         raise InvalidInputError(f"Option --heatmap must end in .png or .nii.gz, got '{heat_file.name}'.")
     with output.progress(f"Ask {spec.name}") as report:
-        answer = _answer(spec, image, {**request, "heatmap": finding}, store_url=store_url, user=user, report=report)
-        likeliest = max(answer.told, key=lambda one: one.score).label
-        if heat_file is not None and (finding or likeliest) not in answer.heats:
-            again = {**request, "heatmap": finding or likeliest}
-            answer = _answer(spec, image, again, store_url=store_url, user=user, report=report)
+        shown = finding or (None if heat_file is None else LIKELIEST)
+        answer = _answer(spec, image, {**request, "heatmap": shown}, store_url=store_url, user=user, report=report)
     rows = [
         [one.label, f"{one.score:.3f}", one.state, "yes" if one.calibrated else "no"]
         for one in sorted(answer.told, key=lambda one: -one.score)
@@ -62,19 +61,18 @@ def tell(
     output.table(f"{spec.name} {version}", ["Finding", "Probability", "State", "Calibrated"], rows)
     result = {name: answer.params[name] for name in ("task", "model_version", "prediction", "roi", "timings")}
     if heat_file is not None:
-        _write_heat(heat_file, answer, finding or likeliest)
-        result |= {"heatmap": str(heat_file), "heatmap_of": finding or likeliest}
+        (of,) = answer.heats
+        _write_heat(heat_file, answer, of)
+        result |= {"heatmap": str(heat_file), "heatmap_of": of}
     output.result(result)
 
 
 def _answer(
     spec: TaskSpec, image: str, request: dict[str, Any], *, store_url: str | None, user: str | None, report: Any
 ) -> Answer:
-    models, path = ModelStore(Settings().models_dir), Path(image)
-    if path.exists():
+    models, path = ModelStore(Settings().models_dir), local_path(image)
+    if path is not None:
         return ClassificationInfer(spec, models).answer({**request, "image": path}, progress=report)
-    if "/" in image or split_suffix(image)[1]:
-        raise InvalidInputError(f"'{image}' must be a file, a DICOM folder or an image id, but there is no such file.")
     from .stores import image_store
 
     with image_store(Settings(), store_url, user=user) as store:

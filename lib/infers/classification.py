@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,7 @@ from ..task import TaskSpec
 from .draft import Cancelled, Draft, Progress, timed
 from .heat_map import heat_map
 from .network_drafter import NetworkDrafter
-from .options import LUNGS
+from .options import LIKELIEST, LUNGS
 from .regions import Region, region_around
 from .segmentation import SegmentationInfer
 
@@ -99,8 +99,8 @@ class ClassificationInfer(NetworkDrafter):
         """Run the task on one image.
 
         Args:
-            request: `image` as in `Drafter.draft`. Options: `model_version`, `device`, `heatmap` (a finding), `roi`
-                (`lungs` looks at the part that the served `cxr_anatomy` calls lungs).
+            request: `image` as in `Drafter.draft`. Options: `model_version`, `device`, `heatmap` (a finding, or
+                `likeliest`), `roi` (`lungs` looks at the part that the served `cxr_anatomy` calls lungs).
             progress: Told a fraction and a phrase.
             cancelled: Asked between windows.
 
@@ -127,7 +127,7 @@ class ClassificationInfer(NetworkDrafter):
         """As `draft`, with the heat itself; arguments and errors are the same."""
         tell_progress = progress or (lambda fraction, phrase: None)
         asked = request.get("heatmap")
-        if asked:
+        if asked and asked != LIKELIEST:
             self.spec.labels.named(str(asked))
         device = resolve_device(str(request.get("device") or self._device))
         timings: dict[str, float] = {}
@@ -153,7 +153,7 @@ class ClassificationInfer(NetworkDrafter):
                     calibration=Calibration.from_json(version.calibration),
                     device=device,
                 )
-            wanted = [str(asked)] if asked else [one.label for one in told if one.state == "positive"]
+            wanted = _shown(told, asked)
             with timed(timings, "heatmap"):
                 heats = {name: self._heat(network, prepared, name, device, region) for name in wanted}
         params = {
@@ -183,6 +183,13 @@ class ClassificationInfer(NetworkDrafter):
         labels = self._anatomy.spec.labels
         masks = [mask_of(label.array, labels.named(name), labels) for name in _LUNGS]
         return region_around(np.logical_or(*masks), image.grid)
+
+
+def _shown(told: Sequence[Told], asked: object) -> list[str]:
+    """The findings whose heat is shown: the one asked for, else the positive ones."""
+    if asked == LIKELIEST:
+        return [max(told, key=lambda one: one.score).label]
+    return [str(asked)] if asked else [one.label for one in told if one.state == "positive"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -86,6 +86,8 @@ NETWORK_OPTIONS = (
 
 
 WHOLE, LUNGS = "image", "lungs"
+LIKELIEST = "likeliest"
+"""In place of a finding: the one that the network thinks likeliest."""
 
 FINDINGS_OPTIONS = (
     Option(name="device", shown="auto", parse=device_name),
