@@ -10,8 +10,7 @@ import colorsys
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from .errors import LabelError
-from .labels import Code, Label, LabelSet, did_you_mean
+from .labels import Code, Label, LabelSet, require_known
 
 CLINICAL_FINDING = Code("404684003", "SCT", "Clinical finding")
 
@@ -58,11 +57,7 @@ def finding_set(*names: str) -> LabelSet:
         LabelError: If a name is not in the catalogue; the message says what was probably meant.
         ConfigurationError: If a name repeats.
     """
-    unknown = [name for name in names if name not in FINDINGS]
-    if unknown:
-        raise LabelError(
-            f"A label must be a finding of the catalogue, got '{unknown[0]}'.{did_you_mean(unknown[0], FINDINGS)}"
-        )
+    require_known(names, FINDINGS, what="a finding")
     order = list(FINDINGS)
     return LabelSet(
         Label(

@@ -52,6 +52,21 @@ def join_masks(masks: Iterable[tuple[str, Mask]], labels: LabelSet, *, shape: tu
     return array
 
 
+def bounding_box(mask: Mask) -> tuple[tuple[int, int], ...] | None:
+    """Per axis the first index that holds something, and one past the last; None of an empty mask.
+
+    Args:
+        mask: Boolean, any shape.
+    """
+    ends = []
+    for axis in range(mask.ndim):
+        held = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        if not held.size:
+            return None
+        ends.append((int(held[0]), int(held[-1]) + 1))
+    return tuple(ends)
+
+
 def voxel_counts(array: LabelArray, labels: LabelSet) -> dict[str, int]:
     """How many voxels each label has, in one pass whatever their number."""
     largest = sum(labels.values.values()) if labels.overlapping else len(labels)

@@ -10,7 +10,7 @@ it to ours by name, never by order.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from .errors import ConfigurationError, LabelError
@@ -150,6 +150,22 @@ class LabelSet:
         if len(set(values.values())) != len(values):
             raise LabelError("Each label name must have its own voxel value. Check labels.json for repeats.")
         return {value: self._by_name[name].index for name, value in values.items() if name in self._by_name}
+
+
+def require_known(names: Iterable[str], known: Collection[str], *, what: str) -> None:
+    """Refuse names that a catalogue does not have.
+
+    Args:
+        names: Of labels.
+        known: Those of the catalogue.
+        what: What it holds, such as `a structure`.
+
+    Raises:
+        LabelError: Naming the first unknown one, and what was probably meant.
+    """
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None:
+        raise LabelError(f"A label must be {what} of the catalogue, got '{unknown}'.{did_you_mean(unknown, known)}")
 
 
 def did_you_mean(name: str, known: Iterable[str], *, shown: int = 8) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .errors import GeometryError, InvalidInputError
 from .geometry import AnyArray, Grid, Volume, closest_canonical, reorient, resample_label
+from .label_maps import bounding_box
 from .task import Intensity, Percentiles, TaskSpec, Window
 
 _ANTIALIAS_BEYOND = 1.5
@@ -56,6 +57,22 @@ class AxisMap:
         low = 0 if start < self.step / 2 - 0.5 else math.ceil(start)
         high = self.source_size if stop > self.source_size - 0.5 - self.step / 2 else math.ceil(stop)
         return low, high
+
+    def surrounding(self, begin: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """Which working voxels lie around source voxels, for linear interpolation back; beyond the ends it is constant.
+
+        Args:
+            begin: First source index.
+            end: One past the last.
+
+        Returns:
+            `(end - begin,)` each: the working voxel below, the one above (the same one on a working voxel), and the
+            share of the one above.
+        """
+        position = ((np.arange(begin, end) - self.first) / self.step).clip(0, self.size - 1)
+        lower = np.floor(position + 1e-9).astype(np.int64)
+        share = np.maximum(position - lower, 0.0).astype(np.float32)
+        return lower, np.where(share > 0, np.minimum(lower + 1, self.size - 1), lower), share
 
     def cropped(self, start: int, stop: int) -> AxisMap:
         """The same axis, only working voxels `start` to `stop`."""
@@ -248,15 +265,15 @@ def _body_box(volume: Tensor, grid: Grid, *, threshold: float | None) -> tuple[t
         return whole
     cell = [max(1, round(_BODY_CELL_MM / spacing)) for spacing in grid.spacing_mm]
     mask = (volume[:: cell[0], :: cell[1], :: cell[2]] > threshold).numpy()
-    components, count = ndimage.label(mask)
-    if count == 0:
-        return whole
+    components, _ = ndimage.label(mask)
     sizes = np.bincount(components.ravel())
     sizes[0] = 0
     kept = np.flatnonzero(sizes >= _BODY_SHARE * sizes.max())
     body = np.isin(components, kept[kept > 0])
-    box = []
-    for axis, step in enumerate(cell):
-        where = np.flatnonzero(body.any(axis=tuple(other for other in range(3) if other != axis)))
-        box.append((max(0, (int(where[0]) - 1) * step), min(grid.shape[axis], (int(where[-1]) + 2) * step)))
-    return tuple(box)
+    cells = bounding_box(body)
+    if cells is None:
+        return whole
+    return tuple(
+        (max(0, (first - 1) * step), min(size, (end + 1) * step))
+        for (first, end), step, size in zip(cells, cell, grid.shape, strict=True)
+    )

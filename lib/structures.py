@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from . import structures_table as table
-from .errors import LabelError
-from .labels import Code, Label, LabelSet, did_you_mean
+from .labels import Code, Label, LabelSet, require_known
 
 ANATOMICAL_STRUCTURE = Code("123037004", "SCT", "Anatomical Structure")
 MORPHOLOGICALLY_ALTERED_STRUCTURE = Code("49755003", "SCT", "Morphologically Altered Structure")
@@ -95,11 +94,7 @@ def label_set(*names: str, overlapping: bool = False) -> LabelSet:
         LabelError: If a name is not in the catalogue; the message says what was probably meant.
         ConfigurationError: If a name repeats.
     """
-    unknown = [name for name in names if name not in STRUCTURES]
-    if unknown:
-        raise LabelError(
-            f"A label must be a structure of the catalogue, got '{unknown[0]}'.{did_you_mean(unknown[0], STRUCTURES)}"
-        )
+    require_known(names, STRUCTURES, what="a structure")
     labels = [
         Label(
             name=name,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import ConflictError, InvalidInputError
 from ..geometry import Volume, resample_label
+from ..label_maps import bounding_box
 from .annotation import CONSENSUS_TAG, Annotation, from_row
 from .store import AnnotationStore
 from .versions import is_readers_work, of_case, verdicts
@@ -143,15 +144,8 @@ def _staple(masks: Masks) -> NDArray[np.float64]:
 
 def _box(masks: Masks) -> tuple[slice, ...] | None:
     """Around the voxels of all masks, with a margin; None if there are none."""
-    together = np.logical_or.reduce(masks)
-    slices = []
-    for axis in range(together.ndim):
-        others = tuple(other for other in range(together.ndim) if other != axis)
-        filled = np.flatnonzero(together.any(axis=others))
-        if not filled.size:
-            return None
-        slices.append(slice(max(int(filled[0]) - _MARGIN, 0), int(filled[-1]) + 1 + _MARGIN))
-    return tuple(slices)
+    ends = bounding_box(np.logical_or.reduce(masks))
+    return None if ends is None else tuple(slice(max(first - _MARGIN, 0), end + _MARGIN) for first, end in ends)
 
 
 def _opinion(

@@ -70,10 +70,8 @@ def _activation(network: nn.Module, image: Tensor, *, channel: int, spec: TaskSp
 
 def _onto_source(array: NDArray[np.float32], axis: int, working: AxisMap) -> NDArray[np.float32]:
     """Linear interpolation along one canonical axis; beyond the working grid's ends their value goes on."""
-    at = ((np.arange(working.source_size) - working.first) / working.step).clip(0, working.size - 1)
-    low = np.floor(at).astype(np.intp)
-    high = np.minimum(low + 1, working.size - 1)
+    below, above, share = working.surrounding(0, working.source_size)
     shape = [1, 1, 1]
     shape[axis] = -1
-    share = (at - low).astype(np.float32).reshape(shape)
-    return np.take(array, low, axis=axis) * (1 - share) + np.take(array, high, axis=axis) * share
+    share = share.reshape(shape)
+    return np.take(array, below, axis=axis) * (1 - share) + np.take(array, above, axis=axis) * share

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import InvalidInputError
 from ..geometry import Grid, Volume, three_sizes
-from ..label_maps import Mask
+from ..label_maps import Mask, bounding_box
 
 _MARGIN_SHARE = 0.05
 
@@ -45,12 +45,11 @@ def region_around(mask: Mask, grid: Grid) -> Region:
     Raises:
         InvalidInputError: If the mask is empty.
     """
-    if not mask.any():
+    ends = bounding_box(mask)
+    if ends is None:
         raise InvalidInputError("A region must hold something, got no lungs in this image. Ask with roi=image.")
     box = []
-    for axis, size in enumerate(mask.shape):
-        there = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        first, last = int(there[0]), int(there[-1]) + 1
-        margin = round((last - first) * _MARGIN_SHARE)
-        box.append(slice(max(0, first - margin), min(size, last + margin)))
+    for (first, end), size in zip(ends, mask.shape, strict=True):
+        margin = round((end - first) * _MARGIN_SHARE)
+        box.append(slice(max(0, first - margin), min(size, end + margin)))
     return Region((box[0], box[1], box[2]), grid)

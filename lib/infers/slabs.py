@@ -39,12 +39,9 @@ class NodeMap:
     def of(cls, axis: AxisMap, *, device: torch.device) -> NodeMap:
         """The map of one axis, beyond the outermost nodes constant."""
         begin, end = axis.covered()
-        position = ((np.arange(begin, end) - axis.first) / axis.step).clip(0, axis.size - 1)
-        lower = np.floor(position + 1e-9).astype(np.int64)
-        fraction = np.maximum(position - lower, 0.0).astype(np.float32)
-        upper = np.where(fraction > 0, np.minimum(lower + 1, axis.size - 1), lower)
+        lower, upper, share = axis.surrounding(begin, end)
         nodes = torch.from_numpy(np.stack([lower, upper], axis=1))
-        weights = torch.from_numpy(np.stack([1 - fraction, fraction], axis=1))
+        weights = torch.from_numpy(np.stack([1 - share, share], axis=1))
         return cls(begin, nodes.to(device), weights.to(device))
 
     def part(self, start: int, stop: int, *, minus: int = 0) -> NodeMap:
