@@ -56,12 +56,16 @@ def submit_label(
 
     Raises:
         UnsafeIdError: If the image id or the tag could leave its folder.
-        LabelError: If a voxel value has no name, a name is unknown, or two names share a value.
+        LabelError: If a voxel value has no name, a name is unknown, two names share a value, or the task draws nothing.
         GeometryError: If no labelled voxel falls onto the image.
         StorageError: If it cannot be stored.
     """
     safe(image_id, what="An image id")
     safe(tag, what="A tag")
+    if spec is not None and spec.of_whole_images:
+        raise LabelError(
+            f"A label map must be of a task that draws, got '{spec.name}', which tells findings. Send its findings."
+        )
     given = Volume(unsigned(label.array), label.grid)
     names = _checked_names(given, client_names, spec)
     return store.submit(

@@ -21,7 +21,7 @@ import { choices } from "./choices.js";
 /**
  * @typedef {object} Task
  * @property {string} name
- * @property {"segmentation"|"scribbles"|"deepedit"} kind
+ * @property {"segmentation"|"classification"|"scribbles"|"deepedit"} kind
  * @property {string} description
  * @property {string[]} modality
  * @property {string|null} served

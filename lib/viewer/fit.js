@@ -24,6 +24,15 @@ export function unfit(displaySet) {
 }
 
 /**
+ * @param {Pick<import("./client.js").Task, "kind"|"labels"|"modality">} task
+ * @param {string} modality
+ * @returns {boolean} whether the task draws series of a modality by itself: from no strokes, and no mere findings
+ */
+export function draws({ kind, labels, modality: modalities }, modality) {
+  return kind !== "classification" && labels.length > 0 && modalities.includes(modality);
+}
+
+/**
  * @param {DisplaySet} displaySet
  * @returns {string|null} what images they are that are not of a volume of the patient
  */

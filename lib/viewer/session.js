@@ -4,7 +4,7 @@ import { choices } from "./choices.js";
 import * as client from "./client.js";
 import * as delivery from "./delivery.js";
 import { draft } from "./drafting.js";
-import { unfit } from "./fit.js";
+import { draws, unfit } from "./fit.js";
 import { labelsToContinue } from "./labels.js";
 import { nextCase, whyHandedOut } from "./next_case.js";
 import { readNifti, writeNifti } from "./nifti.js";
@@ -85,12 +85,10 @@ class Session extends EventTarget {
     return open ? unfit(open) : null;
   }
 
-  /** @returns {client.Task[]} tasks that draft the open series' modality by themselves, from no strokes */
+  /** @returns {client.Task[]} tasks that draft the open series by themselves */
   get fitting() {
-    if (this.unfit) return [];
-    return this.tasks.filter(
-      (task) => task.labels.length && this.series && task.modality.includes(this.series.Modality),
-    );
+    const { series } = this;
+    return this.unfit || !series ? [] : this.tasks.filter((task) => draws(task, series.Modality));
   }
 
   /** @returns {client.Task|null} the one chosen last; else one with a model */

@@ -68,6 +68,23 @@ def test_what_cannot_be_right_is_refused_and_nothing_is_stored(http, services, s
     assert services.annotations.versions("case-a") == []
 
 
+def test_a_label_map_is_no_answer_and_takes_no_answer_s_place(http, services, images):
+    """A marked heat sent back as a label would else be the newest version, and hide what a reader has said."""
+    tell(http, findings={"edema": True})
+    mask = nib.load(images / "case-a.nii.gz")
+    marked = nib.Nifti1Image(np.ones(mask.shape, np.uint8), mask.affine).to_bytes()
+    params = {"model": "cxr_findings", "label_info": [{"name": "edema", "idx": 1}]}
+    answer = http.put(
+        "/datastore/label",
+        params={"image": "case-a", "tag": "final"},
+        data={"params": json.dumps(params)},
+        files={"label": ("label.nii", marked)},
+    )
+    assert answer.status_code == 422
+    assert "which tells findings" in answer.json()["detail"]
+    assert [dict(version.findings) for version in services.annotations.versions("case-a")] == [{"edema": True}]
+
+
 def test_a_worker_answers_with_a_prediction_and_marks_on_the_images_grid(tmp_path, images):
     tasks: Registry = Registry("Task")
     tasks.add(SPEC)

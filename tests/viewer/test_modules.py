@@ -303,6 +303,17 @@ def test_a_localizer_is_unfit_and_an_axial_series_is_not(run):
     assert reasons[1] is None
 
 
+def test_only_tasks_that_draw_a_modality_by_themselves_are_offered_for_it(run):
+    tasks = [
+        {"kind": "segmentation", "labels": ["lung_left"], "modality": ["DX", "CR"]},
+        {"kind": "deepedit", "labels": ["spine"], "modality": ["CT"]},
+        {"kind": "classification", "labels": ["edema"], "modality": ["DX"]},
+        {"kind": "scribbles", "labels": [], "modality": ["CT", "DX"]},
+    ]
+    assert run("return given.tasks.map((task) => fit.draws(task, 'DX'));", tasks=tasks) == [True, False, False, False]
+    assert run("return given.tasks.map((task) => fit.draws(task, 'CT'));", tasks=tasks) == [False, True, False, False]
+
+
 def test_what_a_pacs_keeps_from_arriving_is_said_until_it_has_arrived(run):
     states = [
         {"state": "pending", "last_error": None},
