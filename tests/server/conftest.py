@@ -74,6 +74,19 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
+def nothing_is_left(settings: Settings) -> Callable[[], None]:
+    """Fails if a request's files stay; they go behind the last byte of its answer, which a client may have before."""
+
+    def check() -> None:
+        deadline = time.monotonic() + 120
+        while left := list((settings.home / "tmp").iterdir()):
+            assert time.monotonic() < deadline, left
+            time.sleep(0.05)
+
+    return check
+
+
+@pytest.fixture
 def images(tmp_path: Path) -> Path:
     folder = tmp_path / "images"
     folder.mkdir()

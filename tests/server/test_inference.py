@@ -40,15 +40,12 @@ def until_state(http, request_id: str, state: str) -> None:
         time.sleep(0.05)
 
 
-def test_a_client_that_goes_away_cancels_its_inference(http, settings):
+def test_a_client_that_goes_away_cancels_its_inference(http, nothing_is_left):
     form = {"params": '{"request_id": "gone"}'}
     with pytest.raises(httpx.ReadTimeout):
         http.post("/infer/thorax_ct?image=case-a", data=form, timeout=httpx.Timeout(30, read=1.0))
     until_state(http, "gone", "cancelled")
-    deadline = time.monotonic() + DEADLINE_S
-    while list((settings.home / "tmp").iterdir()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    nothing_is_left()
 
 
 def test_while_one_runs_the_server_answers_refuses_more_and_cancels_on_request(http):

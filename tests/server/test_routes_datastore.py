@@ -120,13 +120,13 @@ def test_notes_cannot_fake_a_draft(http):
     assert answer.status_code == 422
 
 
-def test_the_dataset_holds_images_with_their_labels(http, save_label, settings):
+def test_the_dataset_holds_images_with_their_labels(http, save_label, nothing_is_left):
     save_label()
     content = http.get("/datastore/dataset").content
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         names = {name for name in archive.namelist() if not name.endswith("/")}
     assert names == {"case-a.nii.gz", "labels/final/case-a.nii.gz"}
-    assert list((settings.home / "tmp").iterdir()) == []
+    nothing_is_left()
 
 
 def test_the_task_s_own_indices_count_when_the_client_sends_its_name(http, save_label, tmp_path, image_grid):

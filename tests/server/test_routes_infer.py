@@ -69,11 +69,11 @@ def test_a_session_s_image_is_used(http, images):
     assert answer.status_code == 200
 
 
-def test_no_files_are_left_after_good_and_bad_requests(http, settings):
+def test_no_files_are_left_after_good_and_bad_requests(http, nothing_is_left):
     http.post("/infer/thorax_ct", params={"image": "case-a"})
     http.post("/infer/thorax_ct", params={"image": "nobody"})
     http.post("/infer/thorax_ct", files={"file": ("x.nii.gz", b"no image")})
-    assert list((settings.home / "tmp").iterdir()) == []
+    nothing_is_left()
 
 
 def test_progress_is_asked_for_under_the_request_s_own_id(http):
