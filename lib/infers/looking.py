@@ -11,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..networks.devices import resolve_device
 from ..networks.factory import feature_layer
+from ..networks.whole_image import image_logits
 from ..preprocessing import Prepared
 from ..task import TaskSpec
 from .parts import as_classes, logits_of_parts
@@ -54,7 +56,7 @@ def look(
         network: In evaluation mode; moved to `device`.
         prepared: From `preprocessing.prepare` with the same `spec`.
         spec: The task.
-        score: A scoring method's.
+        score: A scoring method's; those are of networks that score voxels, and no other network is asked for one.
         sampling: The method's.
         device: As in `logits_of_parts`.
         cancelled: Asked before every window.
@@ -63,6 +65,8 @@ def look(
         CancelledError: If `cancelled` answered true.
         InvalidInputError: If the network cannot be asked as the method wants.
     """
+    if spec.of_whole_images:
+        return _look_at_whole(network, prepared, spec=spec, device=resolve_device(device))
     seen = _Presence(spec)
     with _pooled(network, spec) as pooled:
         parts = logits_of_parts(
@@ -77,6 +81,19 @@ def look(
         score=value,
         embedding=embed_plainly(prepared, spec) if embedding is None else embedding,
         presence=seen.by_name(),
+    )
+
+
+def _look_at_whole(network: nn.Module, prepared: Prepared, *, spec: TaskSpec, device: torch.device) -> Look:
+    """A network that scores whole images sees each finding with a probability, not calibrated."""
+    network.to(device)
+    with _pooled(network, spec) as pooled:
+        shares = image_logits(network, [prepared.tensor], spec=spec, device=device)[0].sigmoid().tolist()
+    embedding = pooled.mean()
+    return Look(
+        score=None,
+        embedding=embed_plainly(prepared, spec) if embedding is None else embedding,
+        presence=dict(zip(spec.labels.names, shares, strict=True)),
     )
 
 

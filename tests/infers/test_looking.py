@@ -13,6 +13,7 @@ from carina.infers.parts import logits_of_parts
 from carina.infers.sampling import asking
 from carina.networks.factory import build_network, feature_layer
 from carina.preprocessing import prepare
+from carina.registry import find_tasks
 from carina.task import NetworkSpec
 
 from .builder import noise_volume, task
@@ -67,6 +68,19 @@ def test_presence_is_high_where_a_label_is_sure_somewhere(prepared):
     first, second, *_ = SPEC.labels.names
     assert presence[first] == pytest.approx(1.0, abs=1e-3)
     assert presence[second] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_a_network_of_whole_images_gives_its_last_features_and_how_probable_findings_are():
+    spec = dataclasses.replace(
+        find_tasks().get("cxr_findings"), network=NetworkSpec(name="local_cnn"), matrix_voxels=(64, 96, 1)
+    )
+    image, network, caught = prepare(noise_volume((40, 50, 1)), spec), network_of(spec), []
+    feature_layer(network, spec).register_forward_hook(lambda _layer, _inputs, output: caught.append(output))
+    seen = look(network, image, spec=spec, device="cpu")
+    expected = network(image.tensor[None, ..., 0])[0].sigmoid()
+    assert list(seen.presence) == list(spec.labels.names)
+    assert list(seen.presence.values()) == pytest.approx(expected.tolist(), rel=1e-5)
+    assert seen.embedding == pytest.approx(caught[0].flatten(2).mean(dim=2)[0].detach().numpy(), rel=1e-4, abs=1e-6)
 
 
 def test_an_image_without_a_model_has_features_of_one_length_whatever_its_size():
