@@ -27,8 +27,9 @@ class Prompts extends EventTarget {
 
   /** @returns {import("./client.js").Label|null} the segment that a point is inside of */
   get segment() {
-    const active = activeSegment();
-    return session.work?.labels.find(({ index }) => index === active) ?? null;
+    const { work } = session;
+    const active = work ? activeSegment(work.segmentationId) : undefined;
+    return work?.labels.find(({ index }) => index === active) ?? null;
   }
 
   /** @returns {string|null} what a click says now; null while clicks place no points */
@@ -74,7 +75,7 @@ class Prompts extends EventTarget {
     const { series } = session;
     const placed = this.points;
     if (!task || !series || !placed.length) return;
-    const active = activeSegment();
+    const active = this.segment?.index;
     await session.draft({ task, prompts: () => clicksOf(placed, { task, grid: gridOf(series) }) });
     const { work } = session;
     if (work && active && session.segments.some(({ label }) => label.index === active)) {

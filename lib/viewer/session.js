@@ -22,6 +22,13 @@ import { Works } from "./works.js";
  * @property {string} text
  */
 
+/**
+ * What a task is asked, and what becomes of its answer.
+ * @typedef {object} Asked
+ * @property {() => Promise<{prompts: Record<string, any>, label?: Blob}>} request
+ * @property {(answer: {volume: import("./nifti.js").LabelVolume, params: any}) => Promise<void>} take
+ */
+
 /** Dispatches `change`, and `stored` with the work as detail once a version of it has arrived. */
 class Session extends EventTarget {
   /** @type {client.Task[]} */ tasks = [];
@@ -133,27 +140,39 @@ class Session extends EventTarget {
    */
   async draft({ task = this.task, prompts = () => ({}) } = {}) {
     const { series } = this;
-    if (!series || !task || this.running) return;
+    if (!series || !task) return;
+    await this.ask(task, {
+      request: async () => ({ prompts: prompts() }),
+      take: async ({ volume, params }) => {
+        const { name, labels } = task;
+        const base = this.#newest;
+        await this.works.begin(series, { task: name, labels, volume, title: "the draft", base, unsaved: true });
+        task.served = params.model_version ?? task.served;
+        this.message = {
+          kind: "info",
+          text: `Drafted by ${task.name}, model ${params.model_version}. Correct it, then submit.`,
+        };
+      },
+    });
+  }
+
+  /**
+   * Ask a task about the open series, and say meanwhile how far it is.
+   * @param {client.Task} task
+   * @param {Asked} asked
+   */
+  async ask(task, { request, take }) {
+    const { series } = this;
+    if (!series || this.running) return;
     const requestId = crypto.randomUUID();
-    this.running = { requestId, image: series.SeriesInstanceUID, fraction: 0, text: "" };
+    const image = series.SeriesInstanceUID;
+    this.running = { requestId, image, fraction: 0, text: "" };
     await this.attempt(null, async () => {
-      const { volume, params } = await draft({
-        task: task.name,
-        image: series.SeriesInstanceUID,
-        requestId,
-        prompts: prompts(),
-        tell: (progress) => {
-          if (this.running?.requestId === requestId) this.running = { ...this.running, ...progress };
-          this.#changed();
-        },
-      });
-      const { name, labels } = task;
-      await this.works.begin(series, { task: name, labels, volume, title: "the draft", base: this.#newest, unsaved: true });
-      task.served = params.model_version ?? task.served;
-      this.message = {
-        kind: "info",
-        text: `Drafted by ${task.name}, model ${params.model_version}. Correct it, then submit.`,
+      const tell = (/** @type {import("./drafting.js").DraftProgress} */ progress) => {
+        if (this.running?.requestId === requestId) this.running = { ...this.running, ...progress };
+        this.#changed();
       };
+      await take(await draft({ task: task.name, image, requestId, tell, ...(await request()) }));
     });
     this.running = null;
     this.#changed();

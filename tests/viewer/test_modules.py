@@ -11,8 +11,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from carina.configs.scribbles import TASK as SCRIBBLES
 from carina.configs.thorax_ct_clicks import TASK as THORAX_CT_CLICKS
-from carina.infers.prompts import clicks_of
+from carina.infers.prompts import Strokes, clicks_of, strokes_of
 from carina.viewer.build import modules_folder
 
 ORIENTATIONS = ("LPS", "RAI", "SLA", "PIR")
@@ -33,7 +34,18 @@ def run(node, tmp_path):
     def call(body: str, **values) -> object:
         imports = "".join(
             f"import * as {name} from {json.dumps((modules_folder() / f'{name}.js').as_uri())};\n"
-            for name in ("nifti", "grid", "drafting", "labels", "measures", "curve", "fit", "delivery", "clicks")
+            for name in (
+                "nifti",
+                "grid",
+                "drafting",
+                "labels",
+                "measures",
+                "curve",
+                "fit",
+                "delivery",
+                "clicks",
+                "strokes",
+            )
         )
         script = tmp_path / "script.mjs"
         script.write_text(
@@ -195,6 +207,26 @@ def test_a_point_is_sent_as_the_server_counts_voxels_whichever_way_the_slices_ar
     assert "must lie on its series" in off["error"]
     other = run(body, task=task, planes=planes, points=[{**points[0], "label": "liver"}])
     assert "liver is none" in other["error"]
+
+
+def test_strokes_are_painted_in_the_values_the_server_is_told_they_have(run):
+    sent = run("return strokes.strokePrompts('spine');")
+    inside, outside = run("return [strokes.INSIDE.index, strokes.OUTSIDE.index];")
+    assert inside != outside
+    expected = Strokes(foreground=inside, background=outside, roi=None, selected="spine")
+    assert strokes_of(sent, SCRIBBLES) == {"strokes": expected}
+
+
+def test_what_is_cut_out_replaces_its_segment_and_leaves_the_others(run):
+    drawn, cut = np.random.default_rng(5).integers(0, (4, 2), (200, 2)).T
+    answer = run(
+        "const drawn = Uint8Array.from(given.drawn);"
+        "strokes.replaceSegment(drawn, Uint8Array.from(given.cut), 2); return [...drawn];",
+        drawn=drawn.tolist(),
+        cut=cut.tolist(),
+    )
+    others = np.isin(drawn, [1, 3])
+    assert np.array_equal(answer, np.where(others, drawn, 2 * cut))
 
 
 def test_the_place_in_the_queue_counts_only_those_still_before(run):
