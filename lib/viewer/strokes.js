@@ -1,4 +1,6 @@
-// Strokes as the scribbles task is sent them, and its answer among the segments that are drawn.
+// Strokes and boxes as the scribbles task is sent them, and its answer among the segments that are drawn.
+
+import { imageBox } from "./grid.js";
 
 /** @typedef {import("./client.js").Label} Label */
 
@@ -22,13 +24,19 @@ export const OUTSIDE = /** @type {Label} */ ({
 
 /**
  * @param {string} segment the strokes are about
+ * @param {{corners: number[][], grid: import("./grid.js").SeriesGrid}} region nothing outside of all boxes' corners
+ *   (LPS mm) belongs to it; no corners: it may lie anywhere
  * @returns {Record<string, any>} keys of a request to `/infer`; the strokes themselves go as its label map
  */
-export function strokePrompts(segment) {
-  return {
+export function strokePrompts(segment, { corners, grid }) {
+  const asked = {
     label_info: [OUTSIDE, INSIDE].map(({ name, index }) => ({ name, id: index })),
     selected_label_name: segment,
   };
+  if (!corners.length) return asked;
+  const box = imageBox(grid, corners);
+  if (!box) throw new Error("A box must lie on its series, and this one does not. Clear it, then draw it again.");
+  return { ...asked, roi: box.flat() };
 }
 
 /**
