@@ -1,8 +1,9 @@
-// What a reader paints inside and outside of a structure, so that the scribbles task cuts it out.
+// What a reader paints inside and outside of a structure, or draws a box around, so that the scribbles task cuts it out.
 
+import { boxes, removeMarks, rest } from "./marks.js";
 import { writeNifti } from "./nifti.js";
 import { activeSegment, activeSegmentation, takeBrush } from "./ohif.js";
-import { activate, attach, exists, read, remove, replace, show } from "./segmentation.js";
+import { activate, attach, exists, gridOf, read, remove, replace, show } from "./segmentation.js";
 import { session } from "./session.js";
 import { INSIDE, OUTSIDE, strokePrompts } from "./strokes.js";
 import { words } from "./view.js";
@@ -13,8 +14,11 @@ const STROKES = [OUTSIDE, INSIDE];
 class Scribbles extends EventTarget {
   /** @type {Map<string, string>} segmentation that holds the strokes, by display set */ #strokes = new Map();
 
+  /** @type {() => void} */ #end = () => {};
+
   constructor() {
     super();
+    session.addEventListener("change", () => this.#look());
     session.addEventListener("stored", () => this.clear());
   }
 
@@ -32,15 +36,25 @@ class Scribbles extends EventTarget {
     return work?.labels.find(({ index }) => index === active) ?? null;
   }
 
-  /** @returns {boolean} whether the open series has strokes, or may have */
+  /** @returns {boolean} whether the open series has a box or strokes, or may have */
   get any() {
-    return this.#id !== null;
+    return this.#id !== null || this.boxes.length > 0;
+  }
+
+  /** @returns {import("./marks.js").Mark[]} of the open series, the oldest first */
+  get boxes() {
+    return session.series && this.task ? boxes.on(session.series.SeriesInstanceUID) : [];
+  }
+
+  /** @returns {boolean} whether the left mouse button draws boxes */
+  get boxing() {
+    return this.task !== null && boxes.placing;
   }
 
   /** @returns {"inside"|"outside"|null} the strokes that tools draw now; null while they draw segments */
   get painting() {
     const id = this.#id;
-    if (!id || activeSegmentation() !== id) return null;
+    if (!id || this.boxing || activeSegmentation() !== id) return null;
     return activeSegment(id) === OUTSIDE.index ? "outside" : "inside";
   }
 
@@ -62,16 +76,27 @@ class Scribbles extends EventTarget {
     this.#changed();
   }
 
+  /** Have the left mouse button draw boxes; asked for again, have it do so no more. */
+  box() {
+    if (!this.task || session.busy) return;
+    if (this.boxing) return this.#rest();
+    this.#end(); // OHIF forgets listeners when a study is left
+    this.#end = boxes.follow({ says: () => this.#saying(), changed: () => this.#changed() });
+    boxes.place();
+    this.#changed();
+  }
+
   /** Have the structure cut out; the answer replaces what is drawn of its segment. */
   async cut() {
     const { task, segment } = this;
     const { work } = session;
     const id = this.#id;
-    if (!task || !segment || !work || !id) return;
+    if (!task || !segment || !work || !this.any) return;
+    const corners = this.boxes.flatMap(({ at }) => at);
     await session.ask(task, {
       request: async () => ({
-        prompts: strokePrompts(segment.name),
-        label: await writeNifti(read(work.series, id)),
+        prompts: strokePrompts(segment.name, { corners, grid: gridOf(work.series) }),
+        label: id ? await writeNifti(read(work.series, id)) : undefined,
       }),
       take: async ({ volume }) => {
         replace(work.series, work.segmentationId, { index: segment.index, volume });
@@ -81,12 +106,13 @@ class Scribbles extends EventTarget {
     this.#changed();
   }
 
-  /** Take all strokes of the open series away. */
+  /** Take all strokes and boxes of the open series away. */
   clear() {
     const id = this.#id;
-    if (!id) return;
+    if (!this.any) return;
     this.#rest();
-    remove(id);
+    removeMarks(this.boxes);
+    if (id) remove(id);
     this.#changed();
   }
 
@@ -96,8 +122,22 @@ class Scribbles extends EventTarget {
     return id && exists(id) ? id : null;
   }
 
+  /** @returns {import("./marks.js").Saying|null} */
+  #saying() {
+    const { segment } = this;
+    const { series } = session;
+    return segment && series && { label: segment.name, colour: segment.colour, series: series.SeriesInstanceUID };
+  }
+
+  /** Notice that what is on screen takes no boxes any more. */
+  #look() {
+    if (!this.task && boxes.placing) rest();
+    this.#changed();
+  }
+
   #rest() {
     const { segment } = this;
+    if (boxes.placing) rest();
     if (session.work && segment) activate(session.work.segmentationId, segment.index);
     this.#changed();
   }

@@ -1,4 +1,4 @@
-// Strokes for the scribbles task: inside of a structure and outside of it; then its segment is cut out by them.
+// Strokes inside of a structure and outside of it, and boxes around it; then its segment is cut out by them.
 
 import { scribbles } from "./scribbles.js";
 import { Section, define } from "./section.js";
@@ -7,11 +7,11 @@ import { h, words } from "./view.js";
 
 class ScribblesSection extends Section {
   get follows() {
-    return [session, scribbles];
+    return [scribbles];
   }
 
   content() {
-    const { task, segment, painting } = scribbles;
+    const { task, segment, painting, boxing } = scribbles;
     if (!task) return [];
     const name = segment ? words(segment.name) : "a segment";
     const button = (/** @type {"inside"|"outside"} */ where) =>
@@ -27,8 +27,22 @@ class ScribblesSection extends Section {
       );
     return [
       h("h3", {}, "Scribbles"),
-      h("p", { class: "quiet" }, `Paint a few strokes inside ${name} and outside of it.`),
-      h("div", { class: "row" }, button("inside"), button("outside")),
+      h(
+        "p",
+        { class: "quiet" },
+        `Paint a few strokes inside ${name} and outside of it, or draw a box around it on its first and its last slice.`,
+      ),
+      h(
+        "div",
+        { class: "row" },
+        button("inside"),
+        button("outside"),
+        h(
+          "button",
+          { id: "strokes-box", "aria-pressed": String(boxing), disabled: !segment, onclick: () => scribbles.box() },
+          "Box",
+        ),
+      ),
       scribbles.any ? this.#actions() : null,
     ];
   }
@@ -44,7 +58,7 @@ class ScribblesSection extends Section {
           id: "strokes-cut",
           class: "primary",
           disabled: waiting || !scribbles.segment,
-          title: "Cut the structure out by the strokes",
+          title: "Cut the structure out by strokes and boxes",
           onclick: () => scribbles.cut(),
         },
         "Cut out",
@@ -55,7 +69,7 @@ class ScribblesSection extends Section {
           id: "strokes-clear",
           class: "small",
           disabled: waiting,
-          title: "Take all strokes away",
+          title: "Take all strokes and boxes away",
           onclick: () => scribbles.clear(),
         },
         "Clear",

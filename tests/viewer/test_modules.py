@@ -200,21 +200,38 @@ def test_a_point_is_sent_as_the_server_counts_voxels_whichever_way_the_slices_ar
     )
     task = {"name": "thorax_ct_clicks", "labels": [label("heart", 1)]}
     planes = planes_of(view.affine, view.shape)
-    points = [{"label": name, "at": (inside[:3] * [-1, -1, 1]).tolist()} for name in ("heart", "background", "heart")]
+    points = [{"label": name, "at": [(inside[:3] * [-1, -1, 1]).tolist()]} for name in ("heart", "background", "heart")]
     sent = run(body, task=task, planes=planes, points=points)
     assert clicks_of(sent, THORAX_CT_CLICKS)["clicks"] == {"heart": [tuple(voxel)] * 2, "background": [tuple(voxel)]}
-    off = run(body, task=task, planes=planes, points=[{"label": "heart", "at": (far[:3] * [-1, -1, 1]).tolist()}])
+    off = run(body, task=task, planes=planes, points=[{"label": "heart", "at": [(far[:3] * [-1, -1, 1]).tolist()]}])
     assert "must lie on its series" in off["error"]
     other = run(body, task=task, planes=planes, points=[{**points[0], "label": "liver"}])
     assert "liver is none" in other["error"]
 
 
 def test_strokes_are_painted_in_the_values_the_server_is_told_they_have(run):
-    sent = run("return strokes.strokePrompts('spine');")
+    sent = run("return strokes.strokePrompts('spine', {corners: [], grid: null});")
     inside, outside = run("return [strokes.INSIDE.index, strokes.OUTSIDE.index];")
     assert inside != outside
     expected = Strokes(foreground=inside, background=outside, roi=None, selected="spine")
     assert strokes_of(sent, SCRIBBLES) == {"strokes": expected}
+
+
+@pytest.mark.parametrize("shown", ["LPS", "LPI"])
+def test_boxes_are_sent_as_the_voxels_between_their_corners_whichever_way_the_slices_are_shown(run, shown):
+    image = nib.Nifti1Image(np.zeros((8, 7, 6), np.uint8), oblique((8, 7, 6), "LPS"))
+    view = _turned(image, shown)
+    body = (
+        "const region = {corners: given.corners, grid: grid.seriesGrid(given.planes)};"
+        "return strokes.strokePrompts('spine', region);"
+    )
+    planes = planes_of(view.affine, view.shape)
+    voxels = [[1.2, 5.4, 2.1], [4.9, 3.7, 1.8], [0.8, 4, 4], [-3, 4.4, 4.2]]
+    corners = [((image.affine @ [*voxel, 1])[:3] * [-1, -1, 1]).tolist() for voxel in voxels]
+    sent = run(body, corners=corners, planes=planes)
+    assert strokes_of(sent, SCRIBBLES)["strokes"].roi == ((0, 6), (4, 6), (2, 5))
+    off = run(body, corners=corners[3:], planes=planes)
+    assert "must lie on its series" in off["error"]
 
 
 def test_what_is_cut_out_replaces_its_segment_and_leaves_the_others(run):
