@@ -73,6 +73,11 @@ class Annotation:
     unsure: tuple[str, ...] = ()
     withdrawn: bool = False
 
+    @property
+    def answers(self) -> dict[str, bool | None]:
+        """Every finding that was looked for; None for "unsure"."""
+        return {**self.findings, **dict.fromkeys(self.unsure)}
+
 
 def from_row(row: AnnotationRow, *, withdrawn: bool) -> Annotation:
     """Plain data of a row."""

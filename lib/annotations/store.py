@@ -137,7 +137,7 @@ class AnnotationStore:
         check_values(label, names)
         parent = self._latest(image_id, task) if adopted is None else self._named(adopted.parent)
         annotation_id = uuid.uuid4().hex
-        changed = self._changes(parent, label, names)
+        changed = None if findings else self._changes(parent, label, names)
         file_name, sha256 = self.files.write(image_id, annotation_id, label)
         row = AnnotationRow(
             id=annotation_id,

@@ -167,7 +167,7 @@ def reported(annotation: Annotation, notes: Mapping[str, object], spec: TaskSpec
         notes: On the version.
         spec: Its task; without one the codes are the catalogue's.
     """
-    answers: dict[str, bool | None] = {**annotation.findings, **dict.fromkeys(annotation.unsure)}
+    answers = annotation.answers
     order = [name for name in (spec.labels.names if spec else FINDINGS) if name in answers]
     prediction = notes.get(PREDICTION)
     said = {str(one["label"]): one for one in prediction} if isinstance(prediction, list) else {}

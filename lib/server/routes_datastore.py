@@ -159,8 +159,8 @@ def check_label(services: ServicesOf, image: str, tag: str) -> Response:
 def download_label(services: ServicesOf, label: str, tag: str) -> Response:
     """A label map, by its own id or its image's."""
     annotation = find_annotation(services, label, tag)
-    if annotation.findings:
-        return JSONResponse({"findings": dict(annotation.findings) | dict.fromkeys(annotation.unsure)})
+    if annotation.answers:
+        return JSONResponse({"findings": annotation.answers})
     path = services.annotations.label_path(annotation)
     return file_response(f"{annotation.id}.nii.gz", path.read_bytes())
 
