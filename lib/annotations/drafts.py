@@ -1,4 +1,4 @@
-"""Which model drew the drafts of an image, so that a correction of one is marked SEMIAUTOMATIC and names its model."""
+"""Which model made the drafts of an image, so that a correction of one is marked SEMIAUTOMATIC and names its model."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ class Draft:
         model_version: Version that drew it.
         model_sha256: Hash of its weights.
         at: Unix time.
+        said: What it said of each finding, as the client was told; empty of a task that draws.
     """
 
     task: str
     model_version: str
     model_sha256: str | None
     at: float
+    said: tuple[Mapping[str, Any], ...] = ()
 
 
 def remember_draft(
@@ -50,6 +52,8 @@ def remember_draft(
     if not version:
         return
     note = {"version": version, "sha256": params.get("model_sha256"), "at": time.time()}
+    if params.get("prediction"):
+        note["said"] = list(params["prediction"])
     try:
         annotations.note_draft(image_id, task=task, model_version=str(version), user=user, notes={_PREFIX + task: note})
     except CarinaError as error:
@@ -59,7 +63,13 @@ def remember_draft(
 def drafts_of(annotations: AnnotationStore, image_id: str) -> list[Draft]:
     """The newest draft of each task, the latest last."""
     found = [
-        Draft(task=key.removeprefix(_PREFIX), model_version=note["version"], model_sha256=note["sha256"], at=note["at"])
+        Draft(
+            task=key.removeprefix(_PREFIX),
+            model_version=note["version"],
+            model_sha256=note["sha256"],
+            at=note["at"],
+            said=tuple(note.get("said", ())),
+        )
         for key, note in annotations.image_info(image_id).items()
         if key.startswith(_PREFIX)
     ]

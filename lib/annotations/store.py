@@ -93,7 +93,8 @@ class AnnotationStore:
         deliver: bool = True,
         time_spent_s: float | None = None,
         sources: Sequence[Annotation] = (),
-        findings: Mapping[str, bool] | None = None,
+        findings: Mapping[str, bool | None] | None = None,
+        notes: Mapping[str, Any] | None = None,
         adopted: Adoption | None = None,
     ) -> Annotation:
         """Store a new version; when this returns it survives a power cut.
@@ -117,6 +118,7 @@ class AnnotationStore:
             time_spent_s: How long the user worked on it.
             sources: The versions it was merged from; their patient is its patient.
             findings: What the image has and has not as a whole; see `submit.submit_findings`.
+            notes: Free notes on the version, kept with it or not at all.
             adopted: The SEG in the PACS it was read from, which then is its delivery.
 
         Raises:
@@ -135,7 +137,7 @@ class AnnotationStore:
         check_values(label, names)
         parent = self._latest(image_id, task) if adopted is None else self._named(adopted.parent)
         annotation_id = uuid.uuid4().hex
-        changed = self._changes(parent, label, names)
+        changed = None if findings else self._changes(parent, label, names)
         file_name, sha256 = self.files.write(image_id, annotation_id, label)
         row = AnnotationRow(
             id=annotation_id,
@@ -161,6 +163,8 @@ class AnnotationStore:
             with self.database.writing() as session:
                 session.add(row)
                 session.flush()
+                if notes:
+                    merge_notes(session, LabelInfoRow, annotation_id, notes)
                 if adopted is not None:
                     self.deliveries.add_arrived(session, annotation_id, adopted.seg)
                 elif deliver:

@@ -18,7 +18,7 @@ from ..scoring import ScoringMethod, find_methods
 from ..settings import Settings
 from ..strategies import Strategy, find_strategies
 from ..task import TaskSpec
-from .delivery import SegDelivery
+from .delivery import PacsDelivery
 from .outbox_process import OutboxProcess
 from .prefetching import Prefetcher
 from .runner import SegmentationRunners
@@ -138,7 +138,7 @@ def build_services(
     if delivers_apart:
         outbox = OutboxProcess(settings, annotations, store_url=store_url, credentials=credentials)
     else:
-        outbox = Outbox(annotations, SegDelivery(store=store, annotations=annotations, tasks=tasks))
+        outbox = Outbox(annotations, PacsDelivery(store=store, annotations=annotations, tasks=tasks))
     return Services(
         settings=settings,
         tasks=tasks,

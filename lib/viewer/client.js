@@ -158,6 +158,24 @@ export async function submit({ image, file, names, task, user }) {
 }
 
 /**
+ * @typedef {object} ToldVersion what a reader said of an image
+ * @property {Record<string, boolean>} findings
+ * @property {string[]} unsure
+ */
+
+/**
+ * Store what an image has and has not as a new version.
+ * @param {{image: string, findings: Record<string, boolean|null>, task: string, user: string}} what
+ * @returns {Promise<{image: string, label: string}>}
+ */
+export async function submitFindings({ image, findings, task, user }) {
+  const form = new FormData();
+  form.set("params", JSON.stringify({ findings, user, model: task }));
+  const address = `/datastore/label?image=${encodeURIComponent(image)}&tag=final`;
+  return (await ask(address, { method: "PUT", body: form })).json();
+}
+
+/**
  * @param {string} path
  * @param {object} [params]
  */

@@ -4,7 +4,7 @@ import { choices } from "./choices.js";
 import * as client from "./client.js";
 import * as delivery from "./delivery.js";
 import { draft } from "./drafting.js";
-import { draws, unfit } from "./fit.js";
+import { drawn, draws, unfit } from "./fit.js";
 import { labelsToContinue } from "./labels.js";
 import { nextCase, whyHandedOut } from "./next_case.js";
 import { readNifti, writeNifti } from "./nifti.js";
@@ -35,7 +35,8 @@ class Session extends EventTarget {
   /** @type {{name: string, description: string}[]} */ strategies = [];
   /** @type {Map<string, string>} task to when its model was trained */ trained = new Map();
   /** @type {DisplaySet|null} */ series = null;
-  /** @type {any[]} versions stored of the open series, oldest first */ versions = [];
+  /** @type {any[]} label maps stored of the open series, oldest first */ versions = [];
+  /** @type {client.Task|null} whose findings of the open series are answered */ answering = null;
   works = new Works();
   /** @type {{requestId: string, image: string, fraction: number, text: string}|null} */ running = null;
   /** @type {string|null} what is going on that cannot be cancelled */ busy = null;
@@ -109,10 +110,10 @@ class Session extends EventTarget {
     return this.works.of(this.series);
   }
 
-  /** @returns {client.Task|null} whose labels are drawn, or would be */
+  /** @returns {client.Task|null} whose labels are drawn, whose findings are answered, or whose labels would be drawn */
   get subject() {
     const { work } = this;
-    return work ? (this.tasks.find(({ name }) => name === work.task) ?? null) : this.task;
+    return work ? (this.tasks.find(({ name }) => name === work.task) ?? null) : (this.answering ?? this.task);
   }
 
   /** @param {string} name */
@@ -232,7 +233,7 @@ class Session extends EventTarget {
         work.title = `version ${this.versions.length}`;
         work.base = stored.label;
         work.measuring.begin(volume.data);
-        this.#followDelivery(stored.label);
+        this.followDelivery(stored.label, `Stored as version ${this.versions.length}`);
       } catch (error) {
         work.unsaved = true;
         throw error;
@@ -343,7 +344,7 @@ class Session extends EventTarget {
     try {
       const found = await client.versions(series.SeriesInstanceUID);
       if (this.series?.SeriesInstanceUID === series.SeriesInstanceUID) {
-        this.versions = found.filter((/** @type {any} */ version) => !version.withdrawn && version.tag === "final");
+        this.versions = found.filter((/** @type {any} */ version) => !version.withdrawn && version.tag === "final" && drawn(version));
       }
     } catch (error) {
       this.message = { kind: "bad", text: told(error) };
@@ -351,9 +352,12 @@ class Session extends EventTarget {
     this.#changed();
   }
 
-  /** @param {string} label */
-  async #followDelivery(label) {
-    const stored = `Stored as version ${this.versions.length}`;
+  /**
+   * Say how a stored version fares on its way to the PACS.
+   * @param {string} label
+   * @param {string} stored begins the sentence
+   */
+  async followDelivery(label, stored) {
     let said = this.message;
     await delivery.follow(label, ({ kind, text }) => {
       if (this.message !== said) return; // what was said since is newer

@@ -20,6 +20,7 @@ from carina.phantoms.chest import ChestPhantom, make_chest
 from carina.phantoms.dicom import SeriesPaths, write_series
 from carina.server.running import RunningServer
 from carina.settings import Settings
+from carina.task import TaskSpec
 
 from ..plugins import plugin_path
 
@@ -133,21 +134,21 @@ def real_series(folder: Path) -> SeriesPaths:
 
 def add_version(place: Place) -> str:
     """The task's known weights as a model version of its own, served."""
-    spec = plugin_task(TASK)
+    spec = plugin_config(TASK)
     models = ModelStore(place.settings.models_dir)
     state = plugin_network().weights()
     version = models.add(TASK, state, fingerprint=spec.fingerprint(), labels=spec.labels.indices, source="imported")
     return models.promote(TASK, version.version, reason="the known weights").version
 
 
-def plugin_task(name: str):
-    """A task of the plug-in's."""
-    return _plugin("configs", name).TASK
-
-
 def plugin_network(name: str = "densities"):
     """The module of a plug-in network, with its known weights."""
     return _plugin("networks", name)
+
+
+def plugin_config(name: str) -> TaskSpec:
+    """The task of a plug-in."""
+    return _plugin("configs", name).TASK
 
 
 def _plugin(folder: str, name: str):

@@ -16,7 +16,7 @@ from carina.networks.factory import build_network
 
 from .doing import open_case, said, unfold
 from .onscreen import by_instance, draw, labels_on_screen
-from .serving import Place, plugin_task, running_place
+from .serving import Place, plugin_config, running_place
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.slow]
 
@@ -29,7 +29,7 @@ def learning_place(orthanc_installed: None, chromium, tmp_path_factory: pytest.T
     """A server that retrains after three labels, with four studies and a model that has learnt nothing."""
     folder, environment = tmp_path_factory.mktemp("learning"), {"CARINA_RETRAIN_AFTER": str(ENOUGH)}
     with running_place(folder, studies=ENOUGH + 1, environment=environment) as made:
-        spec, models = plugin_task(TASK), ModelStore(made.settings.models_dir)
+        spec, models = plugin_config(TASK), ModelStore(made.settings.models_dir)
         torch.manual_seed(0)
         state = build_network(spec).state_dict()
         version = models.add(TASK, state, fingerprint=spec.fingerprint(), labels=spec.labels.indices)
@@ -87,7 +87,7 @@ def _drafted(page, panel, place: Place, at: int) -> float:
     panel.locator("#draft-start").click()
     said(panel, "Correct it, then submit")
     drawn, truth = labels_on_screen(page), by_instance(_truth(place, at), place.series[at].files)
-    labels = plugin_task(TASK).labels
+    labels = plugin_config(TASK).labels
     scores = [
         dice(*(np.stack([side[uid] == label.index for uid in truth]) for side in (drawn, truth))) for label in labels
     ]
@@ -98,6 +98,6 @@ def _truth(place: Place, at: int) -> np.ndarray:
     """`(X, Y, Z)` the task's label indices, as the phantom has them."""
     phantom = place.phantoms[at]
     truth = np.zeros(phantom.label.array.shape, np.uint8)
-    for label in plugin_task(TASK).labels:
+    for label in plugin_config(TASK).labels:
         truth[phantom.label.array == phantom.structures[label.name]] = label.index
     return truth

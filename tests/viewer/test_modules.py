@@ -347,9 +347,10 @@ def test_a_localizer_is_unfit_and_an_axial_series_is_not(run):
     images = {"SeriesDescription": "topogram", "Modality": "CT", "imageIds": ["a"]}
     scout = {**images, "instances": [{"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}]}
     axial = {**images, "instances": [{"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"]}]}
-    reasons = run("return given.sets.map(fit.unfit);", sets=[scout, axial])
+    radiograph = {**images, "instances": [{"ImageType": ["ORIGINAL", "PRIMARY", None]}]}  # an empty third value
+    reasons = run("return given.sets.map(fit.unfit);", sets=[scout, axial, radiograph])
     assert "“topogram” is a localizer" in reasons[0]
-    assert reasons[1] is None
+    assert reasons[1:] == [None, None]
 
 
 def test_only_tasks_that_draw_a_modality_by_themselves_are_offered_for_it(run):
@@ -361,6 +362,17 @@ def test_only_tasks_that_draw_a_modality_by_themselves_are_offered_for_it(run):
     ]
     assert run("return given.tasks.map((task) => fit.draws(task, 'DX'));", tasks=tasks) == [True, False, False, False]
     assert run("return given.tasks.map((task) => fit.draws(task, 'CT'));", tasks=tasks) == [False, True, False, False]
+    assert run("return given.tasks.map((task) => fit.tells(task, 'DX'));", tasks=tasks) == [False, False, True, False]
+    assert not any(run("return given.tasks.map((task) => fit.tells(task, 'CT'));", tasks=tasks))
+
+
+def test_a_version_of_findings_holds_no_label_map(run):
+    versions = [
+        {"labels": {"heart": 1}, "findings": {}, "unsure": []},
+        {"labels": {}, "findings": {"edema": False}, "unsure": []},
+        {"labels": {}, "findings": {}, "unsure": ["edema"]},
+    ]
+    assert run("return given.versions.map(fit.drawn);", versions=versions) == [True, False, False]
 
 
 def test_what_a_pacs_keeps_from_arriving_is_said_until_it_has_arrived(run):
@@ -368,8 +380,10 @@ def test_what_a_pacs_keeps_from_arriving_is_said_until_it_has_arrived(run):
         {"state": "pending", "last_error": None},
         {"state": "pending", "last_error": "The PACS does not answer."},
         {"state": "delivered", "last_error": None},
+        {"state": "delivered", "document": "SR", "last_error": None},
     ]
-    waiting, away, arrived = run("return given.states.map(delivery.described);", states=states)
+    waiting, away, arrived, report = run("return given.states.map(delivery.described);", states=states)
     assert waiting is None
+    assert report == {"kind": "good", "text": ", and in the PACS as a report (SR)."}
     assert "The PACS does not answer. It is delivered when the PACS is back." in away["text"]
     assert arrived["kind"] == "good"
