@@ -12,22 +12,18 @@ import torch
 from torch import nn
 
 from ..geometry import Volume
-from ..label_maps import mask_of
 from ..models.calibration import Calibration, State
 from ..networks.devices import resolve_device
 from ..networks.whole_image import image_logits
 from ..preprocessing import Prepared, prepare
-from ..registry import find_tasks
 from ..task import TaskSpec
 from .draft import Cancelled, Draft, Progress, timed
 from .heat_map import heat_map
+from .lungs import Lungs
 from .network_drafter import NetworkDrafter
 from .options import LIKELIEST, LUNGS
 from .regions import Region, region_around
-from .segmentation import SegmentationInfer
 
-_ANATOMY = "cxr_anatomy"
-_LUNGS = ("lung_left", "lung_right")
 _MARKED = 0.5
 
 
@@ -138,7 +134,7 @@ class ClassificationInfer(NetworkDrafter):
         if request.get("roi") == LUNGS:
             tell_progress(0.1, "finding the lungs")
             with timed(timings, "roi"):
-                region = self._lungs(image, str(device), cancelled)
+                region = region_around(self._lungs.mask(image, device=str(device), cancelled=cancelled), image.grid)
         tell_progress(0.5, "looking at the image")
         with self._lock:
             version, network = self._network(request.get("model_version"))
@@ -175,14 +171,8 @@ class ClassificationInfer(NetworkDrafter):
         return region.put_back(heat) if region else heat
 
     @cached_property
-    def _anatomy(self) -> SegmentationInfer:
-        return SegmentationInfer(find_tasks().get(_ANATOMY), self._models, device=self._device)
-
-    def _lungs(self, image: Volume, device: str, cancelled: Cancelled | None) -> Region:
-        label = self._anatomy.label_of(image, device=device, cancelled=cancelled)
-        labels = self._anatomy.spec.labels
-        masks = [mask_of(label.array, labels.named(name), labels) for name in _LUNGS]
-        return region_around(np.logical_or(*masks), image.grid)
+    def _lungs(self) -> Lungs:
+        return Lungs(self._models, device=self._device)
 
 
 def _shown(told: Sequence[Told], asked: object) -> list[str]:
