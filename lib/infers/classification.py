@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..geometry import Volume
 from ..models.calibration import Calibration, State
@@ -60,11 +61,16 @@ def tell(
         calibration: Of the network's version.
         device: Where the network is.
     """
-    logits = image_logits(network, [prepared.tensor], spec=spec, device=device)[0].double().numpy()
+    logits = image_logits(network, [prepared.tensor], spec=spec, device=device)[0]
+    return _told(logits, spec=spec, calibration=calibration)
+
+
+def _told(logits: Tensor, *, spec: TaskSpec, calibration: Calibration) -> tuple[Told, ...]:
+    values = logits.double().numpy()
     told = []
     for label in spec.labels:
         one = calibration.of(label.name)
-        probability = float(one.probability(logits[label.index - 1 : label.index])[0])
+        probability = float(one.probability(values[label.index - 1 : label.index])[0])
         told.append(
             Told(
                 idx=label.index - 1,
@@ -163,6 +169,42 @@ class ClassificationInfer(NetworkDrafter):
             "timings": timings,
         }
         return Answer(image=image, told=told, heats=heats, series=series, params=params, spec=self.spec)
+
+    def prepared(self, image: object, *, roi: object = None) -> Prepared:
+        """Read an image and make it ready for `tell_all`; several threads may.
+
+        Args:
+            image: As in `Drafter.draft`.
+            roi: As in `draft`.
+
+        Raises:
+            NoModelError: If `roi` needs the anatomy, which has no model.
+            CarinaError: As reading the image and `preprocessing.prepare` do.
+        """
+        volume, _ = self._read(image)
+        region = region_around(self._lungs.mask(volume, device=self._device), volume.grid) if roi == LUNGS else None
+        return prepare(region.crop(volume) if region else volume, self.spec)
+
+    def tell_all(self, prepared: Sequence[Prepared], *, model_version: object = None) -> list[tuple[Told, ...]]:
+        """What is said of several images, those of one size with one pass of the network.
+
+        Args:
+            prepared: From `prepared`.
+            model_version: As in `draft`.
+
+        Raises:
+            NoModelError: If the task has no model.
+        """
+        device = resolve_device(self._device)
+        with self._lock:
+            version, network = self._network(model_version)
+            network.to(device)
+            calibration = Calibration.from_json(version.calibration)
+            return [
+                _told(logits, spec=self.spec, calibration=calibration)
+                for _, group in groupby(prepared, key=lambda one: one.tensor.shape)
+                for logits in image_logits(network, [one.tensor for one in group], spec=self.spec, device=device)
+            ]
 
     def _heat(
         self, network: nn.Module, prepared: Prepared, name: str, device: torch.device, region: Region | None
