@@ -116,7 +116,7 @@ def submit_findings(
         origin: How it was made.
         deliver: Whether the PACS is to have it as well.
         time_spent_s: How long the user worked on it.
-        said: What the model said of each finding (`Draft.said`); kept with the version under `PREDICTION`.
+        said: What the model said of each finding (`Draft.prediction`); kept with the version under `PREDICTION`.
 
     Raises:
         UnsafeIdError: If the image id or the tag could leave its folder.

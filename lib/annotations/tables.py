@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     JSON,
@@ -142,6 +142,9 @@ class InfoRow(Base):
     """Free notes on a subject, as JSON; the one sort of row that changes."""
 
     __abstract__ = True
+
+    if TYPE_CHECKING:
+        subject: Mapped[str]  # the key, which each table declares
 
     info: Mapped[dict[str, Any]] = mapped_column(JSON)
     updated: Mapped[datetime] = mapped_column(UtcDateTime)

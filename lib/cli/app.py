@@ -24,6 +24,7 @@ _COMMANDS = {
     "infer": "inferring:infer",
     "train": "training:train",
     "evaluate": "training:evaluate",
+    "audit": "auditing:audit",
     "similar": "similar:similar",
     "simulate": "simulating:simulate",
     "models": "models:app",

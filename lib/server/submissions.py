@@ -98,7 +98,7 @@ def submit_told(services: Services, *, image: str, findings: object, params: Map
         origin="semiautomatic" if draft else "manual",
         deliver=tag != DRAFT_TAG and is_dicom,
         time_spent_s=seconds_of(params, "time_spent_s", "time_spent"),
-        said=draft.said if draft else (),
+        said=draft.prediction if draft else (),
     )
     services.outbox.wake()
     return annotation
