@@ -24,6 +24,7 @@ _COMMANDS = {
     "infer": "inferring:infer",
     "train": "training:train",
     "evaluate": "training:evaluate",
+    "review": "reviewing:review",
     "similar": "similar:similar",
     "simulate": "simulating:simulate",
     "models": "models:app",

@@ -95,8 +95,13 @@ def train(
 
 
 @contextmanager
-def stoppable() -> Iterator[Callable[[], bool]]:
+def stoppable(
+    then: str = "Run the same command again to go on from here.",
+) -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C was pressed; the second one ends the command at once.
+
+    Args:
+        then: What a person is told when the work has ended because of it.
 
     Raises:
         typer.Exit: With status 130, when the work ended because of it, with a line that says how to go on.
@@ -111,7 +116,7 @@ def stoppable() -> Iterator[Callable[[], bool]]:
     try:
         yield pressed.is_set
     except CancelledError as error:
-        Console(stderr=True).print("Stopped. Run the same command again to go on from here.")
+        Console(stderr=True).print(f"Stopped. {then}")
         raise typer.Exit(130) from error
     finally:
         signal.signal(signal.SIGINT, before)
