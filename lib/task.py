@@ -103,7 +103,7 @@ class TrainerOptions:
     validation_fraction: float = 0.15
     holdout_fraction: float = 0.15
     gate_margin: float = 0.01
-    new_share: float = 0.5
+    new_share: float = 0.0
     warm_share: float = 1.0
     ema: float = 0.0
     augmentation: float = 1.0
