@@ -63,7 +63,7 @@ def run(work: Work) -> dict[str, Any]:
     from ..trainers.training import train
 
     if plan is None:
-        plan = {"start_from": _start_from(work, models), "annotations": _revisions(cases)}
+        plan = {"start_from": start_from(work, models), "annotations": _revisions(cases)}
         work.folder.write_plan(plan)
     result = train(
         cases,
@@ -115,7 +115,7 @@ def summary(result: TrainResult) -> dict[str, Any]:
     }
 
 
-def _start_from(work: Work, models: ModelStore) -> str:
+def start_from(work: Work, models: ModelStore) -> str:
     """The version that is served now by its name, so that a later promotion changes nothing."""
     wanted = parse_start(work.options)
     if wanted != SERVED:
