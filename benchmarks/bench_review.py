@@ -27,7 +27,7 @@ from scipy.stats import rankdata
 from carina.geometry import Volume
 from carina.infers.sliding_window import predict
 from carina.models.label_faults import Agreement
-from carina.models.label_quality import rank_labels
+from carina.models.label_quality import not_learned, rank_labels
 from carina.phantoms.chest import make_chest
 from carina.registry import find_tasks
 from carina.task import TaskSpec, Voxels
@@ -133,6 +133,8 @@ def one_spoiling(cases: list[Case], spec: TaskSpec, seed: int, arguments: argpar
                 f"  {one.image_id} {one.score:.2f} [{wrong.get(one.image_id, 'right')}] {'; '.join(one.reasons)}",
                 flush=True,
             )
+    if missed := not_learned(found):
+        print(f"  not learned: {', '.join(missed)}", flush=True)
     return {
         "seed": seed,
         "wrong": len(wrong),
@@ -153,11 +155,11 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--quick", action="store_true", help="30 patients, one spoiling, two folds of 60 steps")
+    parser.add_argument("--quick", action="store_true", help="30 patients, one spoiling")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.patients, arguments.spoilings, arguments.steps, arguments.folds = 30, 1, 60, 2
+        arguments.patients, arguments.spoilings = 30, 1
     spec = small(find_tasks().get("thorax_ct"), SHAPE)
     print(f"Python {platform.python_version()}; torch {version('torch')}; {os.cpu_count()} cores; seeds from 0")
     cases = patients(spec, arguments.patients)

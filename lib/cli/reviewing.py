@@ -60,7 +60,7 @@ def review(
             raise InvalidInputError("A review must have --images and --labels, or neither for the annotation store.")
         from ..infers.sliding_window import predict
         from ..jobs.train import work_dir
-        from ..models.label_quality import rank_labels
+        from ..models.label_quality import not_learned, rank_labels
         from ..trainers.reviewing import compare_out_of_sample
         from .training import stoppable
 
@@ -82,8 +82,18 @@ def review(
                 cancelled=stopped,
             )
         found = rank_labels(compared)
+        missed = not_learned(compared)
         _show(output, found, count)
-        output.result({"task": spec.name, "folds": folds, "cases": [one.to_json() for one in found]})
+        if missed:
+            output.say(f"Nothing can be said about {', '.join(missed)}, which so few --steps have not taught.")
+        output.result(
+            {
+                "task": spec.name,
+                "folds": folds,
+                "not_learned": list(missed),
+                "cases": [one.to_json() for one in found],
+            }
+        )
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from .metrics import surface_dice
 SUSPECT = 0.5
 """From this score on a label is called suspect; see `Suspicion.score`."""
 
+_MISSED = 0.6
 _SIDES = {"left": "right", "right": "left"}
 
 
@@ -90,10 +91,23 @@ def rank_labels(cases: Mapping[str, Mapping[str, Agreement]]) -> list[Suspicion]
     Args:
         cases: Image id → `agreements`.
     """
-    names = list(dict.fromkeys(name for rows in cases.values() for name in rows))
-    usual = {name: Usual.of([rows[name] for rows in cases.values() if name in rows]) for name in names}
+    usual = _usual(cases)
     found = [_suspicion(image_id, rows, usual) for image_id, rows in cases.items()]
     return sorted(found, key=lambda one: (-one.score, one.image_id))
+
+
+def not_learned(cases: Mapping[str, Mapping[str, Agreement]]) -> tuple[str, ...]:
+    """Structures that networks usually miss, so that nothing can be said about their labels.
+
+    Args:
+        cases: As `rank_labels` takes them.
+    """
+    return tuple(sorted(name for name, usual in _usual(cases).items() if usual.disagreement > _MISSED))
+
+
+def _usual(cases: Mapping[str, Mapping[str, Agreement]]) -> dict[str, Usual]:
+    names = dict.fromkeys(name for rows in cases.values() for name in rows)
+    return {name: Usual.of([rows[name] for rows in cases.values() if name in rows]) for name in names}
 
 
 def _suspicion(image_id: str, rows: Mapping[str, Agreement], usual: Mapping[str, Usual]) -> Suspicion:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from carina.geometry import Grid, Volume
-from carina.models.label_quality import agreements, rank_labels
+from carina.models.label_quality import agreements, not_learned, rank_labels
 from carina.structures import label_set
 
 LABELS = label_set("lung_left", "lung_right", "heart", "trachea")
@@ -94,6 +94,7 @@ def test_a_structure_that_no_network_finds_says_nothing():
         label = without(label, TRACHEA) if seed == 3 else label
         cases[f"case{seed}"] = agreements(Volume(label, grid), drawn, labels=LABELS, annotated=None)
     assert not any(one.suspect for one in rank_labels(cases))
+    assert not_learned(cases) == ("trachea",)
 
 
 def test_without_cases_there_is_nothing_to_rank():
