@@ -84,6 +84,11 @@ class TrainerOptions:
         validation_fraction: Share of the patients used to choose the best epoch.
         holdout_fraction: Share of the patients kept frozen for the promotion gate.
         gate_margin: A label's mean Dice on the holdout may fall by at most this much.
+        new_share: Share of the patches taken from cases that the version a training starts from has not learned, as far
+            as they show what is drawn; 0 takes all cases alike.
+        warm_share: A training from an earlier version takes this share of the epochs and of the learning rate, or the
+            share of its cases that are new if that is larger; 1 always takes all.
+        ema: Decay of a moving average of the weights, kept where it validates better than the weights; 0 for none.
         augmentation: Strength of the random changes, 1 is usual; 0 shows whether a network can fit its cases at all.
         seed: Of sampling, augmentation and initialisation.
     """
@@ -98,6 +103,9 @@ class TrainerOptions:
     validation_fraction: float = 0.15
     holdout_fraction: float = 0.15
     gate_margin: float = 0.01
+    new_share: float = 0.0
+    warm_share: float = 1.0
+    ema: float = 0.0
     augmentation: float = 1.0
     seed: int = 0
 

@@ -25,6 +25,7 @@ _COMMANDS = {
     "train": "training:train",
     "evaluate": "training:evaluate",
     "audit": "auditing:audit",
+    "review": "reviewing:review",
     "similar": "similar:similar",
     "simulate": "simulating:simulate",
     "models": "models:app",

@@ -35,6 +35,9 @@ def train(
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Patches per step.")] = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Peak of the schedule.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of sampling and initialisation.")] = None,
+    start_from: Annotated[
+        str, typer.Option("--start-from", metavar="VERSION", help="served, nothing (random weights), or such as v3.")
+    ] = "served",
     options: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any other trainer option, such as patch_voxels=64,64,64."),
@@ -88,6 +91,7 @@ def train(
                 cancelled=stopped,
                 tracking=MlflowTracking(settings.tracking_dir),
                 checkpoint_every_s=settings.checkpoint_every_s,
+                start_from=start_from,
             )
         mirror(models, settings.tracking_dir, spec.name)
         _show_training(output, result)
@@ -95,8 +99,13 @@ def train(
 
 
 @contextmanager
-def stoppable() -> Iterator[Callable[[], bool]]:
+def stoppable(
+    then: str = "Run the same command again to go on from here.",
+) -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C was pressed; the second one ends the command at once.
+
+    Args:
+        then: What a person is told when the work has ended because of it.
 
     Raises:
         typer.Exit: With status 130, when the work ended because of it, with a line that says how to go on.
@@ -111,7 +120,7 @@ def stoppable() -> Iterator[Callable[[], bool]]:
     try:
         yield pressed.is_set
     except CancelledError as error:
-        Console(stderr=True).print("Stopped. Run the same command again to go on from here.")
+        Console(stderr=True).print(f"Stopped. {then}")
         raise typer.Exit(130) from error
     finally:
         signal.signal(signal.SIGINT, before)

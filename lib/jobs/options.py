@@ -11,6 +11,7 @@ from ..labels import did_you_mean
 from ..networks.devices import device_name
 from ..task import TaskSpec, TrainerOptions
 from ..trainers.options import override
+from ..trainers.warm_start import NOTHING, SERVED
 
 _OPTIONS = frozenset(field.name for field in fields(TrainerOptions))
 
@@ -34,7 +35,6 @@ _IGNORED = frozenset(
         "model",
         "multi_gpu",
         "name",
-        "pretrained",
         "run_sync",
         "tracking",
         "tracking_experiment_name",
@@ -45,6 +45,9 @@ _IGNORED = frozenset(
     }
 )
 _DEVICE = "device"
+_START = "start_from"
+_PRETRAINED = "pretrained"
+_ELSEWHERE = frozenset({_DEVICE, _START, _PRETRAINED})
 
 
 def parse_options(spec: TaskSpec, request: Mapping[str, Any]) -> TrainerOptions:
@@ -59,10 +62,10 @@ def parse_options(spec: TaskSpec, request: Mapping[str, Any]) -> TrainerOptions:
     """
     changes: dict[str, Any] = {}
     for name, value in request.items():
-        if name in _OPTIONS or name in _IGNORED or name in spec.config or name == _DEVICE:
+        if name in _OPTIONS or name in _IGNORED or name in spec.config or name in _ELSEWHERE:
             continue
         if name not in _MAPPED:
-            known = {*_OPTIONS, *_MAPPED, _DEVICE}
+            known = {*_OPTIONS, *_MAPPED, _DEVICE, _START}
             raise InvalidInputError(f"Training option '{name[:64]}' is not known.{did_you_mean(name, known, shown=20)}")
         if (name, value) != ("early_stop_patience", -1):  # MONAI Label's "never stop early"
             changes[_MAPPED[name]] = value
@@ -85,3 +88,22 @@ def parse_device(request: Mapping[str, Any]) -> str:
         InvalidInputError: If it is anything else.
     """
     return device_name(request.get(_DEVICE))
+
+
+def parse_start(request: Mapping[str, Any]) -> str:
+    """Which weights a training starts from: `served`, `nothing`, or a version such as `v3`.
+
+    MONAI Label's `pretrained` says the same as yes or no; carina's own name wins over it.
+
+    Raises:
+        InvalidInputError: If it is no text, or `pretrained` neither yes nor no.
+    """
+    start = request.get(_START)
+    if start is not None:
+        if not isinstance(start, str) or not start:
+            raise InvalidInputError(f"Option start_from must be served, nothing or a version, got {str(start)[:32]!r}.")
+        return start
+    pretrained = str(request.get(_PRETRAINED, True)).lower()
+    if pretrained not in ("true", "false"):
+        raise InvalidInputError(f"Option pretrained must be true or false, got {pretrained[:32]!r}.")
+    return SERVED if pretrained == "true" else NOTHING

@@ -14,10 +14,11 @@ from ..models.tracking import MlflowTracking
 from ..settings import Settings
 from ..task import TaskSpec
 from ..trainers.cases import LabelledImage
+from ..trainers.warm_start import NOTHING, SERVED
 from .cases import labelled_cases
 from .events import EventTracking
 from .kind import JobKind, Work
-from .options import parse_options
+from .options import parse_options, parse_start
 
 if TYPE_CHECKING:
     from ..trainers.training import TrainResult
@@ -30,6 +31,7 @@ def check(spec: TaskSpec, options: Mapping[str, Any]) -> None:
         InvalidInputError: If an option is unknown or a value does not fit.
     """
     parse_options(spec, options)
+    parse_start(options)
 
 
 def run(work: Work) -> dict[str, Any]:
@@ -58,11 +60,10 @@ def run(work: Work) -> dict[str, Any]:
             f"Training '{spec.name}' must have labelled images, got none. Submit final labels first."
         )
     from ..infers.sliding_window import predict  # torch takes seconds; what is wrong above is said at once
-    from ..trainers.training import NOTHING, train
+    from ..trainers.training import train
 
     if plan is None:
-        served = models.served(spec.name)
-        plan = {"start_from": served.version if served else NOTHING, "annotations": _revisions(cases)}
+        plan = {"start_from": start_from(work, models), "annotations": _revisions(cases)}
         work.folder.write_plan(plan)
     result = train(
         cases,
@@ -112,6 +113,15 @@ def summary(result: TrainResult) -> dict[str, Any]:
         "epochs": len(result.history),
         "seconds": round(result.seconds, 1),
     }
+
+
+def start_from(work: Work, models: ModelStore) -> str:
+    """The version that is served now by its name, so that a later promotion changes nothing."""
+    wanted = parse_start(work.options)
+    if wanted != SERVED:
+        return wanted
+    served = models.served(work.spec.name)
+    return served.version if served else NOTHING
 
 
 def _revisions(cases: Sequence[LabelledImage]) -> list[str]:

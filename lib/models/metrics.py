@@ -58,13 +58,24 @@ def hd95_mm(prediction: Mask, truth: Mask, *, spacing_mm: tuple[float, ...]) -> 
     Returns:
         Millimetres; nan if either is empty.
     """
-    if not prediction.any() or not truth.any():
-        return math.nan
-    box = _bounding_box(prediction | truth)
-    surface_a, surface_b = _surface(prediction[box]), _surface(truth[box])
-    to_truth = ndimage.distance_transform_edt(~surface_b, sampling=spacing_mm)[surface_a]
-    to_prediction = ndimage.distance_transform_edt(~surface_a, sampling=spacing_mm)[surface_b]
-    return float(max(np.percentile(to_truth, 95), np.percentile(to_prediction, 95)))
+    distances = _surface_distances(prediction, truth, spacing_mm=spacing_mm)
+    return math.nan if distances is None else float(max(np.percentile(one, 95) for one in distances))
+
+
+def surface_dice(prediction: Mask, truth: Mask, *, spacing_mm: tuple[float, ...], tolerance_mm: float) -> float:
+    """Share of both surfaces that lies within a tolerance of the other one (Nikolov et al., arXiv:1809.04430).
+
+    Args:
+        prediction: `(X, Y, Z)` boolean.
+        truth: `(X, Y, Z)` boolean.
+        spacing_mm: Distance between voxel centres along each axis.
+        tolerance_mm: What still counts as agreeing.
+
+    Returns:
+        0–1; nan if either is empty. Surfaces are counted in voxels, as in `hd95_mm`.
+    """
+    distances = _surface_distances(prediction, truth, spacing_mm=spacing_mm)
+    return math.nan if distances is None else float(np.mean(np.concatenate(distances) <= tolerance_mm))
 
 
 def volume_error_ml(prediction: Mask, truth: Mask, *, voxel_volume_ml: float) -> float:
@@ -140,6 +151,19 @@ def mean_of_defined(values: list[float]) -> float:
     """Mean of those values that are not nan; nan if there is none."""
     defined = [value for value in values if not math.isnan(value)]
     return math.fsum(defined) / len(defined) if defined else math.nan
+
+
+def _surface_distances(
+    prediction: Mask, truth: Mask, *, spacing_mm: tuple[float, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Of each surface voxel the distance to the other surface: prediction's, then truth's; None if either is empty."""
+    if not prediction.any() or not truth.any():
+        return None
+    box = _bounding_box(prediction | truth)
+    drawn, there = _surface(prediction[box]), _surface(truth[box])
+    to_truth = ndimage.distance_transform_edt(~there, sampling=spacing_mm)[drawn]
+    to_prediction = ndimage.distance_transform_edt(~drawn, sampling=spacing_mm)[there]
+    return to_truth, to_prediction
 
 
 def _surface(mask: Mask) -> Mask:

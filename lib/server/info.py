@@ -9,6 +9,7 @@ from .. import __version__
 from ..errors import PacsError
 from ..infers.kinds import kind_of
 from ..task import TaskSpec
+from ..trainers.warm_start import NOTHING, SERVED
 from .services import Services
 from .training import train_stats
 
@@ -57,6 +58,7 @@ def trainer_info(spec: TaskSpec) -> dict[str, Any]:
         name: ",".join(str(size) for size in value) if isinstance(value, tuple) else value
         for name, value in options.items()
     }
+    config["start_from"] = [SERVED, NOTHING]
     return {"description": f"Train {spec.name} from the labels submitted so far", "config": config}
 
 

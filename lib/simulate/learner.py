@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from ..networks.factory import build_network
 from ..scoring import ScoringMethod
 from ..task import TaskSpec
 from ..trainers.cache import CachedVolume
-from ..trainers.fitting import Fitting
 from ..trainers.patches import annotated_names
+from ..trainers.rehearsal import rehearse
 from ..trainers.segmentation import SegmentationLesson
 
 
@@ -63,24 +62,7 @@ class Learner:
         lesson = SegmentationLesson(
             spec=spec, options=options, predict=predict, device=self._device, cancelled=self._cancelled
         )
-        loss = lesson.begin(self._network, volumes, self._known)
-        with tempfile.TemporaryDirectory() as folder:
-            fitted = Fitting(
-                network=self._network,
-                spec=spec,
-                options=options,
-                sampler=lesson.sampler(volumes),
-                loss=loss,
-                validate=lambda network: {},
-                device=self._device,
-                checkpoint=Path(folder) / "checkpoint.safetensors",
-                identity="",
-                on_epoch=lambda epoch: None,
-                progress=lambda fraction, text: None,
-                cancelled=self._cancelled,
-            ).run()
-        self._network.load_state_dict(fitted.best_state)
-        self._network.eval()
+        rehearse(self._network, volumes, lesson=lesson, steps=options.steps_per_epoch, known=self._known)
         taught = (annotated_names(volume, spec) for volume in volumes)
         self._known = (self._known or frozenset()).union(*taught)
 

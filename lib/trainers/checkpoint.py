@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from ..models.files import sync
 
-_FORMAT = "2"
-_GROUPS = ("network", "best", "optimiser", "random")
+_FORMAT = "3"
+_GROUPS = ("network", "best", "average", "optimiser", "random")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,7 @@ class Checkpoint:
         state: JSON-able: epochs and steps done, best epoch and score, history, losses so far, loss scale.
         network: State dict.
         best: State dict of the best epoch.
+        average: Moving average of the weights; empty without one.
         optimiser: `<parameter number>/<name>` → tensor.
         random: States of torch's random number generators; empty at the end of an epoch.
     """
@@ -37,6 +38,7 @@ class Checkpoint:
     state: Mapping[str, Any]
     network: Mapping[str, Tensor]
     best: Mapping[str, Tensor]
+    average: Mapping[str, Tensor]
     optimiser: Mapping[str, Tensor]
     random: Mapping[str, Tensor]
 

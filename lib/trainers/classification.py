@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -154,8 +154,8 @@ class ClassificationLesson:
         """Nothing to make ready: a finding that nobody looked for gets no gradient."""
         return MaskedCrossEntropy()
 
-    def sampler(self, training: Sequence[CachedFindings]) -> Sampler:
-        """Whole images, balanced."""
+    def sampler(self, training: Sequence[CachedFindings], new: Collection[str] = ()) -> Sampler:
+        """Whole images, balanced by finding alone: an epoch meets most of them."""
         return FindingsSampler(training, spec=self.spec)
 
     def validate(self, network: nn.Module, items: Sequence[CachedFindings]) -> dict[str, float]:

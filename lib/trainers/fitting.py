@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import time
@@ -17,6 +18,7 @@ from ..models.metrics import mean_of_defined
 from ..networks.devices import is_out_of_memory, memory_layout, short_numbers, short_type
 from ..task import TaskSpec, TrainerOptions
 from .augmentation import augment
+from .averaging import WeightAverage
 from .checkpoint import Checkpoint, copy_state, load_checkpoint, optimiser_tensors, restore_optimiser
 from .clicks import click_on_errors
 from .lesson import Change, Sampler
@@ -101,6 +103,7 @@ class Fitting:
         self._scaler = torch.amp.GradScaler(
             self.device.type, enabled=short_type(self.device, training=True) == torch.float16
         )
+        self._average = WeightAverage(self.network, decay=options.ema) if options.ema else None
         self._saved_at = time.monotonic()
         standing = self._resume()
         while not self._ended(standing):
@@ -121,27 +124,38 @@ class Fitting:
                 standing.losses.append(self._step(standing, random))
                 if time.monotonic() - self._saved_at >= self.checkpoint_every_s:
                     self._save(standing, random)
-            self.network.eval()
-            per_label = self.validate(self.network)
+            measured = self._validated()
         except CancelledError:
             self._save(standing, random)
             _log.info("Stopped in epoch %d after %d steps.", standing.number, len(standing.losses))
             raise
-        self._finish_epoch(standing, per_label)
+        self._finish_epoch(standing, measured)
 
-    def _finish_epoch(self, standing: Standing, per_label: Mapping[str, float]) -> None:
-        dice = mean_of_defined(list(per_label.values()))
+    def _validated(self) -> _Measured:
+        """The weights' quality, or that of their moving average where it is better."""
+        self.network.eval()
+        found = _Measured(self.validate(self.network), averaged=False)
+        if self._average is None:
+            return found
+        with self._average.in_place():
+            average = _Measured(self.validate(self.network), averaged=True)
+        return average if average.mean > found.mean else found
+
+    def _finish_epoch(self, standing: Standing, measured: _Measured) -> None:
+        dice = measured.mean
         epoch = Epoch(
             number=standing.number,
             loss=math.fsum(standing.losses) / len(standing.losses),
             dice=None if math.isnan(dice) else dice,
-            per_label={name: None if math.isnan(value) else value for name, value in per_label.items()},
+            per_label={name: None if math.isnan(value) else value for name, value in measured.per_label.items()},
             seconds=time.monotonic() - self._since,
+            averaged=measured.averaged,
         )
         score = -epoch.loss if epoch.dice is None else epoch.dice
         if score > standing.best_score:
             standing.best_score, standing.best_epoch = score, epoch.number
-            standing.best_state = copy_state(self.network)
+            with self._average.in_place() if self._average and measured.averaged else contextlib.nullcontext():
+                standing.best_state = copy_state(self.network)
         standing.history.append(epoch)
         standing.losses, standing.seconds = [], 0.0
         self.on_epoch(epoch)
@@ -168,6 +182,8 @@ class Fitting:
                 f"learning_rate (now {self.options.learning_rate:g}), or check the images for values that are not "
                 f"numbers."
             )
+        if self._average is not None:
+            self._average.update(done + 1)
         self._tell(standing, step + 1, value)
         return value
 
@@ -240,6 +256,7 @@ class Fitting:
             state=standing.to_json() | {"scaler": self._scaler.state_dict()},
             network=self.network.state_dict(),
             best=standing.best_state,
+            average={} if self._average is None else self._average.state(),
             optimiser=optimiser_tensors(self._optimiser),
             random={} if standing.random is None else standing.random[1],
         ).save(self.checkpoint)
@@ -250,11 +267,22 @@ class Fitting:
         if found is None:
             return Standing(batch_size=self.options.batch_size)
         self.network.load_state_dict(found.network)
+        if self._average is not None:
+            self._average.restore(found.average)
         restore_optimiser(self._optimiser, found.optimiser)
         self._scaler.load_state_dict(found.state["scaler"])
         standing = Standing.from_json(found.state, best=found.best, random=found.random)
         _log.info("Training resumed in epoch %d after %d steps.", standing.number, len(standing.losses))
         return standing
+
+
+class _Measured:
+    """What a validation gave: label → quality, and its mean (nan where nothing is defined)."""
+
+    def __init__(self, per_label: Mapping[str, float], *, averaged: bool) -> None:
+        self.per_label = per_label
+        self.averaged = averaged
+        self.mean = mean_of_defined(list(per_label.values()))
 
 
 def rate_share(step: int, total: int) -> float:

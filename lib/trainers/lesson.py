@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
@@ -147,8 +147,13 @@ class Lesson(Examiner[C_in, I], Protocol[C_in, I]):
         """
         ...
 
-    def sampler(self, training: Sequence[I]) -> Sampler:
-        """Where batches come from."""
+    def sampler(self, training: Sequence[I], new: Collection[str] = ()) -> Sampler:
+        """Where batches come from.
+
+        Args:
+            training: The prepared training cases.
+            new: Ids of the images among them that the version a training starts from has not learned.
+        """
         ...
 
     def validate(self, network: nn.Module, items: Sequence[I]) -> dict[str, float]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..task import TaskSpec
+from .class_sums import class_sums
 
 _NOWHERE = -1e4
 _SILENT = -8.0
@@ -80,7 +81,7 @@ class PartialDiceCELoss(nn.Module):
 
     def __init__(self, *, present: Tensor, known: Tensor) -> None:
         super().__init__()
-        self._channels = [channel for channel in range(1, len(present)) if present[channel]]
+        self.register_buffer("_present", present & (torch.arange(len(present)) > 0))
         self.register_buffer("_known", known)
 
     def forward(self, logits: Tensor, label: Tensor, annotated: Tensor) -> Tensor:
@@ -96,22 +97,14 @@ class PartialDiceCELoss(nn.Module):
         """
         logits = self._fold(logits.float(), annotated)
         target = label[:, 0].long()
-        counts = torch.bincount(target.flatten(), minlength=logits.shape[1])
-        cross_entropy = functional.cross_entropy(logits, target, weight=counts.clamp(min=1).float().rsqrt())
-        return cross_entropy + self._dice_loss(logits, target, counts)
-
-    def _dice_loss(self, logits: Tensor, target: Tensor, counts: Tensor) -> Tensor:
-        """One minus the mean soft Dice (Milletari et al., arXiv:1606.04797) of the labels in the batch."""
-        voxels = counts.tolist()
-        channels = [channel for channel in self._channels if voxels[channel]]
-        if not channels:
-            return logits.new_zeros(())
-        probabilities = logits.softmax(dim=1)
-        dice = []
-        for channel in channels:
-            probability, truth = probabilities[:, channel], target == channel
-            dice.append(2 * probability[truth].sum() / (probability.sum() + voxels[channel]))
-        return 1 - torch.stack(dice).mean()
+        counts = torch.bincount(target.flatten(), minlength=logits.shape[1]).float()
+        logarithms, overlap, drawn = class_sums(logits, target)
+        weights = counts.clamp(min=1).rsqrt()
+        cross_entropy = -(weights * logarithms).sum() / (weights * counts).sum()
+        # One minus the mean soft Dice (Milletari et al., arXiv:1606.04797) of the labels in the batch.
+        present = self.get_buffer("_present") & (counts > 0)
+        dice = 2 * overlap / (drawn + counts).clamp(min=1.0)
+        return cross_entropy + ((1 - dice) * present).sum() / present.sum().clamp(min=1)
 
     def _fold(self, logits: Tensor, annotated: Tensor) -> Tensor:
         """Add spared labels to the background, and make them impossible by themselves."""

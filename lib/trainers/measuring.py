@@ -99,7 +99,7 @@ class Measuring:
         drawn: list[Volume] = []
         for case in cases:
             image, truth = case.load()
-            prediction = self._draw(network, prepare(image, self.spec))
+            prediction = self.draw(network, prepare(image, self.spec))
             drawn = drawn or [prediction]
             results.append(compare_case(case, prediction, truth, labels=self.spec.labels))
             progress(len(results) / len(cases), f"measured {len(results)} of {len(cases)} cases")
@@ -107,13 +107,17 @@ class Measuring:
 
     def _compare(self, network: nn.Module, volume: CachedVolume) -> dict[str, Row]:
         """Label → metrics on the working grid, for the labels annotated."""
-        prediction = self._draw(network, volume.prepared())
+        prediction = self.draw(network, volume.prepared())
         compared = compare(prediction, volume.truth(), labels=self.spec.labels, surface=False)
         return {name: row for name, row in compared.items() if volume.annotated is None or name in volume.annotated}
 
-    def _draw(self, network: nn.Module, prepared: Prepared) -> Volume:
-        if self.cancelled():
-            raise CancelledError("The training was cancelled.")
+    def draw(self, network: nn.Module, prepared: Prepared) -> Volume:
+        """What a network draws on a prepared image, on `prepared.source`; the network is in evaluation mode then.
+
+        Raises:
+            CancelledError: If `cancelled` answers true.
+        """
+        self.stop_if_cancelled()
         network.eval()
         return self.predict(
             network,
@@ -123,3 +127,12 @@ class Measuring:
             progress=lambda fraction, text: None,
             cancelled=self.cancelled,
         )
+
+    def stop_if_cancelled(self) -> None:
+        """Between units of work.
+
+        Raises:
+            CancelledError: If `cancelled` answers true.
+        """
+        if self.cancelled():
+            raise CancelledError("The training was cancelled.")

@@ -11,8 +11,18 @@ from ..labels import did_you_mean
 from ..task import TrainerOptions
 
 _MAY_BE_ZERO = frozenset(
-    {"weight_decay", "validation_fraction", "holdout_fraction", "gate_margin", "augmentation", "seed"}
+    {
+        "weight_decay",
+        "validation_fraction",
+        "holdout_fraction",
+        "gate_margin",
+        "augmentation",
+        "seed",
+        "new_share",
+        "ema",
+    }
 )
+_MOST = {"new_share": 1.0, "warm_share": 1.0, "ema": 0.9999}
 
 
 def override(options: TrainerOptions, values: Mapping[str, object]) -> TrainerOptions:
@@ -53,4 +63,6 @@ def _number(name: str, value: object, *, whole: bool) -> float | int:
     if not lowest_allowed or number == float("inf") or (whole and number != int(number)):
         limit = "at least 0" if name in _MAY_BE_ZERO else "above 0"
         raise InvalidInputError(f"Trainer option '{name}' must be {kind} {limit}, got {value!r}.")
+    if number > _MOST.get(name, number):
+        raise InvalidInputError(f"Trainer option '{name}' must be at most {_MOST[name]:g}, got {value!r}.")
     return int(number) if whole else number

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,9 +40,22 @@ class PatchSampler:
         volumes: To draw from; at least one.
         spec: For its labels.
         patch_voxels: Size of a patch; smaller volumes are filled up with their lowest intensity and background.
+        favoured: Images that a share of the patches is taken from, as far as they show what was drawn first.
+        share: That share; the rest comes from the others.
     """
 
-    def __init__(self, volumes: Sequence[CachedVolume], *, spec: TaskSpec, patch_voxels: Voxels) -> None:
+    def __init__(
+        self,
+        volumes: Sequence[CachedVolume],
+        *,
+        spec: TaskSpec,
+        patch_voxels: Voxels,
+        favoured: Collection[str] = (),
+        share: float = 0.0,
+    ) -> None:
+        wanted = frozenset(favoured) if share else frozenset()
+        self._favoured = {position for position, volume in enumerate(volumes) if volume.image_id in wanted}
+        self._share = share
         self._volumes = volumes
         self._patch = np.array(patch_voxels)
         self._having: dict[int, list[int]] = {}
@@ -66,7 +79,7 @@ class PatchSampler:
     def _draw_one(self, random: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         background = not self._foreground or (0 in self._having and random.random() < _BACKGROUND_SHARE)
         index = 0 if background else int(random.choice(self._foreground))
-        position = int(random.choice(self._having[index]))
+        position = self._one_of(self._having[index], random)
         volume = self._volumes[position]
         voxel = random.choice(volume.voxels[index])
         inside = random.integers(self._patch // 4, np.maximum(self._patch - self._patch // 4, self._patch // 4 + 1))
@@ -80,6 +93,14 @@ class PatchSampler:
             image = np.pad(image, missing, constant_values=float(image.min()))
             label = np.pad(label, missing)
         return torch.tensor(image)[None], torch.tensor(label)[None], self._annotated[position]
+
+    def _one_of(self, positions: list[int], random: np.random.Generator) -> int:
+        """A volume of these; favoured ones as often as asked for, but not less often than they would be anyway."""
+        favoured = [position for position in positions if position in self._favoured]
+        if favoured and len(favoured) < len(positions):
+            wanted = random.random() < max(self._share, len(favoured) / len(positions))
+            positions = favoured if wanted else [one for one in positions if one not in self._favoured]
+        return int(random.choice(positions))
 
 
 def annotated_names(volume: CachedVolume, spec: TaskSpec) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -46,7 +46,7 @@ class SegmentationLesson(Measuring):
         silence_unknown(network, known=known, before=known_before)
         return loss_of(self.spec, present=self._present(training), known=known).to(self.device)
 
-    def sampler(self, training: Sequence[CachedVolume]) -> Sampler:
+    def sampler(self, training: Sequence[CachedVolume], new: Collection[str] = ()) -> Sampler:
         """Patches of the size the options ask for, or as large as the volumes are."""
         patch = fitting_patch(
             training,
@@ -54,7 +54,7 @@ class SegmentationLesson(Measuring):
             multiple=size_multiple(self.spec),
             dimension=self.spec.dimension,
         )
-        return PatchSampler(training, spec=self.spec, patch_voxels=patch)
+        return PatchSampler(training, spec=self.spec, patch_voxels=patch, favoured=new, share=self.options.new_share)
 
     def validate(self, network: nn.Module, items: Sequence[CachedVolume]) -> dict[str, float]:
         """Label → mean Dice."""

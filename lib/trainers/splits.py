@@ -75,7 +75,7 @@ def assign(
     for part in already.values():
         counts[part] += 1
     added: dict[str, Part] = {}
-    for patient in sorted(set(patient_ids) - already.keys(), key=lambda name: _shuffled(name, seed)):
+    for patient in sorted(set(patient_ids) - already.keys(), key=lambda name: shuffled(name, seed)):
         added[patient] = _next_part(counts, fractions)
         counts[added[patient]] += 1
     return added
@@ -132,7 +132,8 @@ class FileSplitStore:
             write_json(folder / "split.json", known | dict(added))
 
 
-def _shuffled(patient: str, seed: int) -> bytes:
+def shuffled(patient: str, seed: int) -> bytes:
+    """A key that brings patients into an order by chance, the same everywhere for one seed."""
     return hashlib.sha256(f"{seed}\0{patient}".encode()).digest()
 
 

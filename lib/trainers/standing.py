@@ -44,6 +44,7 @@ class Epoch:
         dice: Mean validation Dice over labels; None where no label is defined. Of a classification the AUROC.
         per_label: The same per label, None where undefined.
         seconds: Including validation; of all processes that worked on it.
+        averaged: Whether these are the values of the weights' moving average, because they were better.
     """
 
     number: int
@@ -51,6 +52,7 @@ class Epoch:
     dice: float | None
     per_label: Mapping[str, float | None]
     seconds: float
+    averaged: bool = False
 
 
 class Randomness:

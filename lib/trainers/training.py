@@ -38,8 +38,8 @@ from .lesson import C, Cancelled, I, Lesson, Measured, Progress
 from .measuring import Predict
 from .splits import Fractions, Part, SplitStore, parts_of
 from .standing import Epoch, Step
+from .warm_start import NOTHING, SERVED, new_cases, trained_labels, warmed
 
-SERVED, NOTHING = "served", "nothing"
 _PREPARED_AT = 0.1
 _FITTED_AT = 0.9
 _MEASURED_FIRST: tuple[Part, ...] = ("holdout", "validation", "train")
@@ -295,11 +295,12 @@ class _Training(Generic[C, I]):
             self.models.load_into(network, parent, spec=self.spec)
         loss = self.lesson.begin(network, self.training, None if parent is None else trained_labels(parent))
         compared = self.validation or self.training
+        new = new_cases(self.parts["train"], parent)
         return Fitting(
             network=network,
             spec=self.spec,
-            options=self.options,
-            sampler=self.lesson.sampler(self.training),
+            options=warmed(self.options, new=len(new), of=len(self.training)) if parent else self.options,
+            sampler=self.lesson.sampler(self.training, new),
             loss=loss,
             validate=lambda trained: self.lesson.validate(trained, compared),
             change=self.lesson.change,
@@ -378,8 +379,3 @@ class _Training(Generic[C, I]):
     def _stop_if_cancelled(self) -> None:
         if self.cancelled():
             raise CancelledError("The training was cancelled.")
-
-
-def trained_labels(version: ModelVersion) -> tuple[str, ...]:
-    """Labels a version was ever trained on; all of them for a version from elsewhere."""
-    return tuple(version.data.get("trained_labels", version.labels))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from carina.errors import InvalidInputError
-from carina.jobs.options import parse_device, parse_options
+from carina.jobs.options import parse_device, parse_options, parse_start
 from carina.registry import find_tasks
 
 # What Slicer's module sends for a stock trainer: the `_config` of monailabel 0.8.5, lists reduced to the chosen entry.
@@ -103,3 +103,25 @@ def test_no_device_means_the_best_there_is():
 def test_other_devices_are_refused(device):
     with pytest.raises(InvalidInputError):
         parse_device({"device": device})
+
+
+@pytest.mark.parametrize(
+    ("request_", "start"),
+    [
+        ({}, "served"),
+        (STOCK, "served"),
+        ({"pretrained": False}, "nothing"),
+        ({"pretrained": "false"}, "nothing"),
+        ({"start_from": "v3", "pretrained": False}, "v3"),
+        ({"start_from": "nothing"}, "nothing"),
+    ],
+)
+def test_a_client_says_what_a_training_starts_from(spec, request_, start):
+    assert parse_start(request_) == start
+    parse_options(spec, request_)
+
+
+@pytest.mark.parametrize("request_", [{"start_from": 3}, {"start_from": ""}, {"pretrained": "maybe"}])
+def test_what_no_training_can_start_from_is_refused(request_):
+    with pytest.raises(InvalidInputError, match="must be"):
+        parse_start(request_)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from carina.annotations.store import open_annotations
 from carina.annotations.submit import submit_label
@@ -21,7 +22,7 @@ from carina.jobs.events import Reporter
 from carina.jobs.folder import JobFolder
 from carina.jobs.kind import Work
 from carina.jobs.runner import JobRunner, job_command
-from carina.jobs.train import KIND
+from carina.jobs.train import KIND, start_from
 from carina.jobs.work import finite
 from carina.models.store import ModelStore
 from carina.models.tracking import MlflowTracking
@@ -172,3 +173,16 @@ def test_a_resumed_training_that_misses_a_label_of_its_first_attempt_says_so(set
     work.folder.write_plan({"start_from": "nothing", "annotations": ["gone"]})
     with pytest.raises(ConflictError, match="began with, got 0"):
         KIND.run(work)
+
+
+def test_a_training_starts_from_what_is_served_when_it_is_asked_for_or_as_it_is_told(settings, images, labelled):
+    work, models = work_of(settings, {}, images, labelled), ModelStore(settings.models_dir)
+    assert start_from(work, models) == "nothing"
+    spec = work.spec
+    version = models.add(
+        spec.name, {"weight": torch.zeros(2)}, fingerprint=spec.fingerprint(), labels=spec.labels.indices
+    )
+    models.promote(spec.name, version.version, reason="test")
+    assert start_from(work, models) == version.version
+    assert start_from(dataclasses.replace(work, options={"pretrained": False}), models) == "nothing"
+    assert start_from(dataclasses.replace(work, options={"start_from": "v9"}), models) == "v9"

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from monai.metrics import compute_dice, compute_hausdorff_distance
+from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surface_dice
 from scipy import ndimage
 
 from carina.errors import GeometryError
 from carina.geometry import Grid, Volume
-from carina.models.metrics import compare, dice, hd95_mm, mean_of_defined, volume_error_ml
+from carina.models.metrics import compare, dice, hd95_mm, mean_of_defined, surface_dice, volume_error_ml
 from carina.structures import label_set
 
 SPACING = (0.8, 1.7, 3.1)
@@ -27,6 +27,11 @@ def blobs(seed: int, shape=(19, 16, 13)) -> np.ndarray:
 
 def as_batch(mask: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(mask)[None, None].float()
+
+
+def two_classes(mask: np.ndarray) -> torch.Tensor:
+    """One-hot, the background first."""
+    return torch.cat([as_batch(~mask), as_batch(mask)], dim=1)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -58,6 +63,13 @@ def test_dice_and_volume_are_simpleitks():
     assert error == pytest.approx(volumes[0] - volumes[1])
 
 
+@pytest.mark.parametrize("tolerance_mm", [0.0, 1.0, 3.2])
+def test_surface_dice_is_monais(tolerance_mm):
+    a, b = blobs(3), blobs(103)
+    theirs = compute_surface_dice(two_classes(a), two_classes(b), class_thresholds=[tolerance_mm], spacing=SPACING)
+    assert surface_dice(a, b, spacing_mm=SPACING, tolerance_mm=tolerance_mm) == pytest.approx(float(theirs), abs=1e-6)
+
+
 def test_hd95_of_shifted_planes_is_the_shift_in_millimetres():
     a, b = np.zeros((9, 9, 9), dtype=bool), np.zeros((9, 9, 9), dtype=bool)
     a[:, :, 2], b[:, :, 5] = True, True
@@ -70,6 +82,7 @@ def test_empty_structures_have_their_documented_values():
     assert dice(full, EMPTY) == dice(EMPTY, full) == 0
     for a, b in ((EMPTY, EMPTY), (full, EMPTY), (EMPTY, full)):
         assert math.isnan(hd95_mm(a, b, spacing_mm=SPACING))
+        assert math.isnan(surface_dice(a, b, spacing_mm=SPACING, tolerance_mm=1.0))
     assert volume_error_ml(EMPTY, EMPTY, voxel_volume_ml=0.001) == 0
     assert volume_error_ml(EMPTY, full, voxel_volume_ml=0.001) == pytest.approx(-0.12)
 

@@ -31,6 +31,9 @@ def test_numbers_and_texts_of_numbers_are_taken():
         ({"patch_voxels": "32,32"}, "3 sizes"),
         ({"patch_voxels": 32}, "3 sizes"),
         ({"batch_size": None}, "whole number"),
+        ({"new_share": 1.5}, "at most 1"),
+        ({"warm_share": 0}, "above 0"),
+        ({"ema": 1}, "at most 0.9999"),
     ],
 )
 def test_anything_else_is_refused(values, message):

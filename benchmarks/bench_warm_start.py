@@ -1,0 +1,202 @@
+"""Retrains after 8 new corrections on top of 40, from scratch and from the served version, and compares.
+
+    python benchmarks/bench_warm_start.py [--seeds 3] [--other-scanner] [--only scratch …] [--json]
+
+Every training is `trainers.training.train` with the options of thorax_ct (half the steps of an epoch), on
+phantoms at a small matrix. The version
+served has learned 40 patients; then 8 more come. With `--other-scanner` these 8, and half of the validation and holdout
+patients, are brighter and noisier than the 40, so that something has to be learned and something can be forgotten.
+
+    steps     until the validation Dice is that of the training from scratch, ÷ the steps that one took; a step costs
+              the same in both, so this is the ratio of times without the noise of the machine
+    seconds   of the whole fitting, ÷ those of the one from scratch
+    holdout   mean Dice minus that of the one from scratch, with the interval of a bootstrap over patients
+    worse     labels that lose more than the gate's margin, and more than chance explains
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from carina.geometry import Volume
+from carina.infers.sliding_window import predict
+from carina.models.gate import Candidate, decide
+from carina.models.store import ModelStore
+from carina.phantoms.chest import make_chest
+from carina.registry import find_tasks
+from carina.task import TaskSpec, Voxels
+from carina.trainers.cases import Case
+from carina.trainers.splits import FileSplitStore, Part
+from carina.trainers.training import NOTHING, SERVED, TrainResult, train
+
+SHAPE: Voxels = (32, 32, 24)
+SPACING_MM = (10.5, 10.5, 10.6)
+STEPS_PER_EPOCH = 20
+LEARNED, CORRECTED, VALIDATING, HELD_OUT = 40, 8, 6, 12
+NEAR = 0.005
+"""A validation Dice this close to the one from scratch counts as that; a sixth of a voxel's worth on these phantoms."""
+BRIGHTER_HU, NOISIER_HU = 120.0, 60.0
+WARM: dict[str, dict[str, Any]] = {
+    "whole": {"warm_share": 1.0, "new_share": 0.0},
+    "short": {"warm_share": 0.25, "new_share": 0.0},
+    "short, new": {"warm_share": 0.25, "new_share": 0.5},
+    "short, ema": {"warm_share": 0.25, "new_share": 0.5, "ema": 0.98},
+}
+
+
+def small_task() -> TaskSpec:
+    """thorax_ct on whole phantoms."""
+    spec = find_tasks().get("thorax_ct")
+    trainer = dataclasses.replace(
+        spec.trainer,
+        patch_voxels=SHAPE,
+        steps_per_epoch=STEPS_PER_EPOCH,
+        patience_epochs=spec.trainer.max_epochs,
+    )
+    return dataclasses.replace(
+        spec, spacing_mm=None, body_threshold=None, matrix_voxels=SHAPE, roi_voxels=SHAPE, trainer=trainer
+    )
+
+
+def patient(number: int, spec: TaskSpec, *, other_scanner: bool) -> Case:
+    """One oblique phantom."""
+    made = make_chest(number, shape=SHAPE, spacing_mm=SPACING_MM, oblique_deg=(6.0, -4.0, 9.0))
+    table = np.zeros(max(made.structures.values()) + 1, dtype=np.uint8)
+    for value, index in spec.labels.remap(made.structures).items():
+        table[value] = index
+    array = made.image.array.astype(np.float32)
+    if other_scanner:
+        array += BRIGHTER_HU + np.random.default_rng(number).normal(0, NOISIER_HU, array.shape)
+    pair = Volume(array, made.image.grid), Volume(table[made.label.array], made.label.grid)
+    name = f"p{number:03d}"
+    return Case(image_id=name, patient_id=name, load=lambda: pair, revision="1")
+
+
+class Bench:
+    """One seed: its own patients, first weights and patches."""
+
+    def __init__(self, folder: Path, seed: int, arguments: argparse.Namespace) -> None:
+        self.folder, self.seed = folder, seed
+        self.spec = small_task()
+        options = dataclasses.replace(self.spec.trainer, seed=seed)
+        self.spec = dataclasses.replace(self.spec, trainer=options)
+        first, other = 1000 * seed, arguments.other_scanner
+        numbers = iter(range(first, first + LEARNED + CORRECTED + VALIDATING + HELD_OUT))
+        self.parts: dict[str, Part] = {}
+        self.old: list[Case] = []
+        self.new: list[Case] = []
+        plan: list[tuple[int, Part, bool]] = [
+            (LEARNED, "train", False), (CORRECTED, "train", True),
+            (VALIDATING // 2, "validation", False), (VALIDATING // 2, "validation", True),
+            (HELD_OUT // 2, "holdout", False), (HELD_OUT // 2, "holdout", True),
+        ]  # fmt: skip
+        for count, part, late in plan:
+            for _ in range(count):
+                case = patient(next(numbers), self.spec, other_scanner=other and late)
+                self.parts[case.patient_id] = part
+                (self.new if late else self.old).append(case)
+
+    def train(self, cases: list[Case], home: str, *, start_from: str, **options: Any) -> TrainResult:
+        """Train in a home of its own, over what is served there."""
+        models = ModelStore(self.folder / home)
+        splits = FileSplitStore(models.root)
+        if not splits.get(self.spec.name):
+            splits.put(self.spec.name, self.parts)
+        return train(
+            cases,
+            spec=self.spec,
+            models=models,
+            splits=splits,
+            predict=predict,
+            work_dir=self.folder / "work",
+            options=dataclasses.replace(self.spec.trainer, **options),
+            device="auto",
+            start_from=start_from,
+        )
+
+    def rows(self, only: list[str]) -> list[dict[str, Any]]:
+        """One per way of retraining."""
+        cases = self.old + self.new
+        scratch = self.train(cases, "scratch", start_from=NOTHING)
+        goal = max(epoch.dice or 0.0 for epoch in scratch.history)
+        found = [self._row("scratch", scratch, scratch, goal)]
+        served = self.train(self.old, "served", start_from=NOTHING)
+        for name in only or WARM:
+            models = ModelStore(self.folder / "served")
+            models.promote(self.spec.name, served.version.version, reason="benchmark")
+            warm = self.train(cases, "served", start_from=SERVED, **WARM[name])
+            found.append(self._row(name, warm, scratch, goal))
+        return found
+
+    def _row(self, name: str, result: TrainResult, scratch: TrainResult, goal: float) -> dict[str, Any]:
+        steps = self.spec.trainer.steps_per_epoch
+        reached = [epoch.number for epoch in result.history if (epoch.dice or 0.0) >= goal - NEAR]
+        whole = [epoch.number for epoch in scratch.history if (epoch.dice or 0.0) >= goal - NEAR]
+        seconds = [sum(epoch.seconds for epoch in one.history) for one in (result, scratch)]
+        decision = decide(
+            Candidate(scores=result.evaluation.scores(), patients=result.evaluation.patients()),
+            scratch.evaluation.scores(), margin=self.spec.trainer.gate_margin, seed=self.seed,
+        )  # fmt: skip
+        row = {
+            "seed": self.seed,
+            "way": name,
+            "steps": reached[0] * steps if reached else None,
+            "steps_ratio": reached[0] / whole[0] if reached else None,
+            "seconds_ratio": seconds[0] / seconds[1],
+            "validation": [round(epoch.dice or 0.0, 4) for epoch in result.history],
+            "averaged": [epoch.averaged for epoch in result.history].count(True),
+            "holdout": decision.mean_difference,
+            "interval": decision.interval,
+            "worse": {
+                row.label: round(row.difference or 0.0, 4) for row in decision.per_label if row.verdict == "worse"
+            },
+            "promoted": result.promoted,
+        }
+        print(json.dumps(row), flush=True)
+        return row
+
+
+def mean(values: list[Any]) -> float | None:
+    """None where one is not there: not reached."""
+    return None if None in values else float(np.mean(values))
+
+
+def main() -> int:
+    """Print every training as a line of JSON, then a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--other-scanner", action="store_true")
+    parser.add_argument("--only", nargs="+", default=[], choices=list(WARM))
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    arguments = parser.parse_args()
+    print(f"Python {platform.python_version()}; torch {version('torch')}; {os.cpu_count()} cores; seeds from 0")
+    rows = []
+    for seed in range(arguments.seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            rows += Bench(Path(folder), seed, arguments).rows(arguments.only)
+    table = []
+    for name in dict.fromkeys(row["way"] for row in rows):
+        mine = [row for row in rows if row["way"] == name]
+        keys = ("steps_ratio", "seconds_ratio", "holdout")
+        table.append({"way": name, **{key: mean([row[key] for row in mine]) for key in keys}})
+        table[-1]["worse"] = [row["worse"] for row in mine]
+        shown = ", ".join(f"{key} {'not reached' if (v := table[-1][key]) is None else f'{v:.3f}'}" for key in keys)
+        print(f"{name:12} {shown}, worse {table[-1]['worse']}")
+    if arguments.json:
+        print(json.dumps({"other_scanner": arguments.other_scanner, "table": table, "rows": rows}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""Which labels look wrong: each compared with what networks drew that had not learned from it.
+
+A network that never saw a label errs in its own way, case after case; a wrong label disagrees with it far more than is
+usual for that structure. So what counts is not the disagreement but how far it lies beyond the others' (as in the
+label-quality scores of confident learning, Northcutt et al., JAIR 70, 2021), structure by structure, in robust units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..geometry import Volume
+from ..label_maps import Mask, mask_of
+from ..labels import Label, LabelSet
+from .label_faults import Agreement, Usual, Vector, reasons
+from .metrics import surface_dice
+
+SUSPECT = 0.5
+"""From this score on a label is called suspect; see `Suspicion.score`."""
+
+_MISSED = 0.6
+_SIDES = {"left": "right", "right": "left"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suspicion:
+    """What is thought of the label of one image.
+
+    Attributes:
+        image_id: Of the image.
+        score: 0 (as usual) to 1; 0.5 where a structure disagrees by six robust standard deviations more than usual.
+        structures: Name → the same for this structure alone.
+        reasons: In words, the weightiest first; empty below `SUSPECT`.
+    """
+
+    image_id: str
+    score: float
+    structures: Mapping[str, float]
+    reasons: tuple[str, ...]
+
+    @property
+    def suspect(self) -> bool:
+        """Whether a person should look at it."""
+        return self.score >= SUSPECT
+
+    def to_json(self) -> dict[str, Any]:
+        """For a program."""
+        return {
+            "image": self.image_id,
+            "score": round(self.score, 4),
+            "suspect": self.suspect,
+            "reasons": list(self.reasons),
+            "structures": {name: round(score, 4) for name, score in self.structures.items()},
+        }
+
+
+def agreements(
+    label: Volume, drawn: Volume, *, labels: LabelSet, annotated: Collection[str] | None
+) -> dict[str, Agreement]:
+    """Compare a label map with a drawing on the same grid.
+
+    Args:
+        label: `(X, Y, Z)` label map of `labels`.
+        drawn: The same, by a network.
+        labels: The structures.
+        annotated: Names the annotator cared for; None: all.
+
+    Returns:
+        Name → agreement, of the annotated structures that are labelled or drawn.
+    """
+    found = {}
+    for one in labels:
+        if annotated is not None and one.name not in annotated:
+            continue
+        truth, drawing = (mask_of(array, one, labels) for array in (label.array, drawn.array))
+        if truth.any() or drawing.any():
+            other = _other_side(one, labels)
+            exchanged = None if other is None else mask_of(drawn.array, other, labels)
+            found[one.name] = _agreement(truth, drawing, exchanged, label)
+    return found
+
+
+def rank_labels(cases: Mapping[str, Mapping[str, Agreement]]) -> list[Suspicion]:
+    """Every case with how wrong its label looks, worst first.
+
+    Args:
+        cases: Image id → `agreements`.
+    """
+    usual = _usual(cases)
+    found = [_suspicion(image_id, rows, usual) for image_id, rows in cases.items()]
+    return sorted(found, key=lambda one: (-one.score, one.image_id))
+
+
+def not_learned(cases: Mapping[str, Mapping[str, Agreement]]) -> tuple[str, ...]:
+    """Structures that networks usually miss, so that nothing can be said about their labels.
+
+    Args:
+        cases: As `rank_labels` takes them.
+    """
+    return tuple(sorted(name for name, usual in _usual(cases).items() if usual.disagreement > _MISSED))
+
+
+def _usual(cases: Mapping[str, Mapping[str, Agreement]]) -> dict[str, Usual]:
+    names = dict.fromkeys(name for rows in cases.values() for name in rows)
+    return {name: Usual.of([rows[name] for rows in cases.values() if name in rows]) for name in names}
+
+
+def _suspicion(image_id: str, rows: Mapping[str, Agreement], usual: Mapping[str, Usual]) -> Suspicion:
+    scores = {name: usual[name].score(row) for name, row in rows.items()}
+    worst_first = sorted(scores, key=lambda name: -scores[name])
+    return Suspicion(
+        image_id=image_id,
+        score=max(scores.values(), default=0.0),
+        structures=scores,
+        reasons=reasons([name for name in worst_first if scores[name] >= SUSPECT], rows, usual),
+    )
+
+
+def _agreement(truth: Mask, drawing: Mask, exchanged: Mask | None, label: Volume) -> Agreement:
+    ml = label.grid.voxel_volume_ml
+    spacing = label.grid.spacing_mm
+    empty = not (truth.any() and drawing.any())
+    return Agreement(
+        label_ml=float(np.count_nonzero(truth)) * ml,
+        drawn_ml=float(np.count_nonzero(drawing)) * ml,
+        both_ml=float(np.count_nonzero(truth & drawing)) * ml,
+        exchanged_ml=0.0 if exchanged is None else float(np.count_nonzero(truth & exchanged)) * ml,
+        surface_dice=surface_dice(drawing, truth, spacing_mm=spacing, tolerance_mm=max(spacing)),
+        offset_mm=None if empty else _offset(truth, drawing, label.grid.affine_ras),
+    )
+
+
+def _offset(truth: Mask, drawing: Mask, affine_ras: NDArray[np.float64]) -> Vector:
+    between = np.argwhere(truth).mean(axis=0) - np.argwhere(drawing).mean(axis=0)
+    x, y, z = affine_ras[:3, :3] @ between
+    return float(x), float(y), float(z)
+
+
+def _other_side(label: Label, labels: LabelSet) -> Label | None:
+    words = label.name.split("_")
+    name = "_".join(_SIDES.get(word, word) for word in words)
+    return labels.named(name) if name != label.name and name in labels else None

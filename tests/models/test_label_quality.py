@@ -1,0 +1,101 @@
+"""Labels that disagree more than usual come first, with the reason in words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from carina.geometry import Grid, Volume
+from carina.models.label_quality import agreements, not_learned, rank_labels
+from carina.structures import label_set
+
+LABELS = label_set("lung_left", "lung_right", "heart", "trachea")
+LEFT, RIGHT, HEART, TRACHEA = (LABELS.indices[name] for name in ("lung_left", "lung_right", "heart", "trachea"))
+SPACING = (4.0, 3.0, 5.0)
+
+
+def chest(seed: int) -> np.ndarray:
+    """`(24, 20, 16)`, RAS: the patient's right is where x is high."""
+    random = np.random.default_rng(seed)
+    label = np.zeros((24, 20, 16), dtype=np.uint8)
+    low, high = random.integers(3, 5), random.integers(12, 14)
+    label[15:21, 4:16, low:high] = RIGHT
+    label[3:9, 4:16, low:high] = LEFT
+    label[10:14, 6:13, 4:9] = HEART
+    label[11:13, 13:15, 6:14] = TRACHEA
+    return label
+
+
+def drawn_by_a_network(label: np.ndarray, seed: int) -> np.ndarray:
+    """The truth with a ragged surface: nothing that any label would not meet."""
+    random = np.random.default_rng([seed, 1])
+    flips = random.random(label.shape) < 0.04
+    return np.where(flips, np.roll(label, 1, axis=0), label)
+
+
+def ranked(wrong: dict[int, np.ndarray], *, count: int = 12, annotated=None):
+    """Cases 0… with true labels, but for those given."""
+    grid = Grid((24, 20, 16), np.diag([*SPACING, 1.0]))
+    cases = {}
+    for seed in range(count):
+        truth = chest(seed)
+        label, drawn = wrong.get(seed, truth), drawn_by_a_network(truth, seed)
+        cases[f"case{seed}"] = agreements(Volume(label, grid), Volume(drawn, grid), labels=LABELS, annotated=annotated)
+    return rank_labels(cases)
+
+
+def without(label: np.ndarray, index: int) -> np.ndarray:
+    return np.where(label == index, 0, label)
+
+
+def test_nothing_stands_out_where_all_labels_are_right():
+    found = ranked({})
+    assert [one.suspect for one in found] == [False] * 12
+    assert [one.reasons for one in found] == [()] * 12
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (without(chest(5), HEART), "heart is missing where about 8 ml are expected"),
+        (np.array([0, RIGHT, LEFT, HEART, TRACHEA])[chest(5)], "lung_left and lung_right look exchanged"),
+        (np.roll(chest(5), 3, axis=0), "everything lies 12 mm too far right"),
+        (np.roll(chest(5), (-2, -2), axis=(1, 2)), "everything lies 6 mm too far posterior and 10 mm too far inferior"),
+        (np.where(np.roll(chest(5) == HEART, 3, axis=2), HEART, without(chest(5), HEART)), "heart lies 15 mm"),
+        (np.where(np.indices((24, 20, 16))[2] > 7, without(chest(5), RIGHT), chest(5)), "lung_right has 1"),
+    ],
+)  # fmt: skip
+def test_a_wrong_label_comes_first_with_its_reason(wrong, reason):
+    first, second = ranked({5: wrong.astype(np.uint8)})[:2]
+    assert first.image_id == "case5"
+    assert first.suspect
+    assert not second.suspect
+    assert first.reasons[0].startswith(reason)
+
+
+def test_several_wrong_labels_do_not_hide_each_other():
+    wrong = {number: without(chest(number), index) for number, index in ((1, HEART), (4, HEART), (7, LEFT))}
+    assert {one.image_id for one in ranked(wrong)[:3]} == {"case1", "case4", "case7"}
+    assert [one.suspect for one in ranked(wrong)[2:4]] == [True, False]
+
+
+def test_a_structure_that_was_not_annotated_is_not_missing():
+    found = ranked({5: without(chest(5), HEART)}, annotated={"lung_left", "lung_right"})
+    assert not any(one.suspect for one in found)
+    assert set(found[0].structures) == {"lung_left", "lung_right"}
+
+
+def test_a_structure_that_no_network_finds_says_nothing():
+    grid = Grid((24, 20, 16), np.diag([*SPACING, 1.0]))
+    cases = {}
+    for seed in range(8):
+        label = chest(seed)
+        drawn = Volume(without(label, TRACHEA), grid)
+        label = without(label, TRACHEA) if seed == 3 else label
+        cases[f"case{seed}"] = agreements(Volume(label, grid), drawn, labels=LABELS, annotated=None)
+    assert not any(one.suspect for one in rank_labels(cases))
+    assert not_learned(cases) == ("trachea",)
+
+
+def test_without_cases_there_is_nothing_to_rank():
+    assert rank_labels({}) == []
