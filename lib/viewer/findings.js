@@ -23,7 +23,7 @@ import { words } from "./view.js";
  * What is said of one image for one task.
  * @typedef {object} Sheet
  * @property {client.Task} task
- * @property {import("./ohif.js").DisplaySet} series
+ * @property {string} image
  * @property {Map<string, Told>} told empty without a model
  * @property {string|null} model its version
  * @property {Map<string, Answer>} answers the reader's; a finding that is missing was not looked for
@@ -57,7 +57,7 @@ class Findings extends EventTarget {
   get sheet() {
     const { task } = this;
     const { series } = session;
-    return (task && series && this.#sheets.get(key(series, task))) ?? null;
+    return (task && series && this.#sheets.get(key(series.SeriesInstanceUID, task))) ?? null;
   }
 
   /** @returns {boolean} whether an answer was not submitted */
@@ -79,7 +79,7 @@ class Findings extends EventTarget {
     await session.ask(task, {
       request: async () => ({ prompts: {} }),
       take: async ({ params }) => {
-        await this.#open(task, series, { told: params.prediction, model: params.model_version });
+        await this.#open(task, series.SeriesInstanceUID, { told: params.prediction, model: params.model_version });
         task.served = params.model_version ?? task.served;
         session.message = { kind: "info", text: `Told by ${task.name}, model ${params.model_version}. Answer, then submit.` };
       },
@@ -90,7 +90,9 @@ class Findings extends EventTarget {
   async begin() {
     const { task } = this;
     const { series } = session;
-    if (task && series) await session.attempt("preparing", () => this.#open(task, series, { told: [], model: null }));
+    if (!task || !series) return;
+    const nothing = { told: [], model: null };
+    await session.attempt("preparing", () => this.#open(task, series.SeriesInstanceUID, nothing));
   }
 
   /**
@@ -123,9 +125,9 @@ class Findings extends EventTarget {
    */
   async look(finding) {
     const { sheet } = this;
-    if (!sheet) return;
-    const again = this.shown === finding;
-    if (again) return this.#hide(sheet);
+    const { series } = session;
+    if (!sheet || !series) return;
+    if (this.shown === finding) return this.#hide(sheet);
     await session.ask(sheet.task, {
       request: async () => ({ prompts: { heatmap: finding } }),
       take: async ({ volume }) => {
@@ -133,7 +135,7 @@ class Findings extends EventTarget {
         const labels = sheet.task.labels.filter(({ name }) => name === finding);
         const drawn = session.work && activeSegment(session.work.segmentationId);
         const title = `What speaks for ${words(finding)}: no segmentation`;
-        const segmentationId = await segmentation.show(sheet.series, { title, labels, volume });
+        const segmentationId = await segmentation.show(series, { title, labels, volume });
         sheet.heat = { finding, segmentationId };
         if (session.work && drawn) segmentation.activate(session.work.segmentationId, drawn);
       },
@@ -154,10 +156,10 @@ class Findings extends EventTarget {
     await session.attempt("submitting", async () => {
       sheet.unsaved = false; // an answer from here on counts as new
       try {
-        const image = sheet.series.SeriesInstanceUID;
-        const findings = Object.fromEntries(sheet.answers);
-        const stored = await client.submitFindings({ image, findings, task: sheet.task.name, user: session.user });
-        sheet.versions = (await storedOf(sheet.series, sheet.task)).length;
+        const { image, task, answers } = sheet;
+        const findings = Object.fromEntries(answers);
+        const stored = await client.submitFindings({ image, findings, task: task.name, user: session.user });
+        sheet.versions = (await storedOf(image, task)).length;
         const text = `Findings stored as version ${sheet.versions}`;
         session.message = { kind: "good", text: `${text}. On their way to the PACS.` };
         session.followDelivery(stored.label, text);
@@ -172,15 +174,15 @@ class Findings extends EventTarget {
 
   /**
    * @param {client.Task} task
-   * @param {import("./ohif.js").DisplaySet} series
+   * @param {string} image
    * @param {{told: Told[], model: string|null}} what
    */
-  async #open(task, series, { told: said, model }) {
-    const before = this.#sheets.get(key(series, task));
-    const stored = await storedOf(series, task);
-    this.#sheets.set(key(series, task), {
+  async #open(task, image, { told: said, model }) {
+    const before = this.#sheets.get(key(image, task));
+    const stored = await storedOf(image, task);
+    this.#sheets.set(key(image, task), {
       task,
-      series,
+      image,
       told: new Map(said.map((one) => [one.label, one])),
       model,
       answers: before?.answers ?? answersOf(stored.at(-1)),
@@ -211,16 +213,16 @@ class Findings extends EventTarget {
   }
 }
 
-/** @param {import("./ohif.js").DisplaySet} series @param {client.Task} task */
-const key = (series, task) => `${series.SeriesInstanceUID} ${task.name}`;
+/** @param {string} image @param {client.Task} task */
+const key = (image, task) => `${image} ${task.name}`;
 
 /**
- * @param {import("./ohif.js").DisplaySet} series
+ * @param {string} image
  * @param {client.Task} task
  * @returns {Promise<client.ToldVersion[]>} what readers said before, oldest first
  */
-async function storedOf(series, task) {
-  const versions = await client.versions(series.SeriesInstanceUID);
+async function storedOf(image, task) {
+  const versions = await client.versions(image);
   return versions.filter(
     (/** @type {client.ToldVersion & {task: string, tag: string, withdrawn: boolean}} */ version) =>
       version.task === task.name && version.tag === "final" && !version.withdrawn,

@@ -133,6 +133,9 @@ def test_findings_are_told_shown_answered_and_reported_version_by_version(page, 
         query = {"Modality": "SEG", "StudyInstanceUID": dx.study_instance_uid}
         assert orthanc.post("/tools/find", json={"Level": "Instance", "Query": query}).json() == []
 
+    panel.locator("#next").click()
+    said(panel, "There is no next case")
+
     page.reload()
     panel.locator("#findings-begin").click()
     panel.locator("#absent-nodule[aria-pressed=true]").wait_for()
