@@ -13,6 +13,7 @@ from rich.markup import escape
 from ..errors import UnknownJobError
 from ..jobs.job import Job
 from ..jobs.runner import JobRunner
+from ..models.version import QUALITIES
 from ..settings import Settings
 from .options import JsonOption
 from .output import Output, command
@@ -65,8 +66,8 @@ def show(job_id: IdArgument, as_json: JsonOption = False) -> None:
         output.table(f"Job {job.id}", ["", ""], [[name, "" if row[name] is None else str(row[name])] for name in row])
         epochs = [event for event in desk.events(job.id)[0] if event.get("type") == "epoch"]
         if epochs:
-            rows = [[str(event["epoch"]), _number(event.get("loss")), _number(event.get("dice"))] for event in epochs]
-            output.table("Epochs", ["Epoch", "Loss", "Dice"], rows[-10:])
+            rows = [[str(event["epoch"]), _number(event.get("loss")), _quality(event)] for event in epochs]
+            output.table("Epochs", ["Epoch", "Loss", "Validation"], rows[-10:])
         output.result(row | {"epochs": epochs})
 
 
@@ -207,7 +208,7 @@ def _say_state(output: Output, job: Job) -> None:
 def _tell(output: Output, event: dict[str, Any]) -> None:
     """A line for what a bar cannot show."""
     if event.get("type") == "epoch":
-        output.say(f"epoch {event['epoch']}: loss {_number(event.get('loss'))}, Dice {_number(event.get('dice'))}")
+        output.say(f"epoch {event['epoch']}: loss {_number(event.get('loss'))}, {_quality(event)}")
     elif event.get("type") == "state":
         where = f" on {event['slot']}" if "slot" in event else ""
         output.say(f"[dim]{event['state']} (attempt {event['attempt']}){where}[/]")
@@ -228,3 +229,9 @@ def _print_from(output: Output, desk: JobRunner, job_id: str, offset: int) -> in
 
 def _number(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.3f}"
+
+
+def _quality(event: dict[str, Any]) -> str:
+    """What an epoch measured on the validation cases."""
+    known = [f"{name} {_number(event[metric])}" for metric, name in QUALITIES.items() if metric in event]
+    return ", ".join(known) or "not measured"

@@ -11,7 +11,7 @@ from ..models.difference import Difference, difference
 from ..models.record import GATE_COLUMNS, gate_row
 from ..models.registry_mlflow import MlflowRegistry, mirror_if_there
 from ..models.store import ModelStore
-from ..models.version import ModelVersion
+from ..models.version import QUALITIES, ModelVersion
 from ..registry import find_tasks
 from ..settings import Settings
 from . import model_files
@@ -37,7 +37,7 @@ def list_versions(task: TaskArgument, as_json: JsonOption = False) -> None:
         versions = models.list(name)
         output.table(
             f"Versions of {name}",
-            ["Version", "Served", "Created", "Source", "Parent", "Mean Dice", "Gate", "Weights"],
+            ["Version", "Served", "Created", "Source", "Parent", "Quality", "Gate", "Weights"],
             [
                 [
                     version.version,
@@ -45,7 +45,7 @@ def list_versions(task: TaskArgument, as_json: JsonOption = False) -> None:
                     version.created,
                     version.source,
                     version.parent or "",
-                    "" if version.mean_dice is None else f"{version.mean_dice:.3f}",
+                    _quality(version),
                     _gate_word(version),
                     "there" if version.has_weights else "removed",
                 ]
@@ -173,6 +173,13 @@ def _report(output: Output, models: ModelStore, task: str, version: ModelVersion
     mirror_if_there(models, Settings().tracking_dir, task)
     output.say(f"[green]{task} {verb} {version.version}[/]")
     output.result({"task": task, "served": version.version})
+
+
+def _quality(version: ModelVersion) -> str:
+    if version.quality is None:
+        return ""
+    metric, mean = version.quality
+    return f"{QUALITIES[metric]} {mean:.3f}"
 
 
 def _gate_word(version: ModelVersion) -> str:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _EVERY_S = 0.5
 _PACE_OVER_S = 120.0
-# What trainings call their values -> what viewers look for.
-_RENAMED = {"validation_dice": "dice"}
+# What trainings put before the name of what they measured on the validation cases.
+_MEASURED = "validation_"
 
 
 class Pace:
@@ -107,9 +107,9 @@ class Reporter:
             self._details["device_memory_mib"] = round(step.device_memory_mib)
 
     def epoch(self, epoch: int, values: Mapping[str, float]) -> None:
-        """Report what an epoch gave: `epoch`, `loss`, mean `dice`, and `labels` with the Dice of each."""
+        """Report what an epoch gave: `epoch`, `loss`, a mean of `QUALITIES`, and `labels` with that of each."""
         measured = {name: value for name, value in values.items() if math.isfinite(value)}
-        plain = {_RENAMED.get(name, name): value for name, value in measured.items() if "/" not in name}
+        plain = {name.removeprefix(_MEASURED): value for name, value in measured.items() if "/" not in name}
         labels = {name.partition("/")[2]: value for name, value in measured.items() if "/" in name}
         self._folder.append_event(
             {"type": "epoch", "epoch": epoch, "fraction": round(self._fraction, 4), **plain, "labels": labels}

@@ -21,6 +21,10 @@ DECISION_NAME = "decision.json"
 PRUNED_NAME = "pruned.json"
 
 
+QUALITIES = {"dice": "Dice", "auroc": "AUROC"}
+"""What versions are compared by, of structures and of findings: the metric, and what people call it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelVersion:
     """One immutable version of a task's model.
@@ -76,10 +80,16 @@ class ModelVersion:
         return self.weights_path.is_file()
 
     @property
-    def mean_dice(self) -> float | None:
-        """Mean over the labels whose Dice is defined; None for a version that was never measured."""
-        known = [dice for row in self.metrics.values() if (dice := row.get("dice")) is not None]
-        return sum(known) / len(known) if known else None
+    def quality(self) -> tuple[str, float] | None:
+        """Name and mean of the metric in `QUALITIES` that its kind has, over the labels where it is defined.
+
+        None for a version that was never measured.
+        """
+        for metric in QUALITIES:
+            known = [value for row in self.metrics.values() if (value := row.get(metric)) is not None]
+            if known:
+                return metric, sum(known) / len(known)
+        return None
 
     def decision(self) -> dict[str, Any] | None:
         """What the gate decided, `Decision.to_json()`; None for a version that never went through it."""

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body
 
 from ..datastores.ids import check_id
 from ..errors import ForbiddenError, InvalidInputError
-from ..models.version import ModelVersion
+from ..models.version import QUALITIES, ModelVersion
 from ..task import TaskSpec
 from .inputs import refuse_reserved, text_of
 from .services import Services
@@ -109,10 +109,10 @@ def _check_promotion(services: Services) -> None:
 
 
 def _version(version: ModelVersion) -> dict[str, Any]:
-    decision = version.decision()
+    decision, quality = version.decision(), version.quality
     return {
         **version.listed(),
-        "mean_dice": version.mean_dice,
+        "quality": None if quality is None else {"metric": QUALITIES[quality[0]], "mean": quality[1]},
         "has_weights": version.has_weights,
         "decision": {key: decision[key] for key in ("promoted", "reason")} if decision else None,
     }

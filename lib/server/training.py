@@ -8,6 +8,7 @@ from typing import Any
 from ..jobs.job import Job
 from ..jobs.options import parse_options
 from ..jobs.train import KIND
+from ..models.version import QUALITIES
 from ..task import TaskSpec
 from .background import STATES, clock
 from .inputs import refuse_reserved, text_of
@@ -48,7 +49,7 @@ def _stats(services: Services, spec: TaskSpec, job: Job) -> dict[str, Any]:
         "start_ts": clock(job.started or job.created),
         "epoch": epochs[-1]["epoch"] if epochs else 0,
         "total_epochs": parse_options(spec, job.options).max_epochs,
-        "best_metric": max((event["dice"] for event in epochs if "dice" in event), default=0.0),
+        "best_metric": max((event[name] for event in epochs for name in QUALITIES if name in event), default=0.0),
         "message": job.message,
     }
     if job.ended is not None and job.started is not None:

@@ -1,4 +1,4 @@
-// A training's curve: loss on a scale of its own, Dice from 0 to 1, one point for each epoch.
+// A training's curve: loss on a scale of its own, Dice or AUROC from 0 to 1, one point for each epoch.
 
 import { h, svg } from "./view.js";
 
@@ -32,10 +32,11 @@ export function points(values, { from, to }) {
  */
 export function curve(epochs) {
   const loss = epochs.map((epoch) => epoch.loss);
-  const dice = epochs.map((epoch) => epoch.dice);
+  const quality = epochs.map((epoch) => epoch.dice ?? epoch.auroc);
+  const called = epochs.some(({ auroc }) => auroc !== undefined) ? "AUROC" : "Dice";
   const losses = /** @type {number[]} */ (loss.filter((value) => value !== undefined));
   const last = (/** @type {(number|undefined)[]} */ values) => values.findLast((value) => value !== undefined);
-  const shown = [`loss ${last(loss)?.toFixed(3) ?? "–"}`, `Dice ${last(dice)?.toFixed(3) ?? "–"}`];
+  const shown = [`loss ${last(loss)?.toFixed(3) ?? "–"}`, `${called} ${last(quality)?.toFixed(3) ?? "–"}`];
   const count = `${epochs.length} ${epochs.length === 1 ? "epoch" : "epochs"}`;
   return h(
     "figure",
@@ -44,13 +45,13 @@ export function curve(epochs) {
       "svg",
       { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${shown.join(", ")} after ${count}` },
       svg("polyline", { class: "loss", points: points(loss, { from: 0, to: Math.max(0, ...losses) }) }),
-      svg("polyline", { class: "dice", points: points(dice, { from: 0, to: 1 }) }),
+      svg("polyline", { class: "quality", points: points(quality, { from: 0, to: 1 }) }),
     ),
     h(
       "figcaption",
       { class: "quiet" },
       h("span", { class: "loss" }, shown[0]),
-      h("span", { class: "dice" }, shown[1]),
+      h("span", { class: "quality" }, shown[1]),
       h("span", {}, count),
     ),
   );

@@ -10,7 +10,7 @@ import { told } from "./view.js";
  * @property {string} version
  * @property {string} created
  * @property {string} source
- * @property {number|null} mean_dice
+ * @property {{metric: string, mean: number}|null} quality
  * @property {boolean} has_weights
  * @property {{promoted: boolean, reason: string}|null} decision
  */
@@ -41,11 +41,11 @@ class Models extends EventTarget {
   }
 
   async refresh() {
-    const name = session.task?.name;
+    const name = session.learner?.name;
     if (!name) return;
     try {
       const found = await client.models(name);
-      if (name !== session.task?.name) return;
+      if (name !== session.learner?.name) return;
       this.versions = found.versions.reverse();
       this.served = found.served;
       this.before = found.reachable.at(-2) ?? null;
@@ -60,7 +60,7 @@ class Models extends EventTarget {
 
   /** @param {string} doing @param {(task: string) => Promise<{version: string}>} ask */
   async #decide(doing, ask) {
-    const name = session.task?.name;
+    const name = session.learner?.name;
     if (!name || !session.named("A change of the model must say whose it is.")) return;
     await session.attempt(doing, async () => {
       const { version } = await ask(name);
@@ -71,7 +71,7 @@ class Models extends EventTarget {
   }
 
   #look() {
-    const asked = `${session.task?.name} ${session.task?.served}`;
+    const asked = `${session.learner?.name} ${session.learner?.served}`;
     if (asked === this.#asked) return;
     this.#asked = asked;
     this.refresh();

@@ -12,7 +12,7 @@ class ModelsSection extends Section {
   }
 
   content() {
-    if (!session.task) return [];
+    if (!session.learner) return [];
     const { versions, served, change, problem } = models;
     const title = served ? `Models, ${served} served` : "Models";
     return [
@@ -30,11 +30,11 @@ class ModelsSection extends Section {
   }
 
   /** @param {import("./models.js").Version} version */
-  #row({ version, created, mean_dice: dice, has_weights: there, decision }) {
+  #row({ version, created, quality, has_weights: there, decision }) {
     const served = version === models.served;
     const facts = [
       new Date(created).toLocaleDateString(),
-      dice === null ? "not measured" : `Dice ${dice.toFixed(3)}`,
+      quality ? `${quality.metric} ${quality.mean.toFixed(3)}` : "not measured",
       ...(there ? [] : ["weights removed"]),
     ];
     return h(

@@ -105,6 +105,11 @@ class Session extends EventTarget {
     return fitting.find(({ name }) => name === choices.task) ?? fitting.find(({ served }) => served) ?? fitting[0] ?? null;
   }
 
+  /** @returns {client.Task|null} whose training and models are shown: the one whose findings are answered, or the chosen one */
+  get learner() {
+    return this.answering ?? this.task;
+  }
+
   /** @returns {Work|null} */
   get work() {
     return this.works.of(this.series);
@@ -113,7 +118,7 @@ class Session extends EventTarget {
   /** @returns {client.Task|null} whose labels are drawn, whose findings are answered, or whose labels would be drawn */
   get subject() {
     const { work } = this;
-    return work ? (this.tasks.find(({ name }) => name === work.task) ?? null) : (this.answering ?? this.task);
+    return work ? (this.tasks.find(({ name }) => name === work.task) ?? null) : this.learner;
   }
 
   /** @param {string} name */

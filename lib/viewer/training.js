@@ -6,7 +6,7 @@ import { told, words } from "./view.js";
 
 const LOOK_MS = 10_000;
 
-/** @typedef {{epoch: number, loss?: number, dice?: number}} Epoch */
+/** @typedef {{epoch: number, loss?: number, dice?: number, auroc?: number}} Epoch */
 
 class Training extends EventTarget {
   /** @type {any} the job, as the server describes it; null if there was none */ job = null;
@@ -34,7 +34,7 @@ class Training extends EventTarget {
 
   /** Train the chosen task from what is labelled and not turned down. */
   async start() {
-    const { task } = session;
+    const { learner: task } = session;
     if (!task || !session.named("A training must say who asked for it.")) return;
     await session.attempt("starting the training", async () => this.#follow(await client.train(task.name, session.user)));
   }
@@ -65,7 +65,7 @@ class Training extends EventTarget {
   }
 
   async #look() {
-    const name = session.task?.name ?? "";
+    const name = session.learner?.name ?? "";
     if (name === this.#task) return;
     this.#task = name;
     this.#forget();

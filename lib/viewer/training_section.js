@@ -13,7 +13,7 @@ class TrainingSection extends Section {
   }
 
   content() {
-    const { task } = session;
+    const { learner: task } = session;
     if (!task) return [];
     const { active, epochs, verdict, problem } = training;
     const title = active ? `Training ${words(task.name)}…` : "Training";

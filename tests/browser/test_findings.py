@@ -12,12 +12,13 @@ import pydicom
 import pytest
 
 from carina.dicom.sr import read_findings
+from carina.jobs.folder import JobFolder
 from carina.models.calibration import Calibration, FindingCalibration
 from carina.models.store import ModelStore
 from carina.phantoms.dicom import SeriesPaths
 from tests.dicom.builder import radiograph
 
-from .doing import RENDERED, faults, said
+from .doing import RENDERED, faults, said, unfold
 from .onscreen import labels_on_screen
 from .serving import Place, plugin_config, plugin_network
 
@@ -43,14 +44,21 @@ def dx(place: Place, tmp_path: Path) -> SeriesPaths:
         source="imported",
     )
     models.promote(TASK, version.version, reason="the known weights")
-    pixels = np.random.default_rng(5).integers(500, 700, (72, 56))
-    pixels[SPOT] += 2500
-    made = radiograph(pixels, seed=77)
+    return stored(place, tmp_path, seed=77, spot=True)
+
+
+def stored(place: Place, folder: Path, *, seed: int, spot: bool) -> SeriesPaths:
+    """A radiograph in the PACS, of a patient of its own."""
+    pixels = np.random.default_rng(seed).integers(500, 700, (72, 56))
+    if spot:
+        pixels[SPOT] += 2500
+    made = radiograph(pixels, seed=seed)
     made.PatientOrientation = ["L", "F"]
-    file = tmp_path / "dx.dcm"
+    made.PatientID = f"DX-{seed}"
+    file = folder / f"dx{seed}.dcm"
     made.save_as(file, enforce_file_format=True)
     series = SeriesPaths(
-        folder=tmp_path,
+        folder=folder,
         files=(file,),
         patient_id=str(made.PatientID),
         study_instance_uid=str(made.StudyInstanceUID),
@@ -81,7 +89,16 @@ def reports(place: Place, series: SeriesPaths, *, count: int) -> list:
     return sorted(documents, key=lambda document: document.made)
 
 
-def test_findings_are_told_shown_answered_and_reported_version_by_version(page, place, dx, axe):
+def answered(place: Place, series: SeriesPaths, **findings: bool) -> None:
+    """Store a reader's findings without a viewer."""
+    asked(place, series)
+    params = {"model": TASK, "user": "anna", "findings": findings}
+    with place.api as api:
+        query = {"image": series.series_instance_uid}
+        api.put("/datastore/label", params=query, data={"params": json.dumps(params)}).raise_for_status()
+
+
+def test_findings_are_told_shown_answered_reported_version_by_version_and_learnt_from(page, place, dx, axe, tmp_path):
     page.goto(place.page_of(dx))
     panel = page.locator("carina-panel")
     panel.locator("#user").fill("browser-test")
@@ -140,3 +157,16 @@ def test_findings_are_told_shown_answered_and_reported_version_by_version(page, 
     panel.locator("#findings-begin").click()
     panel.locator("#absent-nodule[aria-pressed=true]").wait_for()
     panel.locator("#unsure-mass[aria-pressed=true]").wait_for()
+
+    for seed, spot in ((78, True), (79, False), (80, True), (81, False)):
+        answered(place, stored(place, tmp_path, seed=seed, spot=spot), nodule=spot, mass=False)
+    unfold(panel, "training")
+    panel.locator("#train").click()
+    panel.locator("#verdict").wait_for()
+    with place.api as api:
+        job = api.get("/carina/jobs", params={"kind": "train"}).json()[-1]
+        (*_, newest) = api.get(f"/carina/annotations/{dx.series_instance_uid}").json()
+    assert (job["request"]["model"], job["state"]) == (TASK, "succeeded"), job["error"]
+    assert job["result"]["reason"] in panel.locator("#verdict").inner_text()
+    assert newest["id"] in JobFolder(place.settings.jobs_dir / job["id"]).plan()["annotations"]
+    assert "AUROC" in panel.locator("carina-training svg").get_attribute("aria-label")

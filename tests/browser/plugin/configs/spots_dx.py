@@ -17,5 +17,5 @@ TASK = TaskSpec(
     intensity=Percentiles(lower=1.0, upper=99.0),
     roi_voxels=(64, 64, 1),
     network=NetworkSpec(name="spots"),
-    trainer=TrainerOptions(patch_voxels=(64, 64, 1)),
+    trainer=TrainerOptions(max_epochs=2, steps_per_epoch=4, batch_size=2, patch_voxels=(64, 64, 1)),
 )
