@@ -3,7 +3,7 @@
 Every radiograph of the test data is shown as it is, and several times with one soft, round opacity somewhere in its
 lungs; the patients of one fold are held out. Reported over them: AUROC with its interval, all and per diameter, and how
 often the heat map's maximum lies within the opacity. Most of these lungs have real opacities in either case, which
-makes the blended one hard to learn: the loss does not move for some hundred steps.
+makes the blended one hard to learn: the loss hardly moves for the first thousand steps.
 
     CARINA_TEST_DATA=data python benchmarks/bench_opacities.py --out opacities/ [--quick] [--json]
 """

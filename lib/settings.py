@@ -26,6 +26,8 @@ class Settings:
         inference_queue: Requests that may wait before the server answers 429.
         lease_minutes: How long a case stays with the one it was handed to.
         checkpoint_every_s: How often a training within an epoch is saved; `CARINA_CHECKPOINT_EVERY_S`, else a minute.
+        retrain_after: Train a task by itself after so many new labels; `CARINA_RETRAIN_AFTER`, else 0, which is never.
+        retrain_at: Train by itself at this hour of the day (`02:30`) if there are new labels; `CARINA_RETRAIN_AT`.
     """
 
     home: Path = field(default_factory=lambda: default_home())
@@ -38,6 +40,8 @@ class Settings:
     inference_queue: int = 32
     lease_minutes: float = 30.0
     checkpoint_every_s: float = field(default_factory=lambda: _number("CARINA_CHECKPOINT_EVERY_S", 60.0))
+    retrain_after: int = field(default_factory=lambda: _count("CARINA_RETRAIN_AFTER"))
+    retrain_at: str = field(default_factory=lambda: os.environ.get("CARINA_RETRAIN_AT", ""))
 
     @property
     def models_dir(self) -> Path:
@@ -118,3 +122,13 @@ def _number(variable: str, default: float) -> float:
     if not 0 < value < float("inf"):
         raise ConfigurationError(f"{variable} must be a number above 0, got {text[:32]!r}. Correct it or leave it out.")
     return value
+
+
+def _count(variable: str) -> int:
+    """A whole number from 0 up from the environment, 0 if it is not there."""
+    text = os.environ.get(variable) or "0"
+    if not text.isascii() or not text.isdigit():
+        raise ConfigurationError(
+            f"{variable} must be a whole number from 0 up, got {text[:32]!r}. Correct it or leave it out."
+        )
+    return int(text)

@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 
 from pydicom.dataset import Dataset
 
-from ..dicom.provenance import AlgorithmType, SegReference, made_by_carina
+from ..dicom.provenance import AlgorithmType, ObjectReference, made_by_carina
 from ..errors import ConfigurationError
 from .annotation import HISTORY_TAG
 
@@ -25,7 +25,7 @@ class Adoption:
         parent: Id of the annotation whose SEG it says it was derived from; None if that is not known here.
     """
 
-    seg: SegReference
+    seg: ObjectReference
     parent: str | None
 
 

@@ -47,6 +47,7 @@ class Annotation:
         sources: Ids of the versions it was merged from; empty for all others.
         findings: Finding → whether the image has it, for those somebody looked for; empty for a label map. Such a
             version has no voxels to speak of: its file holds a single empty one.
+        unsure: Findings that somebody looked for and could not tell; they teach nothing.
         withdrawn: Taken out of use; never deleted.
     """
 
@@ -69,11 +70,18 @@ class Annotation:
     time_spent_s: float | None = None
     sources: tuple[str, ...] = ()
     findings: Mapping[str, bool] = field(default_factory=dict)
+    unsure: tuple[str, ...] = ()
     withdrawn: bool = False
+
+    @property
+    def answers(self) -> dict[str, bool | None]:
+        """Every finding that was looked for; None for "unsure"."""
+        return {**self.findings, **dict.fromkeys(self.unsure)}
 
 
 def from_row(row: AnnotationRow, *, withdrawn: bool) -> Annotation:
     """Plain data of a row."""
+    answers = row.findings or {}
     return Annotation(
         id=row.id,
         sequence=row.sequence,
@@ -93,6 +101,7 @@ def from_row(row: AnnotationRow, *, withdrawn: bool) -> Annotation:
         patient_key=row.patient_key,
         time_spent_s=row.time_spent_s,
         sources=tuple(row.sources or ()),
-        findings=dict(row.findings or {}),
+        findings={name: answer for name, answer in answers.items() if answer is not None},
+        unsure=tuple(name for name, answer in answers.items() if answer is None),
         withdrawn=withdrawn,
     )

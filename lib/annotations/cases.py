@@ -5,7 +5,7 @@ Any number of threads and processes may use one database. Lock order within a tr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from ..errors import ConflictError, InvalidInputError, UnknownLabelError
 from .annotation import DRAFT_TAG, HISTORY_TAG, safe
 from .audit import AuditAction, record
-from .database import Database, locked_row, utc_now
+from .database import Database, locked_row, locked_rows, utc_now
 from .leases import drop_lease
 from .states import STATES, Action, State, check_reason, targets
 from .tables import AnnotationRow, CaseStateRow, WithdrawalRow
@@ -202,13 +202,26 @@ def note_version(session: Session, version: AnnotationRow) -> None:
     )
 
 
-def note_draft(
-    session: Session, image_id: str, *, task: str, user: str | None = None, model_version: str | None = None
+def note_drafts(
+    session: Session,
+    image_ids: Collection[str],
+    *,
+    task: str,
+    user: str | None = None,
+    model_version: str | None = None,
 ) -> None:
-    """Advance the case that a model has drawn a draft of, within the transaction that notes the draft."""
-    row = _locked(session, image_id, task)
+    """Advance the cases that a model has made a draft of, within the transaction that notes the drafts."""
+    there = (CaseStateRow.image_id.in_(image_ids), CaseStateRow.task == task)
+    rows = locked_rows(
+        session,
+        select(CaseStateRow).where(*there).order_by(CaseStateRow.image_id),
+        key=lambda row: row.image_id,
+        new=lambda image_id: _new(image_id, task),
+        wanted=image_ids,
+    )
     details = {"origin": "automatic", "model_version": model_version}
-    _move(session, row, "draft", user=user, current=row.annotation_id, details=details)
+    for image_id in image_ids:
+        _move(session, rows[image_id], "draft", user=user, current=rows[image_id].annotation_id, details=details)
 
 
 def note_withdrawal(session: Session, version: AnnotationRow, *, user: str | None, reason: str) -> None:
@@ -298,11 +311,12 @@ def _move(
 
 
 def _locked(session: Session, image_id: str, task: str | None) -> CaseStateRow:
-    def new() -> CaseStateRow:
-        return CaseStateRow(image_id=image_id, task=task or "", state="unlabelled", reason="", changed=utc_now())
-
-    row, _ = locked_row(session, CaseStateRow, (image_id, task or ""), new)
+    row, _ = locked_row(session, CaseStateRow, (image_id, task or ""), lambda: _new(image_id, task))
     return row
+
+
+def _new(image_id: str, task: str | None) -> CaseStateRow:
+    return CaseStateRow(image_id=image_id, task=task or "", state="unlabelled", reason="", changed=utc_now())
 
 
 def _conditions(state: State | None, task: str | None) -> list[ColumnElement[bool]]:

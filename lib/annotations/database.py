@@ -8,13 +8,13 @@ process queue for their turn, and processes wait up to `BUSY_TIMEOUT_S` for each
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import DateTime, Engine, create_engine, event
+from sqlalchemy import DateTime, Engine, Select, create_engine, event
 from sqlalchemy.engine import Connection, Dialect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -146,6 +146,38 @@ def locked_row(session: Session, table: type[Row], key: Any, new: Callable[[], R
                 session.add(added)
             return added, True
         except IntegrityError:  # added by another transaction meanwhile, and committed
+            continue
+
+
+def locked_rows(
+    session: Session,
+    query: Select[Any],
+    key: Callable[[Row], str],
+    new: Callable[[str], Row],
+    wanted: Iterable[str],
+) -> dict[str, Row]:
+    """As `locked_row`, of several rows, with as many statements as of one.
+
+    Args:
+        session: Of `Database.writing`.
+        query: Finds those that are there, always in the same order, so that two writers never wait for each other.
+        key: What `wanted` names a row by.
+        new: Makes the row to add for a name.
+        wanted: Names, each once.
+
+    Returns:
+        Name → row.
+    """
+    names = list(wanted)
+    while True:
+        rows = session.scalars(query.with_for_update(), execution_options={"populate_existing": True})
+        found = {key(row): row for row in rows}
+        added = {name: new(name) for name in names if name not in found}
+        try:
+            with session.begin_nested():
+                session.add_all(added.values())
+            return found | added
+        except IntegrityError:  # one was added by another transaction meanwhile, and committed
             continue
 
 

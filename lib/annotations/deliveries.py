@@ -12,12 +12,13 @@ from typing import Any, Literal, cast
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from ..dicom.provenance import SegReference
+from ..dicom.provenance import ObjectReference
 from ..errors import ConflictError, UnknownLabelError
 from .audit import record_delivery
 from .database import Database, utc_now
 from .tables import AnnotationRow, DeliveryRow
 
+DocumentKind = Literal["SEG", "SR"]
 DeliveryState = Literal["pending", "delivered", "failed", "called_off"]
 # `failed` waits for a person (`retry_failed`); a delivery that may still succeed by itself stays `pending`.
 # A version withdrawn while it was under way is in the PACS all the same, so `called_off` may become `delivered`.
@@ -38,6 +39,7 @@ class Delivery:
 
     Attributes:
         annotation_id: What is delivered.
+        document: As what: label maps as SEG, findings as SR.
         sop_instance_uid: Fixed at submit, so a repeated delivery is the same object.
         series_instance_uid: Fixed at submit.
         state: Where it stands.
@@ -48,6 +50,7 @@ class Delivery:
     """
 
     annotation_id: str
+    document: DocumentKind
     sop_instance_uid: str
     series_instance_uid: str
     state: DeliveryState
@@ -76,7 +79,7 @@ class DeliveryTable:
             )
         )
 
-    def add_arrived(self, session: Session, annotation_id: str, seg: SegReference) -> None:
+    def add_arrived(self, session: Session, annotation_id: str, seg: ObjectReference) -> None:
         """Within the transaction that stores an annotation read from a SEG in the PACS: that SEG is its delivery.
 
         Raises:
@@ -212,7 +215,7 @@ class DeliveryTable:
             ]
 
     def by_instance(self, sop_instance_uid: str) -> Delivery | None:
-        """The delivery whose SEG has a SOPInstanceUID, arrived or not; None if it is none of ours."""
+        """The delivery whose object has a SOPInstanceUID, arrived or not; None if it is none of ours."""
         with self._database.reading() as session:
             row = session.scalars(_of_instance(sop_instance_uid)).first()
             return None if row is None else _delivery(row)
@@ -278,6 +281,7 @@ def _advance(row: DeliveryRow, state: DeliveryState) -> bool:
 def _delivery(row: DeliveryRow) -> Delivery:
     return Delivery(
         annotation_id=row.annotation_id,
+        document=cast(DocumentKind, row.document),
         sop_instance_uid=row.sop_instance_uid,
         series_instance_uid=row.series_instance_uid,
         state=cast(DeliveryState, row.state),

@@ -1,10 +1,10 @@
-"""Which model drew the drafts of an image, so that a correction of one is marked SEMIAUTOMATIC and names its model."""
+"""Which model made the drafts of an image, so that a correction of one is marked SEMIAUTOMATIC and names its model."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +24,14 @@ class Draft:
         model_version: Version that drew it.
         model_sha256: Hash of its weights.
         at: Unix time.
+        prediction: Of a task of findings, as `infers.classification` tells them; else empty.
     """
 
     task: str
     model_version: str
     model_sha256: str | None
     at: float
+    prediction: tuple[Mapping[str, Any], ...] = ()
 
 
 def remember_draft(
@@ -49,18 +51,59 @@ def remember_draft(
     version = params.get("model_version")
     if not version:
         return
-    note = {"version": version, "sha256": params.get("model_sha256"), "at": time.time()}
+    note = _note(version, params.get("model_sha256"), params.get("prediction"))
     try:
         annotations.note_draft(image_id, task=task, model_version=str(version), user=user, notes={_PREFIX + task: note})
     except CarinaError as error:
         _LOG.warning("A draft by %s could not be noted: %s", task, error)
 
 
+def keep_findings(
+    annotations: AnnotationStore,
+    predictions: Mapping[str, Sequence[Mapping[str, Any]]],
+    *,
+    task: str,
+    model_version: str,
+    model_sha256: str,
+    user: str | None = None,
+) -> None:
+    """Keep what a model said of several images, all or nothing; the note is all there is of such a draft.
+
+    Args:
+        annotations: Where notes are kept.
+        predictions: Image id → what was said of each finding.
+        task: Which task said it.
+        model_version: Version of its model.
+        model_sha256: Hash of its weights.
+        user: Who asked for it.
+
+    Raises:
+        StorageError: If the database cannot be written.
+    """
+    notes = {
+        image_id: {_PREFIX + task: _note(model_version, model_sha256, prediction)}
+        for image_id, prediction in predictions.items()
+    }
+    if notes:
+        annotations.note_drafts(notes, task=task, model_version=model_version, user=user)
+
+
 def drafts_of(annotations: AnnotationStore, image_id: str) -> list[Draft]:
     """The newest draft of each task, the latest last."""
+    return drafts_in(annotations.image_info(image_id))
+
+
+def drafts_in(info: Mapping[str, Any]) -> list[Draft]:
+    """As `drafts_of`, from an image's notes."""
     found = [
-        Draft(task=key.removeprefix(_PREFIX), model_version=note["version"], model_sha256=note["sha256"], at=note["at"])
-        for key, note in annotations.image_info(image_id).items()
+        Draft(
+            task=key.removeprefix(_PREFIX),
+            model_version=note["version"],
+            model_sha256=note["sha256"],
+            at=note["at"],
+            prediction=tuple(note.get("prediction", ())),
+        )
+        for key, note in info.items()
         if key.startswith(_PREFIX)
     ]
     return sorted(found, key=lambda draft: draft.at)
@@ -69,3 +112,8 @@ def drafts_of(annotations: AnnotationStore, image_id: str) -> list[Draft]:
 def without_drafts(info: Mapping[str, Any]) -> dict[str, Any]:
     """An image's notes as clients see them."""
     return {key: value for key, value in info.items() if not key.startswith(_PREFIX)}
+
+
+def _note(version: object, sha256: object, prediction: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
+    note: dict[str, Any] = {"version": version, "sha256": sha256, "at": time.time()}
+    return note if prediction is None else {**note, "prediction": list(prediction)}

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import UnknownLabelError
 from .annotation import DRAFT_TAG, Annotation
 from .audit import AuditEntry
+from .deliveries import Delivery, DeliveryState, DocumentKind
 from .store import AnnotationStore
 
 
@@ -25,6 +26,7 @@ class Event:
         version: Which version, if one.
         details: Of the audit trail.
         delivery: Where the version's way into the PACS stands now; None if it has none.
+        document: As what it goes there.
     """
 
     when: datetime
@@ -33,7 +35,8 @@ class Event:
     task: str | None
     version: Annotation | None
     details: Mapping[str, Any]
-    delivery: str | None
+    delivery: DeliveryState | None
+    document: DocumentKind | None
 
     def to_json(self) -> dict[str, Any]:
         """For programs; a version's voxels and grid stay out."""
@@ -46,10 +49,12 @@ class Event:
             "annotation": version.id if version else None,
             "tag": version.tag if version else None,
             "model_version": version.model_version if version else self.details.get("model_version"),
+            "findings": version.answers if version else {},
             "voxels_changed": version.voxels_changed if version else None,
             "time_spent_s": version.time_spent_s if version else None,
             "withdrawn": version.withdrawn if version else None,
             "delivery": self.delivery,
+            "document": self.document,
             "details": dict(self.details),
         }
 
@@ -67,7 +72,7 @@ def history(store: AnnotationStore, image_id: str) -> list[Event]:
     return events
 
 
-def _told(entry: AuditEntry, version: Annotation | None, delivery: str | None) -> Event:
+def _told(entry: AuditEntry, version: Annotation | None, delivery: Delivery | None) -> Event:
     return Event(
         when=entry.created,
         who=entry.user,
@@ -75,11 +80,12 @@ def _told(entry: AuditEntry, version: Annotation | None, delivery: str | None) -
         task=entry.task,
         version=version,
         details=entry.details,
-        delivery=delivery,
+        delivery=delivery.state if delivery else None,
+        document=delivery.document if delivery else None,
     )
 
 
-def _untold(version: Annotation, delivery: str | None) -> Event:
+def _untold(version: Annotation, delivery: Delivery | None) -> Event:
     return Event(
         when=version.created,
         who=version.user,
@@ -87,12 +93,13 @@ def _untold(version: Annotation, delivery: str | None) -> Event:
         task=version.task,
         version=version,
         details={},
-        delivery=delivery,
+        delivery=delivery.state if delivery else None,
+        document=delivery.document if delivery else None,
     )
 
 
-def _delivery(store: AnnotationStore, annotation_id: str) -> str | None:
+def _delivery(store: AnnotationStore, annotation_id: str) -> Delivery | None:
     try:
-        return store.deliveries.get(annotation_id).state
+        return store.deliveries.get(annotation_id)
     except UnknownLabelError:
         return None

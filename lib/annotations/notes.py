@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from .database import locked_row, utc_now
+from .database import locked_rows, utc_now
 from .tables import InfoRow
 
 
@@ -23,7 +24,22 @@ def merge_notes(session: Session, table: type[InfoRow], subject: str, changes: M
     Returns:
         All notes on the subject.
     """
-    row, _ = locked_row(session, table, subject, lambda: table(subject=subject, info={}, updated=utc_now()))
-    row.info = {**row.info, **changes}
-    row.updated = utc_now()
-    return dict(row.info)
+    return merge_all_notes(session, table, {subject: changes})[subject]
+
+
+def merge_all_notes(
+    session: Session, table: type[InfoRow], changes: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """As `merge_notes`, of several subjects at once: subject → notes, to be merged and as they are then."""
+    now = utc_now()
+    rows = locked_rows(
+        session,
+        select(table).where(table.subject.in_(changes)).order_by(table.subject),
+        key=lambda row: row.subject,
+        new=lambda subject: table(subject=subject, info={}, updated=now),
+        wanted=changes,
+    )
+    for subject, more in changes.items():
+        rows[subject].info = {**rows[subject].info, **more}
+        rows[subject].updated = now
+    return {subject: dict(rows[subject].info) for subject in changes}

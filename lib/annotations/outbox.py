@@ -35,8 +35,8 @@ class Outbox:
 
     Args:
         store: Where annotations and their deliveries are.
-        deliver: Writes one annotation's SEG with the delivery's UIDs, stores it in the PACS unless it is there already,
-            and checks that it is there. What it raises decides what happens: `InvalidInputError` and
+        deliver: Writes one annotation's DICOM object with the delivery's UIDs, stores it in the PACS unless it is there
+            already, and checks that it is there. What it raises decides what happens: `InvalidInputError` and
             `MissingDependencyError` need a person, anything else is tried again.
         first_wait_s: Wait after the first failure; it doubles with each one more.
         longest_wait_s: Longest wait between two tries.
@@ -137,7 +137,7 @@ class Outbox:
         except (CarinaError, OSError) as error:
             self._later(delivery, str(error))
         except Exception as error:
-            # A fault in the SEG writer must not stop the other deliveries.
+            # A fault in a writer must not stop the other deliveries.
             logger.exception("Delivering annotation %s to the PACS went wrong.", delivery.annotation_id)
             self._later(delivery, f"Unexpected {type(error).__name__}; see the server log.")
         else:

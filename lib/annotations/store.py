@@ -25,13 +25,13 @@ from ..settings import Settings
 from .adoption import Adoption
 from .annotation import CONSENSUS_TAG, FINAL_TAG, ORIGINS, Annotation, Origin, from_row, safe
 from .audit import AuditTrail, record
-from .cases import CaseTable, note_draft, note_version, note_withdrawal
+from .cases import CaseTable, note_drafts, note_version, note_withdrawal
 from .database import Database, utc_now
 from .deliveries import DeliveryTable
 from .files import LabelFiles
 from .leases import DEFAULT_LEASE_S, LeaseTable, drop_lease
 from .looks import LookTable
-from .notes import merge_notes, notes_on
+from .notes import merge_all_notes, merge_notes, notes_on
 from .patients import PatientKeys, load_patient_keys
 from .splits import SplitTable
 from .tables import AnnotationRow, ImageInfoRow, LabelInfoRow, WithdrawalRow
@@ -93,7 +93,8 @@ class AnnotationStore:
         deliver: bool = True,
         time_spent_s: float | None = None,
         sources: Sequence[Annotation] = (),
-        findings: Mapping[str, bool] | None = None,
+        findings: Mapping[str, bool | None] | None = None,
+        notes: Mapping[str, Any] | None = None,
         adopted: Adoption | None = None,
     ) -> Annotation:
         """Store a new version; when this returns it survives a power cut.
@@ -117,6 +118,7 @@ class AnnotationStore:
             time_spent_s: How long the user worked on it.
             sources: The versions it was merged from; their patient is its patient.
             findings: What the image has and has not as a whole; see `submit.submit_findings`.
+            notes: Free notes on the version, kept with it or not at all.
             adopted: The SEG in the PACS it was read from, which then is its delivery.
 
         Raises:
@@ -135,7 +137,7 @@ class AnnotationStore:
         check_values(label, names)
         parent = self._latest(image_id, task) if adopted is None else self._named(adopted.parent)
         annotation_id = uuid.uuid4().hex
-        changed = self._changes(parent, label, names)
+        changed = None if findings else self._changes(parent, label, names)
         file_name, sha256 = self.files.write(image_id, annotation_id, label)
         row = AnnotationRow(
             id=annotation_id,
@@ -161,6 +163,8 @@ class AnnotationStore:
             with self.database.writing() as session:
                 session.add(row)
                 session.flush()
+                if notes:
+                    merge_notes(session, LabelInfoRow, annotation_id, notes)
                 if adopted is not None:
                     self.deliveries.add_arrived(session, annotation_id, adopted.seg)
                 elif deliver:
@@ -205,11 +209,17 @@ class AnnotationStore:
 
     def versions(self, image_id: str) -> list[Annotation]:
         """All versions of an image, oldest first, withdrawn ones included and marked."""
+        return self.versions_of_all([image_id])[image_id]
+
+    def versions_of_all(self, image_ids: Sequence[str]) -> dict[str, list[Annotation]]:
+        """As `versions`, of several images at once: image id → versions, none of an image without."""
+        found: dict[str, list[Annotation]] = {image_id: [] for image_id in image_ids}
         with self.database.reading() as session:
             withdrawn = AnnotationRow.id.in_(select(WithdrawalRow.annotation_id))
-            query = select(AnnotationRow, withdrawn).where(AnnotationRow.image_id == image_id)
-            rows = session.execute(query.order_by(AnnotationRow.sequence)).all()
-            return [from_row(row, withdrawn=bool(out)) for row, out in rows]
+            query = select(AnnotationRow, withdrawn).where(AnnotationRow.image_id.in_(image_ids))
+            for row, out in session.execute(query.order_by(AnnotationRow.sequence)):
+                found[row.image_id].append(from_row(row, withdrawn=bool(out)))
+        return found
 
     def labelled(self, tag: str = "final") -> list[Annotation]:
         """Every version with a tag that was not withdrawn, oldest first."""
@@ -268,15 +278,32 @@ class AnnotationStore:
         Raises:
             UnsafeIdError: If the id is not safe.
         """
-        safe(image_id, what="An image id")
+        self.note_drafts({image_id: notes}, task=task, model_version=model_version, user=user)
+
+    def note_drafts(
+        self, notes: Mapping[str, Mapping[str, Any]], *, task: str, model_version: str, user: str | None
+    ) -> None:
+        """As `note_draft`, of several images at once (image id → notes), which costs no more than of one: all or none.
+
+        Raises:
+            UnsafeIdError: If an id is not safe.
+        """
+        for image_id in notes:
+            safe(image_id, what="An image id")
         with self.database.writing() as session:
-            note_draft(session, image_id, task=task, user=user, model_version=model_version)
-            merge_notes(session, ImageInfoRow, image_id, notes)
+            note_drafts(session, notes.keys(), task=task, user=user, model_version=model_version)
+            merge_all_notes(session, ImageInfoRow, notes)
 
     def image_info(self, image_id: str) -> dict[str, Any]:
         """Free notes on an image; empty when there are none."""
         with self.database.reading() as session:
             return notes_on(session, ImageInfoRow, image_id)
+
+    def image_infos(self, image_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """As `image_info`, of several images at once: image id → notes."""
+        with self.database.reading() as session:
+            rows = session.scalars(select(ImageInfoRow).where(ImageInfoRow.subject.in_(image_ids)))
+            return {image_id: {} for image_id in image_ids} | {row.subject: dict(row.info) for row in rows}
 
     def update_image_info(self, image_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Merge notes into those on an image, atomically.

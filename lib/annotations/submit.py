@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from ..task import TaskSpec
 from .annotation import Annotation, Origin, safe
 from .store import AnnotationStore
 from .voxel_values import check_names, present_values, recode, unsigned
+
+PREDICTION = "prediction"
+"""The note on a version of findings that holds what the model had said; clients cannot change it."""
 
 _BACKGROUND = "background"
 _NO_VOXELS = Volume(np.zeros((1, 1, 1), dtype=np.uint8), Grid((1, 1, 1), np.eye(4)))
@@ -94,21 +98,25 @@ def submit_findings(
     model_version: str | None = None,
     patient_id: str | None = None,
     origin: Origin = "manual",
+    deliver: bool = True,
     time_spent_s: float | None = None,
+    said: Sequence[Mapping[str, Any]] = (),
 ) -> Annotation:
     """Store what an image has and has not as a whole: a version like any other, immutable and audited.
 
     Args:
         store: Where it goes.
         image_id: Id in the image store.
-        findings: Name → true or 1, false or 0, or None for "unsure", which is kept as "not looked for".
+        findings: Name → true or 1, false or 0, or None for "unsure", which is kept and teaches nothing.
         spec: The task.
         tag: `original`, `final` or another safe name.
         user: Who submits.
         model_version: Version of the model whose answer was looked at.
         patient_id: Kept as a pseudonym only.
         origin: How it was made.
+        deliver: Whether the PACS is to have it as well.
         time_spent_s: How long the user worked on it.
+        said: What the model said of each finding (`Draft.prediction`); kept with the version under `PREDICTION`.
 
     Raises:
         UnsafeIdError: If the image id or the tag could leave its folder.
@@ -120,8 +128,7 @@ def submit_findings(
             f"Findings must be of a task that tells them, got '{spec.name}', which draws. Send a label map."
         )
     answers = {spec.labels.named(name).name: _answer(name, value) for name, value in findings.items()}
-    known = {name: value for name, value in answers.items() if value is not None}
-    if not known:
+    if all(answer is None for answer in answers.values()):
         raise LabelError(
             f"At least one finding must be answered, got none. Send one of {', '.join(spec.labels.names)}."
         )
@@ -135,9 +142,10 @@ def submit_findings(
         model_version=model_version,
         patient_id=patient_id,
         origin=origin,
-        deliver=False,
+        deliver=deliver,
         time_spent_s=time_spent_s,
-        findings=known,
+        findings=answers,
+        notes={PREDICTION: list(said)} if said else None,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     JSON,
@@ -16,9 +16,11 @@ from sqlalchemy import (
     LargeBinary,
     String,
     Text,
+    case,
     event,
+    select,
 )
-from sqlalchemy.orm import Mapped, Mapper, mapped_column
+from sqlalchemy.orm import Mapped, Mapper, column_property, mapped_column
 
 from ..errors import ConflictError
 from .database import Base, UtcDateTime
@@ -54,7 +56,7 @@ class AnnotationRow(Base):
     patient_key: Mapped[str] = mapped_column(String(64), index=True)
     time_spent_s: Mapped[float | None] = mapped_column(Float(53))
     sources: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
-    findings: Mapped[dict[str, bool] | None] = mapped_column(JSON(none_as_null=True))
+    findings: Mapped[dict[str, bool | None] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class WithdrawalRow(Base):
@@ -69,7 +71,10 @@ class WithdrawalRow(Base):
 
 
 class DeliveryRow(Base):
-    """The way of one annotation into the PACS, with the UIDs it will have there."""
+    """The way of one annotation into the PACS, with the UIDs it will have there.
+
+    `document` is read from the annotation: findings become an SR document, all else a SEG.
+    """
 
     __tablename__ = "deliveries"
 
@@ -81,6 +86,12 @@ class DeliveryRow(Base):
     last_error: Mapped[str | None] = mapped_column(Text)
     next_try: Mapped[datetime] = mapped_column(UtcDateTime)
     delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    document: Mapped[str] = column_property(
+        select(case((AnnotationRow.findings.is_not(None), "SR"), else_="SEG"))
+        .where(AnnotationRow.id == annotation_id)
+        .correlate_except(AnnotationRow)
+        .scalar_subquery()
+    )
 
 
 class CaseStateRow(Base):
@@ -131,6 +142,9 @@ class InfoRow(Base):
     """Free notes on a subject, as JSON; the one sort of row that changes."""
 
     __abstract__ = True
+
+    if TYPE_CHECKING:
+        subject: Mapped[str]  # the key, which each table declares
 
     info: Mapped[dict[str, Any]] = mapped_column(JSON)
     updated: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -243,7 +243,7 @@ def _line(event: Event) -> list[str]:
         "" if changed is None else f"{changed:,}",
         "" if spent is None else f"{spent / 60:.1f} min",
         _states(details),
-        event.delivery or "",
+        f"{event.document} {event.delivery}" if event.delivery else "",
     ]
 
 

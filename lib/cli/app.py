@@ -24,6 +24,7 @@ _COMMANDS = {
     "infer": "inferring:infer",
     "train": "training:train",
     "evaluate": "training:evaluate",
+    "audit": "auditing:audit",
     "review": "reviewing:review",
     "similar": "similar:similar",
     "simulate": "simulating:simulate",

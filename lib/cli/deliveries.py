@@ -51,8 +51,11 @@ def list_deliveries(
         status = annotations.deliveries.status()
         output.table(
             "Deliveries",
-            ["Annotation", "State", "Tries", "Next try or arrival", "Last error"],
-            [[one.annotation_id, one.state, str(one.attempts), _when(one), one.last_error or ""] for one in found],
+            ["Annotation", "As", "State", "Tries", "Next try or arrival", "Last error"],
+            [
+                [one.annotation_id, one.document, one.state, str(one.attempts), _when(one), one.last_error or ""]
+                for one in found
+            ],
         )
         _say_status(output, status)
         output.result({"status": status, "deliveries": [asdict(one) for one in found]})
@@ -178,10 +181,10 @@ def _ensure_outbox(stack: ExitStack, annotations: AnnotationStore, store_url: st
         return
     from ..annotations.outbox import Outbox
     from ..registry import find_tasks
-    from ..server.delivery import SegDelivery
+    from ..server.delivery import PacsDelivery
 
     images = stack.enter_context(_images(store_url, user))
-    outbox = Outbox(annotations, SegDelivery(store=images, annotations=annotations, tasks=find_tasks()))
+    outbox = Outbox(annotations, PacsDelivery(store=images, annotations=annotations, tasks=find_tasks()))
     outbox.start()
     stack.callback(outbox.stop)
 

@@ -35,12 +35,32 @@ def up(
     lease_minutes: Annotated[
         float, typer.Option("--lease-minutes", min=1, help="How long a case stays with the reader it was handed to.")
     ] = 30.0,
+    retrain_after: Annotated[
+        int | None,
+        typer.Option(
+            "--retrain-after",
+            min=0,
+            metavar="N",
+            help="Train a task by itself after N new labels; 0: never.",
+            show_default="CARINA_RETRAIN_AFTER, else 0",
+        ),
+    ] = None,
+    retrain_at: Annotated[
+        str | None,
+        typer.Option(
+            "--retrain-at",
+            metavar="HH:MM",
+            help="Train by itself at this hour if there are new labels.",
+            show_default="CARINA_RETRAIN_AT, else never",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the server for MONAI Label clients such as 3D Slicer until Ctrl-C.
 
     Examples: [bold]carina up[/], [bold]carina up --store orthanc+http://pacs:8042 --user reader[/],
-    [bold]carina up --store ./images --port 8001[/]
+    [bold]carina up --store ./images --port 8001[/],
+    [bold]carina up --retrain-after 10 --retrain-at 02:00[/]
     """
     with command(as_json=as_json) as output:
         from ..server.run import serve
@@ -49,6 +69,10 @@ def up(
         settings = Settings(host=host, port=port, lease_minutes=lease_minutes)
         if home is not None:
             settings = dataclasses.replace(settings, home=home.resolve())
+        if retrain_after is not None:
+            settings = dataclasses.replace(settings, retrain_after=retrain_after)
+        if retrain_at is not None:
+            settings = dataclasses.replace(settings, retrain_at=retrain_at)
         output.say("Starting; the first start takes some seconds …")
         serve(
             settings,

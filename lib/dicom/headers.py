@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.tag import Tag
 from pydicom.uid import generate_uid
 from pydicom.valuerep import DA, TM
@@ -74,6 +74,18 @@ def restore_person_names(derived: Dataset, series: Series) -> None:
     """Give a derived object the person names of its source, as they are."""
     for keyword in _PERSON_NAMES:
         setattr(derived, keyword, series.datasets[0].get(keyword) or "")
+
+
+def plain_object(derived: Dataset) -> FileDataset:
+    """A derived object without highdicom's own class and look-up tables, so that it can be copied, pickled and saved.
+
+    Args:
+        derived: With `file_meta`, explicit VR little endian, in UTF-8.
+    """
+    plain = FileDataset("", {}, preamble=b"\0" * 128, file_meta=derived.file_meta)
+    plain.update({element.tag: element for element in derived})
+    plain.set_original_encoding(is_implicit_vr=False, is_little_endian=True, character_encoding="utf8")
+    return plain
 
 
 def whole_number(header: Dataset, keyword: str) -> int:

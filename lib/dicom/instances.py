@@ -91,6 +91,24 @@ def find_instances(
     return chosen
 
 
+def open_object(source: Path | Dataset, *, what: str) -> Dataset:
+    """One DICOM object, from a file or as it is.
+
+    Args:
+        source: A file or a dataset.
+        what: Begins the error's sentence, such as "A SEG file".
+
+    Raises:
+        DicomError: If the file is not DICOM.
+    """
+    if isinstance(source, Dataset):
+        return source
+    try:
+        return pydicom.dcmread(source)
+    except (InvalidDicomError, OSError, EOFError) as error:
+        raise DicomError(f"{what} must be readable DICOM, got something else. Check it.") from error
+
+
 def copy_header(dataset: Dataset) -> Dataset:
     """A dataset without pixel data whose elements can be replaced without changing the original.
 

@@ -1,4 +1,6 @@
-"""Who or what made a segmentation, from which model and on what predecessor; how a SEG object says so.
+"""Who or what made a label, from which model and on what predecessor; how a SEG or an SR object says so.
+
+In a SEG:
 
 | fact | where it stands in the object |
 |---|---|
@@ -13,6 +15,10 @@
 
 PredecessorDocumentsSequence belongs to SR documents alone; a SEG is an image, and the instances an image was derived
 from stand in SourceImageSequence (General Reference Module, PS3.3 C.12.4) with a purpose of reference (CID 7202).
+
+In an SR document (TID 1500) task and version of software stand where a SEG has them, but for SeriesDescription in
+place of ContentDescription. Model version and hash are the Algorithm Identification (TID 4019) of what the model said,
+the user is the person among the observers (TID 1001), and carina the device.
 """
 
 from __future__ import annotations
@@ -42,14 +48,14 @@ _DERIVED_FROM = Code("121322", "DCM", "Source image for image processing operati
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Where a label map comes from.
+    """Where a label map, or what was said of an image, comes from.
 
     Attributes:
         algorithm_type: AUTOMATIC for a draft, SEMIAUTOMATIC for a corrected draft, MANUAL for one drawn by hand.
         task: Task name.
         model_version: Version of the model that made the draft; None for MANUAL.
         model_sha256: Hash of its weights.
-        user: Who edited it, or asked for it; becomes ContentCreatorName.
+        user: Who edited it, or asked for it; becomes ContentCreatorName, or an SR's person observer.
 
     Raises:
         DicomError: If the algorithm type is not one of the standard's.
@@ -69,8 +75,8 @@ class Provenance:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegReference:
-    """A SEG object that another one was derived from."""
+class ObjectReference:
+    """A SEG or SR object that another one was derived from, or follows."""
 
     sop_instance_uid: str
     series_instance_uid: str
@@ -82,21 +88,34 @@ def algorithm_identification(provenance: Provenance) -> hd.AlgorithmIdentificati
     if provenance.algorithm_type == "MANUAL":
         return None
     return hd.AlgorithmIdentificationSequence(
-        name=(_ALGORITHM_PREFIX + provenance.task)[:64],
+        name=content_description(provenance),
         family=codes.DCM.ArtificialIntelligence,
-        version=(provenance.model_version or __version__)[:64],
-        source="carina",
+        version=_algorithm_version(provenance),
+        source=MANUFACTURER,
         parameters={_HASH_PARAMETER: provenance.model_sha256} if provenance.model_sha256 else None,
     )
 
 
+def algorithm_content(provenance: Provenance) -> hd.sr.AlgorithmIdentification | None:
+    """The algorithm as content items of an SR document (PS3.16 TID 4019); None for MANUAL."""
+    if provenance.algorithm_type == "MANUAL":
+        return None
+    return hd.sr.AlgorithmIdentification(
+        name=content_description(provenance),
+        version=_algorithm_version(provenance),
+        family=codes.DCM.ArtificialIntelligence,
+        manufacturer=MANUFACTURER,
+        parameters=[f"{_HASH_PARAMETER}='{provenance.model_sha256}'"] if provenance.model_sha256 else None,
+    )
+
+
 def content_description(provenance: Provenance) -> str:
-    """ContentDescription, which names the task in every kind of object."""
+    """ContentDescription of a SEG and SeriesDescription of both, which name the task in every kind of object."""
     return (_ALGORITHM_PREFIX + provenance.task)[:64]
 
 
-def content_creator(provenance: Provenance) -> str | None:
-    """ContentCreatorName: the user as a family name, unless it is a person name already (PS3.5 6.2.1)."""
+def person_name(provenance: Provenance) -> str | None:
+    """The user as a DICOM person name: a family name, unless it is a person name already (PS3.5 6.2.1)."""
     if not provenance.user:
         return None
     name = provenance.user.replace("\\", " ").replace("=", " ")[:62]
@@ -116,23 +135,24 @@ def read_provenance(dataset: Dataset) -> Provenance:
     types = {str(segment.get("SegmentAlgorithmType", "MANUAL")) for segment in segments}
     known = types <= set(get_args(AlgorithmType))
     algorithm_type = cast(AlgorithmType, types.pop()) if len(types) == 1 and known else "SEMIAUTOMATIC"
-    task = _task(str(dataset.get("ContentDescription") or ""))
+    task = task_in(str(dataset.get("ContentDescription") or ""))
     version = sha256 = None
     if segments and segments[0].get("SegmentationAlgorithmIdentificationSequence"):
         algorithm = segments[0].SegmentationAlgorithmIdentificationSequence[0]
-        task = _task(str(algorithm.get("AlgorithmName", ""))) or task
+        task = task_in(str(algorithm.get("AlgorithmName", ""))) or task
         version = str(algorithm.get("AlgorithmVersion", "")) or None
-        sha256 = _parameter(str(algorithm.get("AlgorithmParameters") or ""), _HASH_PARAMETER)
+        sha256 = model_hash_in(str(algorithm.get("AlgorithmParameters") or ""))
     user = str(dataset.get("ContentCreatorName") or "").rstrip("^") or None
     return Provenance(algorithm_type=algorithm_type, task=task, model_version=version, model_sha256=sha256, user=user)
 
 
 def made_by_carina(dataset: Dataset) -> bool:
     """Whether an object carries carina's own provenance; another maker's object that was derived from one does not."""
+    description = dataset.get("SeriesDescription" if dataset.get("Modality") == "SR" else "ContentDescription")
     return (
         dataset.get("Manufacturer") == MANUFACTURER
         and dataset.get("ManufacturerModelName") == MANUFACTURER
-        and str(dataset.get("ContentDescription") or "").startswith(_ALGORITHM_PREFIX.strip())
+        and str(description or "").startswith(_ALGORITHM_PREFIX.strip())
     )
 
 
@@ -162,7 +182,7 @@ def read_content_time(dataset: Dataset) -> datetime | None:
     return made.astimezone()
 
 
-def add_predecessor(dataset: Dataset, predecessor: SegReference) -> None:
+def add_predecessor(dataset: Dataset, predecessor: ObjectReference) -> None:
     """State in `dataset`, a SEG object, what it was derived from."""
     source = _reference(predecessor)
     source.PurposeOfReferenceCodeSequence = DicomSequence([concept(_DERIVED_FROM)])
@@ -173,7 +193,7 @@ def add_predecessor(dataset: Dataset, predecessor: SegReference) -> None:
     dataset.ReferencedSeriesSequence.append(series)
 
 
-def read_predecessor(dataset: Dataset) -> SegReference | None:
+def read_predecessor(dataset: Dataset) -> ObjectReference | None:
     """The predecessor a SEG object states, or None."""
     for item in dataset.get("SourceImageSequence") or ():
         if not same_concept(first_code(item, "PurposeOfReferenceCodeSequence"), _DERIVED_FROM):
@@ -182,7 +202,7 @@ def read_predecessor(dataset: Dataset) -> SegReference | None:
         for series in dataset.get("ReferencedSeriesSequence") or ():
             referenced = {str(instance.ReferencedSOPInstanceUID) for instance in series.ReferencedInstanceSequence}
             if uid in referenced:
-                return SegReference(
+                return ObjectReference(
                     sop_instance_uid=uid,
                     series_instance_uid=str(series.SeriesInstanceUID),
                     sop_class_uid=str(item.ReferencedSOPClassUID),
@@ -190,15 +210,25 @@ def read_predecessor(dataset: Dataset) -> SegReference | None:
     return None
 
 
-def _reference(predecessor: SegReference) -> Dataset:
+def _reference(predecessor: ObjectReference) -> Dataset:
     item = Dataset()
     item.ReferencedSOPClassUID = predecessor.sop_class_uid
     item.ReferencedSOPInstanceUID = predecessor.sop_instance_uid
     return item
 
 
-def _task(text: str) -> str:
+def _algorithm_version(provenance: Provenance) -> str:
+    return (provenance.model_version or __version__)[:64]
+
+
+def task_in(text: str) -> str:
+    """The task that `content_description` wrote; empty if it did not write this."""
     return text.removeprefix(_ALGORITHM_PREFIX) if text.startswith(_ALGORITHM_PREFIX) else ""
+
+
+def model_hash_in(text: str) -> str | None:
+    """The hash of the weights in an algorithm's parameters, if it is there."""
+    return _parameter(text, _HASH_PARAMETER)
 
 
 def _parameter(text: str, name: str) -> str | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from .provenance import AlgorithmType, Provenance, SegReference
+from .provenance import AlgorithmType, ObjectReference, Provenance
 from .seg_reader import SegResult, read_seg
 from .seg_writer import SegmentationType, write_seg
 
 __all__ = [
     "AlgorithmType",
+    "ObjectReference",
     "Provenance",
-    "SegReference",
     "SegResult",
     "SegmentationType",
     "read_seg",

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import highdicom as hd
 import numpy as np
-import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import SegmentationStorage
 
 from ..errors import DicomError, GeometryError, LabelError
@@ -19,9 +17,9 @@ from ..label_maps import join_masks
 from ..labels import LabelSet
 from ..structures import STRUCTURES
 from .codes import recognise
-from .instances import LABEL_MAP_SEGMENTATION_STORAGE
+from .instances import LABEL_MAP_SEGMENTATION_STORAGE, open_object
 from .pixels import look_up
-from .provenance import Provenance, SegReference, read_predecessor, read_provenance
+from .provenance import ObjectReference, Provenance, read_predecessor, read_provenance
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -43,7 +41,7 @@ class SegResult:
     names: Mapping[str, int]
     unrecognised: tuple[str, ...]
     provenance: Provenance
-    predecessor: SegReference | None
+    predecessor: ObjectReference | None
     sop_instance_uid: str
     series_instance_uid: str
     source_series_instance_uid: str
@@ -93,13 +91,7 @@ def read_seg(source: Path | Dataset, *, labels: LabelSet | None = None, grid: Gr
 
 
 def _open(source: Path | Dataset) -> Dataset:
-    if isinstance(source, Dataset):
-        dataset = source
-    else:
-        try:
-            dataset = pydicom.dcmread(source)
-        except (InvalidDicomError, OSError, EOFError) as error:
-            raise DicomError("A SEG file must be readable DICOM, got something else. Check it.") from error
+    dataset = open_object(source, what="A SEG file")
     sop_class = dataset.get("SOPClassUID", "none")
     if sop_class not in (SegmentationStorage, LABEL_MAP_SEGMENTATION_STORAGE) or not dataset.get("SegmentSequence"):
         raise DicomError(f"A segmentation must be a SEG object with segments, got SOP class {sop_class}.")

@@ -19,16 +19,16 @@ from ..geometry import AnyArray, Volume, resample_label
 from ..label_maps import mask_of
 from ..labels import Label, LabelSet
 from .codes import concept, region_of
-from .headers import restore_person_names, source_headers, whole_number
+from .headers import plain_object, restore_person_names, source_headers, whole_number
 from .pixels import look_up
 from .provenance import (
     MANUFACTURER,
+    ObjectReference,
     Provenance,
-    SegReference,
     add_predecessor,
     algorithm_identification,
-    content_creator,
     content_description,
+    person_name,
 )
 from .series import Series
 
@@ -46,7 +46,7 @@ def write_seg(
     segmentation_type: SegmentationType = "BINARY",
     sop_instance_uid: str | None = None,
     series_instance_uid: str | None = None,
-    predecessor: SegReference | None = None,
+    predecessor: ObjectReference | None = None,
 ) -> FileDataset:
     """Make a SEG object of a label map.
 
@@ -94,7 +94,7 @@ def write_seg(
             device_serial_number="0",
             content_label="SEGMENTATION",
             content_description=content_description(provenance),
-            content_creator_name=content_creator(provenance),
+            content_creator_name=person_name(provenance),
             transfer_syntax_uid=ExplicitVRLittleEndian,
             omit_empty_frames=bool(present),
             series_description=content_description(provenance),
@@ -112,7 +112,7 @@ def write_seg(
         segmentation.PatientOrientation = sources[0].get("PatientOrientation") or ""
     if predecessor is not None:
         add_predecessor(segmentation, predecessor)
-    return _plain(segmentation)
+    return plain_object(segmentation)
 
 
 def _segments(
@@ -231,11 +231,3 @@ def _keep_one_frame(segmentation: Dataset) -> None:
     segmentation.PixelData = bytes(size + size % 2)
     segmentation.NumberOfFrames = 1
     segmentation.PerFrameFunctionalGroupsSequence = DicomSequence(segmentation.PerFrameFunctionalGroupsSequence[:1])
-
-
-def _plain(segmentation: hd.seg.Segmentation) -> FileDataset:
-    """The object without highdicom's look-up tables, so that it can be copied, pickled and saved."""
-    plain = FileDataset("", {}, preamble=b"\0" * 128, file_meta=segmentation.file_meta)
-    plain.update({element.tag: element for element in segmentation})
-    plain.set_original_encoding(is_implicit_vr=False, is_little_endian=True, character_encoding="utf8")
-    return plain

@@ -5,29 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..geometry import Volume
-from ..label_maps import mask_of
 from ..models.calibration import Calibration, State
 from ..networks.devices import resolve_device
 from ..networks.whole_image import image_logits
 from ..preprocessing import Prepared, prepare
-from ..registry import find_tasks
 from ..task import TaskSpec
 from .draft import Cancelled, Draft, Progress, timed
 from .heat_map import heat_map
+from .lungs import Lungs
 from .network_drafter import NetworkDrafter
 from .options import LIKELIEST, LUNGS
 from .regions import Region, region_around
-from .segmentation import SegmentationInfer
 
-_ANATOMY = "cxr_anatomy"
-_LUNGS = ("lung_left", "lung_right")
 _MARKED = 0.5
 
 
@@ -64,11 +61,16 @@ def tell(
         calibration: Of the network's version.
         device: Where the network is.
     """
-    logits = image_logits(network, [prepared.tensor], spec=spec, device=device)[0].double().numpy()
+    logits = image_logits(network, [prepared.tensor], spec=spec, device=device)[0]
+    return _told(logits, spec=spec, calibration=calibration)
+
+
+def _told(logits: Tensor, *, spec: TaskSpec, calibration: Calibration) -> tuple[Told, ...]:
+    values = logits.double().numpy()
     told = []
     for label in spec.labels:
         one = calibration.of(label.name)
-        probability = float(one.probability(logits[label.index - 1 : label.index])[0])
+        probability = float(one.probability(values[label.index - 1 : label.index])[0])
         told.append(
             Told(
                 idx=label.index - 1,
@@ -138,7 +140,7 @@ class ClassificationInfer(NetworkDrafter):
         if request.get("roi") == LUNGS:
             tell_progress(0.1, "finding the lungs")
             with timed(timings, "roi"):
-                region = self._lungs(image, str(device), cancelled)
+                region = region_around(self._lungs.mask(image, device=str(device), cancelled=cancelled), image.grid)
         tell_progress(0.5, "looking at the image")
         with self._lock:
             version, network = self._network(request.get("model_version"))
@@ -168,6 +170,42 @@ class ClassificationInfer(NetworkDrafter):
         }
         return Answer(image=image, told=told, heats=heats, series=series, params=params, spec=self.spec)
 
+    def prepared(self, image: object, *, roi: object = None) -> Prepared:
+        """Read an image and make it ready for `tell_all`; several threads may.
+
+        Args:
+            image: As in `Drafter.draft`.
+            roi: As in `draft`.
+
+        Raises:
+            NoModelError: If `roi` needs the anatomy, which has no model.
+            CarinaError: As reading the image and `preprocessing.prepare` do.
+        """
+        volume, _ = self._read(image)
+        region = region_around(self._lungs.mask(volume, device=self._device), volume.grid) if roi == LUNGS else None
+        return prepare(region.crop(volume) if region else volume, self.spec)
+
+    def tell_all(self, prepared: Sequence[Prepared], *, model_version: object = None) -> list[tuple[Told, ...]]:
+        """What is said of several images, those of one size with one pass of the network.
+
+        Args:
+            prepared: From `prepared`.
+            model_version: As in `draft`.
+
+        Raises:
+            NoModelError: If the task has no model.
+        """
+        device = resolve_device(self._device)
+        with self._lock:
+            version, network = self._network(model_version)
+            network.to(device)
+            calibration = Calibration.from_json(version.calibration)
+            return [
+                _told(logits, spec=self.spec, calibration=calibration)
+                for _, group in groupby(prepared, key=lambda one: one.tensor.shape)
+                for logits in image_logits(network, [one.tensor for one in group], spec=self.spec, device=device)
+            ]
+
     def _heat(
         self, network: nn.Module, prepared: Prepared, name: str, device: torch.device, region: Region | None
     ) -> Volume:
@@ -175,14 +213,8 @@ class ClassificationInfer(NetworkDrafter):
         return region.put_back(heat) if region else heat
 
     @cached_property
-    def _anatomy(self) -> SegmentationInfer:
-        return SegmentationInfer(find_tasks().get(_ANATOMY), self._models, device=self._device)
-
-    def _lungs(self, image: Volume, device: str, cancelled: Cancelled | None) -> Region:
-        label = self._anatomy.label_of(image, device=device, cancelled=cancelled)
-        labels = self._anatomy.spec.labels
-        masks = [mask_of(label.array, labels.named(name), labels) for name in _LUNGS]
-        return region_around(np.logical_or(*masks), image.grid)
+    def _lungs(self) -> Lungs:
+        return Lungs(self._models, device=self._device)
 
 
 def _shown(told: Sequence[Told], asked: object) -> list[str]:

@@ -21,6 +21,7 @@ from ..task import TaskSpec
 
 if TYPE_CHECKING:
     from ..dicom.series import Series
+    from ..preprocessing import Prepared
 
 Progress = Callable[[float, str], None]
 Cancelled = Callable[[], bool]
@@ -42,6 +43,21 @@ class Draft:
     flat: Volume
     series: Series | None
     params: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """An image that was read and prepared for a task before it is asked about.
+
+    Attributes:
+        image: As read.
+        series: The DICOM series it belongs to, None for other files.
+        prepared: What the network sees.
+    """
+
+    image: Volume
+    series: Series | None
+    prepared: Prepared
 
 
 class Drafter(InferTask):
@@ -119,6 +135,8 @@ class Drafter(InferTask):
         """
 
     def _read(self, image: object) -> tuple[Volume, Series | None]:
+        if isinstance(image, Loaded):
+            return image.image, image.series
         if isinstance(image, str) and image and self._store is not None:
             return read_image(self._store, image)
         if isinstance(image, Path):

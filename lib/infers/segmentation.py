@@ -13,7 +13,7 @@ from ..label_maps import flatten, keep_only
 from ..networks.devices import resolve_device
 from ..preprocessing import Prepared, prepare
 from ..task import TaskSpec
-from .draft import Cancelled, Draft, Progress, timed
+from .draft import Cancelled, Draft, Loaded, Progress, timed
 from .network_drafter import NetworkDrafter
 from .options import overlap_of
 from .sliding_window import predict
@@ -32,6 +32,7 @@ def segment(
     cancelled: Cancelled | None = None,
     timings: MutableMapping[str, float] | None = None,
     guide: Callable[[Prepared], Prepared] | None = None,
+    prepared: Prepared | None = None,
 ) -> Volume:
     """Segment one image.
 
@@ -45,6 +46,7 @@ def segment(
         cancelled: Asked between windows.
         timings: Filled with the seconds of `prepare`, `network` and `finalise`.
         guide: Adds channels to the prepared image, such as clicks.
+        prepared: The image as `preprocessing.prepare` gives it, if that is there already.
 
     Returns:
         Label map on the image's grid exactly.
@@ -54,7 +56,7 @@ def segment(
     """
     timings = {} if timings is None else timings
     with timed(timings, "prepare"):
-        prepared = prepare(image, spec)
+        prepared = prepared or prepare(image, spec)
         if guide is not None:
             prepared = guide(prepared)
     return predict(
@@ -82,8 +84,9 @@ class SegmentationInfer(NetworkDrafter):
         """Run the task on one image.
 
         Args:
-            request: `image`: an image id, or a `Path` that the server itself made (text is never taken for a path).
-                Options: `model_version`, `device`, `overlap` or `quality`, `labels` (names, or one text with commas).
+            request: `image`: an image id, a `Path` that the server itself made (text is never taken for a path), or
+                what `load` gave. Options: `model_version`, `device`, `overlap` or `quality`, `labels` (names, or one
+                text with commas).
             progress: Told a fraction and a phrase.
             cancelled: Asked between windows.
 
@@ -99,7 +102,8 @@ class SegmentationInfer(NetworkDrafter):
         timings: dict[str, float] = {}
         tell(0.0, "fetching the image")
         with timed(timings, "fetch"):
-            image, series = self._read(request.get("image"))
+            asked = request.get("image")
+            image, series = self._read(asked)
         tell(_NETWORK_FROM, "preparing")
         with self._lock:
             version, network = self._network(request.get("model_version"))
@@ -113,6 +117,7 @@ class SegmentationInfer(NetworkDrafter):
                 cancelled=cancelled,
                 timings=timings,
                 guide=self._guide(request),
+                prepared=asked.prepared if isinstance(asked, Loaded) else None,
             )
         tell(_NETWORK_TO, "writing the result")
         wanted = {name: index for name, index in self.spec.labels.indices.items() if name in names}
@@ -131,6 +136,18 @@ class SegmentationInfer(NetworkDrafter):
                 "timings": timings,
             },
         )
+
+    def load(self, image: object) -> Loaded:
+        """Read an image and prepare it, for a later `draft`; several threads may.
+
+        Args:
+            image: As in `draft`.
+
+        Raises:
+            CarinaError: As reading the image and `preprocessing.prepare` do.
+        """
+        volume, series = self._read(image)
+        return Loaded(volume, series, prepare(volume, self.spec))
 
     def label_of(self, image: Volume, *, device: str = "auto", cancelled: Cancelled | None = None) -> Volume:
         """The served version's label map of an image that is there already, for tasks that build on this one.

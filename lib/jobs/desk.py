@@ -37,7 +37,15 @@ class JobDesk:
         """Give the database connections back."""
         self._database.close()
 
-    def queue(self, kind: str, request: Mapping[str, Any], *, user: str | None = None, enqueue: bool = False) -> Job:
+    def queue(
+        self,
+        kind: str,
+        request: Mapping[str, Any],
+        *,
+        user: str | None = None,
+        enqueue: bool = False,
+        why: str = "",
+    ) -> Job:
         """Queue a job; it starts when a slot is free and somebody supervises.
 
         Args:
@@ -45,6 +53,7 @@ class JobDesk:
             request: `{"task": name, "options": {…}}`; options as the kind's `check` takes them, and `device`.
             user: Who asks.
             enqueue: Also when such a job of the task waits or runs already.
+            why: What made it due, if nobody asked for it.
 
         Raises:
             InvalidInputError: If an option or a value is unknown, or the task has no model at all.
@@ -57,7 +66,7 @@ class JobDesk:
         options = dict(request.get("options") or {})
         parse_device(options)
         found.check(spec, options)
-        content = {"task": spec.name, "options": options}
+        content = {"task": spec.name, "options": options, **({"why": why} if why else {})}
         return self.store.add(kind, task=spec.name, request=content, user=user, enqueue=enqueue)
 
     def status(self, job_id: str) -> Job:

@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..annotations.annotation import Annotation
+from ..annotations.drafts import drafts_of
 from ..datastores.ids import check_id
 from ..errors import CancelledError, InvalidInputError, NotFoundError, OutOfMemoryError
 from ..task import TaskSpec
 from .kind import Work
+
+Progress = Callable[[float, str], None]
 
 ALL, UNLABELLED = "all", "unlabelled"
 DRAFT = "original"
@@ -51,7 +54,12 @@ def wanted_images(work: Work) -> list[str]:
 
 
 def each_image(
-    work: Work, images: Sequence[str], outcomes: Sequence[str], one: Callable[[str, Callable[[float, str], None]], str]
+    work: Work,
+    images: Sequence[str],
+    outcomes: Sequence[str],
+    one: Callable[[str, Progress], str],
+    *,
+    details: Callable[[str], Mapping[str, Any]] = lambda image_id: {},
 ) -> dict[str, Any]:
     """Do one thing to each image. One to which it cannot be done is noted and does not hold up the others.
 
@@ -60,6 +68,7 @@ def each_image(
         images: Ids.
         outcomes: What can become of an image.
         one: Image id and where its own progress goes → its outcome.
+        details: What the event of an image that was done says besides its outcome.
 
     Returns:
         `images`, the number of images for every outcome, and `failed` (image id → sentence).
@@ -81,7 +90,7 @@ def each_image(
             work.reporter.image(image_id, outcome="failed", error=str(error))
         else:
             counts[outcome] += 1
-            work.reporter.image(image_id, outcome=outcome)
+            work.reporter.image(image_id, outcome=outcome, **details(image_id))
     work.reporter.progress(1.0, f"{counts[outcomes[0]]} of {len(images)} images {outcomes[0]}")
     return {"images": len(images), **counts, "failed": failed}
 
@@ -97,10 +106,14 @@ def persons_work(annotation: Annotation, spec: TaskSpec) -> bool:
 
 def _any_label(work: Work, image_id: str) -> bool:
     versions = [item for item in work.annotations.versions(image_id) if not item.withdrawn]
-    return any(item.task == work.spec.name or persons_work(item, work.spec) for item in versions)
+    if any(item.task == work.spec.name or persons_work(item, work.spec) for item in versions):
+        return True
+    return work.spec.of_whole_images and any(
+        draft.task == work.spec.name and draft.prediction for draft in drafts_of(work.annotations, image_id)
+    )
 
 
-def _part_of(work: Work, position: int, count: int) -> Callable[[float, str], None]:
+def _part_of(work: Work, position: int, count: int) -> Progress:
     """The progress of one image, told as that of the whole."""
     text = f"image {position + 1} of {count}"
     return lambda fraction, phrase: work.reporter.progress(
@@ -116,6 +129,5 @@ def require_drawing(spec: TaskSpec) -> None:
     """
     if spec.of_whole_images:
         raise InvalidInputError(
-            f"A job over many images must be of a task that draws, got '{spec.name}', which tells findings. Ask "
-            f"/infer/{spec.name} image by image."
+            f"This job must be of a task that draws, got '{spec.name}', which tells findings. Start a batch inference."
         )

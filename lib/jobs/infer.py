@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from ..annotations.drafts import remember_draft
 from ..errors import InvalidInputError
+from ..infers.options import LUNGS, WHOLE, choice
 from ..labels import did_you_mean
 from ..models.store import ModelStore
 from ..task import TaskSpec
-from .images import DRAFT, check_images, each_image, persons_work, require_drawing, wanted_images
+from .ahead import made_ahead
+from .findings import FindingsBatch
+from .images import DRAFT, Progress, check_images, each_image, persons_work, wanted_images
 from .kind import JobKind, Work
 
 if TYPE_CHECKING:
+    from ..infers.draft import Loaded
     from ..infers.segmentation import SegmentationInfer
 
-Progress = Callable[[float, str], None]
-
+_AHEAD = 4
 _OUTCOMES = ("drafted", "already_drafted", "labelled")
-_OPTIONS = ("images", "limit", "model_version", "overlap", "device")
+_OPTIONS = ("images", "limit", "model_version", "device")
+_DRAWING_OPTIONS, _TELLING_OPTIONS = (*_OPTIONS, "overlap"), (*_OPTIONS, "roi")
 
 
 def check(spec: TaskSpec, options: Mapping[str, Any]) -> None:
@@ -28,17 +32,18 @@ def check(spec: TaskSpec, options: Mapping[str, Any]) -> None:
 
     Args:
         spec: The task.
-        options: `images` and `limit` as in `images.check_images`; `model_version`, `overlap`, `device`: as in one
-            inference.
+        options: `images` and `limit` as in `images.check_images`; `model_version`, `device`, and `overlap` or, of
+            findings, `roi`: as in one inference.
 
     Raises:
         InvalidInputError: If an option is unknown or a value does not fit.
         UnsafeIdError: If an id could not be one.
     """
-    require_drawing(spec)
+    known = _TELLING_OPTIONS if spec.of_whole_images else _DRAWING_OPTIONS
     for name in options:
-        if name not in _OPTIONS:
-            raise InvalidInputError(f"Inference option '{name[:64]}' is not known.{did_you_mean(name, _OPTIONS)}")
+        if name not in known:
+            raise InvalidInputError(f"Inference option '{name[:64]}' is not known.{did_you_mean(name, known)}")
+    choice("roi", WHOLE, LUNGS).parse(options.get("roi"))
     check_images(options)
 
 
@@ -57,16 +62,24 @@ def run(work: Work) -> dict[str, Any]:
         PacsError: If the PACS does not answer; what was drafted stays, and a resumed job goes on.
         StorageError: If the disk is full.
     """
-    from ..infers.segmentation import SegmentationInfer  # torch takes seconds
+    from ..infers.classification import ClassificationInfer  # torch takes seconds
+    from ..infers.segmentation import SegmentationInfer
 
-    infer = SegmentationInfer(work.spec, ModelStore(work.settings.models_dir), work.images, device=work.device)
+    sort = ClassificationInfer if work.spec.of_whole_images else SegmentationInfer
+    infer = sort(work.spec, ModelStore(work.settings.models_dir), work.images, device=work.device)
     plan = work.folder.plan()
     if plan is None:
         version = infer.version(work.options.get("model_version"))
         plan = {"model_version": version.version, "images": wanted_images(work)}
         work.folder.write_plan(plan)
-    batch = _Batch(work=work, infer=infer, version=plan["model_version"])
-    return {"model_version": batch.version, **each_image(work, plan["images"], _OUTCOMES, batch.one)}
+    images = plan["images"]
+    if isinstance(infer, ClassificationInfer):
+        with closing(FindingsBatch(work, infer, infer.version(plan["model_version"]), images)) as told:
+            found = each_image(work, images, _OUTCOMES, told.one, details=told.details)
+    else:
+        with closing(_Drawing(work, infer, plan["model_version"], images)) as drawn:
+            found = each_image(work, images, _OUTCOMES, drawn.one)
+    return {"model_version": plan["model_version"], **found}
 
 
 KIND = JobKind(
@@ -77,29 +90,41 @@ KIND = JobKind(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Batch:
-    work: Work
-    infer: SegmentationInfer
-    version: str
+class _Drawing:
+    """The images of one job, drafted in their order; those of 2D tasks are read while the ones before are drawn."""
+
+    def __init__(self, work: Work, infer: SegmentationInfer, version: str, images: Sequence[str]) -> None:
+        self._work = work
+        self._infer = infer
+        self._version = version
+        self._loaded = made_ahead(images, self._load, ahead=_AHEAD) if work.spec.dimension == 2 else None
 
     def one(self, image_id: str, tell: Progress) -> str:
-        """Draft one image unless there is no need to."""
-        return self._passed_over(image_id) or self._draft(image_id, tell)
+        """Draft the next image unless there is no need to; to be called for all of them in their order."""
+        loaded = next(self._loaded).get() if self._loaded is not None else None
+        return self._passed_over(image_id) or self._draft(image_id, loaded or image_id, tell)
+
+    def close(self) -> None:
+        """Read no more."""
+        if self._loaded is not None:
+            self._loaded.close()
+
+    def _load(self, image_id: str) -> Loaded | None:
+        return None if self._passed_over(image_id) else self._infer.load(image_id)
 
     def _passed_over(self, image_id: str) -> str | None:
         """Why the image needs no draft, if so; asked again before the draft is kept."""
-        versions = [item for item in self.work.annotations.versions(image_id) if not item.withdrawn]
-        if any(persons_work(item, self.work.spec) for item in versions):
+        versions = [item for item in self._work.annotations.versions(image_id) if not item.withdrawn]
+        if any(persons_work(item, self._work.spec) for item in versions):
             return "labelled"
-        mine = (self.work.spec.name, self.version)
+        mine = (self._work.spec.name, self._version)
         return "already_drafted" if any((item.task, item.model_version) == mine for item in versions) else None
 
-    def _draft(self, image_id: str, tell: Progress) -> str:
-        work = self.work
+    def _draft(self, image_id: str, image: str | Loaded, tell: Progress) -> str:
+        work = self._work
         record = work.images.record(image_id)
-        draft = self.infer.draft(
-            {"image": image_id, "model_version": self.version, "overlap": work.options.get("overlap")},
+        draft = self._infer.draft(
+            {"image": image, "model_version": self._version, "overlap": work.options.get("overlap")},
             progress=tell,
             cancelled=work.cancelled,
         )
@@ -113,7 +138,7 @@ class _Batch:
             tag=DRAFT,
             task=work.spec.name,
             user=work.user,
-            model_version=self.version,
+            model_version=self._version,
             patient_id=record.patient_id,
             origin="automatic",
             deliver=False,

@@ -52,7 +52,7 @@ class Job:
         id: 32 hexadecimal digits.
         kind: `train`, `infer` or another of `kind.find_kinds`.
         task: Task name.
-        request: `{"task", "options"}`, without addresses or credentials.
+        request: `{"task", "options"}` and maybe `why`, without addresses or credentials.
         user: Who asked for it.
         state: Where it stands, see `states.TRANSITIONS`.
         attempt: How often its process was started; 0 before the first time.
@@ -90,6 +90,11 @@ class Job:
     def active(self) -> bool:
         """Whether it waits or runs."""
         return self.state in ACTIVE
+
+    @property
+    def why(self) -> str:
+        """What made it due, if nobody asked for it."""
+        return str(self.request.get("why") or "")
 
     @property
     def options(self) -> Mapping[str, Any]:

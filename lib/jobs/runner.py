@@ -101,9 +101,17 @@ class JobRunner(JobDesk):
         self._children.clear()
         super().close()
 
-    def start(self, kind: str, request: Mapping[str, Any], *, user: str | None = None, enqueue: bool = False) -> Job:
+    def start(
+        self,
+        kind: str,
+        request: Mapping[str, Any],
+        *,
+        user: str | None = None,
+        enqueue: bool = False,
+        why: str = "",
+    ) -> Job:
         """Queue a job as `queue` does, and supervise it."""
-        job = self.queue(kind, request, user=user, enqueue=enqueue)
+        job = self.queue(kind, request, user=user, enqueue=enqueue, why=why)
         self.supervise()
         self._wake.set()
         return job

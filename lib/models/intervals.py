@@ -7,7 +7,7 @@ Introduction to the Bootstrap, 1993, ch. 13; for clusters, Davison & Hinkley, Bo
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -86,6 +86,40 @@ def resampled_means(
         drawn @ sums, drawn_counts, out=np.full_like(drawn_counts, np.nan), where=drawn_counts > 0
     )
     return means
+
+
+def resampled(
+    statistic: Callable[[NDArray[np.intp]], float],
+    *,
+    patients: Sequence[str],
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> tuple[float, float] | None:
+    """95 % percentile bootstrap interval over patients of anything that is computed from a choice of cases.
+
+    Args:
+        statistic: Indices of cases, some of them several times → number; nan where they do not define it, and such
+            samples are left out.
+        patients: Of each case; whole patients are drawn.
+        seed: Of the bootstrap.
+        resamples: Bootstrap samples.
+
+    Returns:
+        None with fewer than two patients, or where no sample is defined.
+    """
+    names, belongs = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
+    if len(names) < 2:
+        return None
+    order, counts = np.argsort(belongs, kind="stable"), np.bincount(belongs)
+    starts = np.cumsum(counts) - counts
+    random = np.random.default_rng(seed)
+    samples = np.empty(resamples)
+    for number in range(resamples):
+        drawn = random.integers(len(names), size=len(names))
+        many = counts[drawn]
+        within = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
+        samples[number] = statistic(order[np.repeat(starts[drawn], many) + within])
+    return percentile_interval(samples)
 
 
 def mean_over_columns(means: Values) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .intervals import RESAMPLES, Interval, percentile_interval
+from .intervals import RESAMPLES, Interval, resampled
 
 Numbers = NDArray[np.float64]
 Truths = NDArray[np.bool_]
@@ -86,15 +86,8 @@ def ranking_interval(
         resamples: Bootstrap samples; those that hold one class only are left out.
     """
     whole = metric(scores, truths)
-    names, belongs = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
-    spread = None
-    if len(names) > 1:
-        cases_of = [np.flatnonzero(belongs == number) for number in range(len(names))]
-        random = np.random.default_rng(seed)
-        samples = np.empty(resamples)
-        for number in range(resamples):
-            chosen = np.concatenate([cases_of[one] for one in random.integers(len(names), size=len(names))])
-            samples[number] = metric(scores[chosen], truths[chosen])
-        spread = percentile_interval(samples)
+    spread = resampled(
+        lambda chosen: metric(scores[chosen], truths[chosen]), patients=patients, seed=seed, resamples=resamples
+    )
     low, high = spread or (None, None)
     return Interval(mean=None if np.isnan(whole) else whole, low=low, high=high, n=len(truths))

@@ -2,6 +2,9 @@
 
 The mean over an image, as in DenseNet, drowns a finding of two features among a hundred others. Log-sum-exp (Pinheiro &
 Collobert, CVPR 2015; for radiographs Wang et al., CVPR 2017) lets the few speak, and the gradient says which they were.
+
+Features are normalised over the batch. Normalised within each image, the highest place of one without a finding would
+stand out as much as that of one with it, and nothing would be learnt.
 """
 
 from __future__ import annotations
@@ -17,7 +20,6 @@ if TYPE_CHECKING:
 
 _FILTERS = (16, 32, 64, 96)
 _SHARPNESS = 5.0
-_GROUPS = 8
 
 
 def _build(spec: TaskSpec) -> nn.Module:
@@ -25,10 +27,9 @@ def _build(spec: TaskSpec) -> nn.Module:
     from torch import nn
 
     filters = tuple(spec.network.arguments.get("filters", _FILTERS))
-    norm = ("GROUP", {"num_groups": _GROUPS, "affine": True})
     channels = (spec.in_channels, *filters)
     blocks = [
-        UnetResBlock(spec.dimension, before, after, kernel_size=3, stride=2, norm_name=norm)
+        UnetResBlock(spec.dimension, before, after, kernel_size=3, stride=2, norm_name="BATCH")
         for before, after in zip(channels, filters, strict=False)
     ]
     convolution = nn.Conv2d if spec.dimension == 2 else nn.Conv3d

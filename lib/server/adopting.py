@@ -15,7 +15,7 @@ from ..annotations.adoption import Adoption, AdoptionRule, tag_of
 from ..annotations.annotation import Annotation, Origin
 from ..annotations.store import AnnotationStore
 from ..datastores.port import ImageRecord, ImageStore
-from ..dicom.provenance import SegReference, made_by_carina, read_content_time, read_predecessor
+from ..dicom.provenance import ObjectReference, made_by_carina, read_content_time, read_predecessor
 from ..dicom.seg import SegResult, read_seg
 from ..dicom.series import read_grid
 from ..errors import CarinaError, ConflictError, InvalidInputError, PacsError, UnknownLabelError
@@ -153,7 +153,7 @@ class Adopter:
         grid, _ = read_grid(self._store.fetch(record.image_id))
         result = read_seg(dataset, grid=grid)
         before = self._annotations.deliveries.by_instance(seg.predecessor) if seg.predecessor else None
-        reference = SegReference(sop_instance_uid=seg.uid, series_instance_uid=result.series_instance_uid)
+        reference = ObjectReference(sop_instance_uid=seg.uid, series_instance_uid=result.series_instance_uid)
         annotation = self._annotations.submit(
             record.image_id,
             result.label,

@@ -31,6 +31,8 @@ def task_dictionary(services: Services, job: Job, *, details: bool = True) -> di
         "end_ts": clock(job.ended),
         "kind": job.kind,
         "state": job.state,
+        "user": job.user,
+        "why": job.why,
         "attempt": job.attempt,
         "slot": job.slot,
         "progress": job.progress,

@@ -68,6 +68,7 @@ def label_details(services: Services, annotation: Annotation) -> dict[str, Any]:
         "ts": int(annotation.created.timestamp()),
         "labels": dict(annotation.names),
         "findings": dict(annotation.findings),
+        "unsure": list(annotation.unsure),
         "voxels_changed": annotation.voxels_changed,
         "time_spent_s": annotation.time_spent_s,
         "sources": list(annotation.sources),
@@ -80,6 +81,7 @@ def label_details(services: Services, annotation: Annotation) -> dict[str, Any]:
         return {**services.annotations.label_info(annotation.id), **details}
     details["delivery"] = {
         "state": delivery.state,
+        "document": delivery.document,
         "sop_instance_uid": delivery.sop_instance_uid,
         "series_instance_uid": delivery.series_instance_uid,
         "attempts": delivery.attempts,

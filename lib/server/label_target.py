@@ -24,7 +24,7 @@ class LabelTarget:
     Attributes:
         grid: The image's.
         patient_id: As its header or its store says.
-        is_dicom: Whether a SEG could refer to it.
+        is_dicom: Whether an object in the PACS could refer to it.
     """
 
     grid: Grid
@@ -59,6 +59,24 @@ def target_of(store: ImageStore, image_id: str, *, label: Grid) -> LabelTarget:
             raise
         _LOG.warning("a label is taken for the image as it was fetched before: %s", error)
         return kept
+
+
+def told_target(store: ImageStore, image_id: str) -> tuple[str, bool]:
+    """The patient of an image that findings are of, and whether it is DICOM; a fetched series needs no PACS.
+
+    Args:
+        store: Where the image is.
+        image_id: A checked id.
+
+    Raises:
+        UnknownImageError: If there is no such image.
+        PacsError: If the image was never fetched and the PACS does not answer.
+    """
+    kept = _kept(store, image_id)
+    if kept is not None:
+        return kept.patient_id, kept.is_dicom
+    record = store.record(image_id)
+    return record.patient_id, bool(record.study_instance_uid)
 
 
 def _kept(store: ImageStore, image_id: str) -> LabelTarget | None:

@@ -1,4 +1,4 @@
-"""The outbox in a process of its own: writing SEG objects takes neither time nor memory from those who save.
+"""The outbox in a process of its own: writing DICOM objects takes neither time nor memory from those who save.
 
 The child delivers as `annotations.outbox.Outbox` does. Its standard input is its leash: the first line says where
 everything is, each later line that something was submitted, and the end of it that the server is gone.
@@ -23,7 +23,7 @@ from ..annotations.store import AnnotationStore, open_annotations
 from ..datastores.port import open_store
 from ..registry import find_tasks
 from ..settings import Settings
-from .delivery import SegDelivery
+from .delivery import PacsDelivery
 from .logs import configure_logging
 
 logger = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ def main() -> int:
     user, password = words["credentials"] or (None, None)
     store = open_store(words["store_url"], settings=settings, user=user, password=password)
     annotations = open_annotations(settings)
-    outbox = Outbox(annotations, SegDelivery(store=store, annotations=annotations, tasks=find_tasks()))
+    outbox = Outbox(annotations, PacsDelivery(store=store, annotations=annotations, tasks=find_tasks()))
     outbox.start()
     for _ in sys.stdin.buffer:
         outbox.wake()

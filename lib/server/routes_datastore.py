@@ -13,6 +13,7 @@ from fastapi import APIRouter, File, Form, Query, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
+from ..annotations.submit import PREDICTION
 from ..annotations.worklist import OFFERED
 from ..datastores.ids import check_id
 from ..errors import InvalidInputError, NotFoundError
@@ -158,8 +159,8 @@ def check_label(services: ServicesOf, image: str, tag: str) -> Response:
 def download_label(services: ServicesOf, label: str, tag: str) -> Response:
     """A label map, by its own id or its image's."""
     annotation = find_annotation(services, label, tag)
-    if annotation.findings:
-        return JSONResponse({"findings": dict(annotation.findings)})
+    if annotation.answers:
+        return JSONResponse({"findings": annotation.answers})
     path = services.annotations.label_path(annotation)
     return file_response(f"{annotation.id}.nii.gz", path.read_bytes())
 
@@ -208,6 +209,8 @@ def _made(services: Services, make: Callable[[Path], Path]) -> FileResponse:
 
 
 def _note_on_label(services: Services, label: str, tag: str, changes: dict[str, Any]) -> dict[str, Any]:
+    if PREDICTION in changes:
+        raise InvalidInputError(f"The note '{PREDICTION}' must be the server's own. Choose another name.")
     annotation = find_annotation(services, label, tag)
     services.annotations.update_label_info(annotation.id, changes)
     return label_details(services, annotation)

@@ -11,13 +11,14 @@ from ..annotations.outbox import Outbox
 from ..annotations.store import AnnotationStore, open_annotations
 from ..datastores.port import ImageStore, open_store
 from ..jobs.runner import JobRunner
+from ..jobs.unasked import Attendant
 from ..models.store import ModelStore
 from ..registry import Registry, find_tasks
 from ..scoring import ScoringMethod, find_methods
 from ..settings import Settings
 from ..strategies import Strategy, find_strategies
 from ..task import TaskSpec
-from .delivery import SegDelivery
+from .delivery import PacsDelivery
 from .outbox_process import OutboxProcess
 from .prefetching import Prefetcher
 from .runner import SegmentationRunners
@@ -62,6 +63,7 @@ class Services:
         annotations: Labels.
         models: Model versions.
         jobs: Trainings, batches, scorings.
+        attendant: Starts those that nobody has to ask for.
         pool: Inference workers.
         outbox: Brings labels to the PACS.
         prefetcher: Fetches what is handed out.
@@ -76,6 +78,7 @@ class Services:
     annotations: AnnotationStore
     models: ModelStore
     jobs: JobRunner
+    attendant: Attendant
     pool: InferencePool
     outbox: Deliverer
     prefetcher: Prefetcher
@@ -88,10 +91,11 @@ class Services:
         self.pool.start()
         self.outbox.start()
         self.jobs.supervise()
+        self.attendant.start()
 
     def close(self) -> None:
         """Stop everything; what is pending stays on disk. Safe to call twice."""
-        parts = (self.prefetcher, self.pool, self.jobs, self.store, self.annotations)
+        parts = (self.attendant, self.prefetcher, self.pool, self.jobs, self.store, self.annotations)
         for part in (self.outbox.stop, *(part.close for part in parts)):
             try:
                 part()
@@ -128,11 +132,13 @@ def build_services(
     store = open_store(store_url, settings=settings, user=user, password=password)
     tasks = find_tasks()
     annotations = open_annotations(settings)
+    models = ModelStore(settings.models_dir)
+    jobs = JobRunner(settings, store_url=store_url, credentials=credentials)
     outbox: Deliverer
     if delivers_apart:
         outbox = OutboxProcess(settings, annotations, store_url=store_url, credentials=credentials)
     else:
-        outbox = Outbox(annotations, SegDelivery(store=store, annotations=annotations, tasks=tasks))
+        outbox = Outbox(annotations, PacsDelivery(store=store, annotations=annotations, tasks=tasks))
     return Services(
         settings=settings,
         tasks=tasks,
@@ -140,8 +146,9 @@ def build_services(
         scoring=find_methods(),
         store=store,
         annotations=annotations,
-        models=ModelStore(settings.models_dir),
-        jobs=JobRunner(settings, store_url=store_url, credentials=credentials),
+        models=models,
+        jobs=jobs,
+        attendant=Attendant(settings, jobs=jobs, annotations=annotations, models=models),
         pool=InferencePool(SegmentationRunners(settings), devices=devices, limit=settings.inference_queue),
         outbox=outbox,
         prefetcher=Prefetcher(store),

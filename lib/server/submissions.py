@@ -14,7 +14,7 @@ from ..errors import InvalidInputError, LabelError
 from ..images import read_label
 from ..task import TaskSpec
 from .inputs import seconds_of, text_of, user_of
-from .label_target import target_of
+from .label_target import target_of, told_target
 from .services import Services
 
 
@@ -63,7 +63,7 @@ def submit(services: Services, *, image: str, label_file: Path, params: Mapping[
 
 
 def submit_told(services: Services, *, image: str, findings: object, params: Mapping[str, Any], tag: str) -> Annotation:
-    """Check and store what an image has and has not as a whole. Blocks.
+    """Check and store what an image has and has not as a whole; its delivery follows by itself. Blocks.
 
     Args:
         services: The server's parts.
@@ -83,10 +83,10 @@ def submit_told(services: Services, *, image: str, findings: object, params: Map
         raise InvalidInputError(
             'A label must be a file, or params must hold "findings" (name → true, false or null) and "model".'
         )
-    record = services.store.record(check_id(image))
+    patient_id, is_dicom = told_target(services.store, check_id(image))
     spec = services.tasks.get(said)
     draft = next((draft for draft in drafts_of(services.annotations, image) if draft.task == spec.name), None)
-    return submit_findings(
+    annotation = submit_findings(
         services.annotations,
         image_id=image,
         findings=findings,
@@ -94,10 +94,14 @@ def submit_told(services: Services, *, image: str, findings: object, params: Map
         tag=check_id(tag, what="A tag"),
         user=user_of(params),
         model_version=draft.model_version if draft else None,
-        patient_id=record.patient_id,
+        patient_id=patient_id,
         origin="semiautomatic" if draft else "manual",
+        deliver=tag != DRAFT_TAG and is_dicom,
         time_spent_s=seconds_of(params, "time_spent_s", "time_spent"),
+        said=draft.prediction if draft else (),
     )
+    services.outbox.wake()
+    return annotation
 
 
 def label_names(label_info: object) -> dict[str, int] | None:

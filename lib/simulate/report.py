@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,8 @@ import numpy as np
 
 from ..errors import InvalidInputError
 from ..models.files import write_json
+from ..pages import paragraph, table, write_page
+from ..pages import picture as embedded
 from .curves import Curves, Summary, summarise
 from .plan import BASELINE, FULL, Plan
 from .rounds import Journal, Round
@@ -127,23 +127,19 @@ def _draw(path: Path, summaries: list[Summary], *, full: float, title: str) -> N
 
 
 def _write_page(path: Path, result: Mapping[str, Any], picture: Path, plan: Plan) -> None:
-    head = "".join(f"<th>{escape(name)}</th>" for name in COLUMNS)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in rows(result))
-    encoded = base64.b64encode(picture.read_bytes()).decode()
-    path.write_text(
-        f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Simulation of {escape(plan.task)}</title>
-<style>body{{font:15px system-ui;margin:2em;max-width:70em}}td,th{{padding:.3em .7em;text-align:right}}
-td:first-child,th:first-child{{text-align:left}}img{{max-width:100%}}</style></head><body>
-<h1>Which image to label next: {escape(plan.task)}</h1>
-<p>{plan.seeds} seeds; {plan.start} labels at first, then {plan.step} more each round; {plan.steps} optimiser steps a
-round. 95 % intervals by a bootstrap over seeds in brackets. A ratio below 1 for labels, above 1 for area, is better
-than random.</p>
-<table><tr>{head}</tr>{body}</table>
-<img alt="Learning curves of every strategy" src="data:image/png;base64,{encoded}">
-</body></html>
-""",
-        encoding="utf-8",
+    write_page(
+        path,
+        title=f"Simulation of {plan.task}",
+        heading=f"Which image to label next: {plan.task}",
+        blocks=[
+            paragraph(
+                f"{plan.seeds} seeds; {plan.start} labels at first, then {plan.step} more each round; {plan.steps} "
+                "optimiser steps a round. 95 % intervals by a bootstrap over seeds in brackets. A ratio below 1 for "
+                "labels, above 1 for area, is better than random."
+            ),
+            table(COLUMNS, rows(result)),
+            embedded(picture.read_bytes(), described="Learning curves of every strategy"),
+        ],
     )
 
 

@@ -46,8 +46,8 @@ def read_findings(images: Path, table: Path, spec: TaskSpec) -> list[FindingsCas
     """
     if not images.is_dir():
         raise InvalidInputError(f"'{images}' must be a folder. Give the folder of images.")
-    path = _table_in(table)
-    rows = _read_rows(path, spec.labels)
+    path = find_table(table)
+    rows = _findings_of(path, spec.labels)
     found = find_images(images)
     patients = read_patients(images, path.parent)
     cases = [
@@ -70,7 +70,12 @@ def read_findings(images: Path, table: Path, spec: TaskSpec) -> list[FindingsCas
     return cases
 
 
-def _table_in(table: Path) -> Path:
+def find_table(table: Path) -> Path:
+    """The CSV file that is meant by a file or a folder.
+
+    Raises:
+        InvalidInputError: If there is none.
+    """
     candidates = [table / name for name in _TABLES] if table.is_dir() else [table]
     path = next((candidate for candidate in candidates if candidate.is_file()), None)
     if path is None:
@@ -80,22 +85,36 @@ def _table_in(table: Path) -> Path:
     return path
 
 
-def _read_rows(path: Path, labels: LabelSet) -> dict[str, dict[str, bool]]:
-    """Image id → finding → whether it is there."""
+def read_rows(path: Path) -> tuple[list[str], dict[str, dict[str, str]]]:
+    """A table with one line per image.
+
+    Returns:
+        The names of its columns, and image id → column → text without spaces around it.
+
+    Raises:
+        InvalidInputError: If it has no column `image`.
+    """
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream)
-        columns = _columns(reader.fieldnames or (), labels, path.name)
-        return {
-            split_suffix(row[_IMAGE_COLUMN].strip())[0]: _findings_in(row, columns, path.name)
+        header = list(reader.fieldnames or ())
+        if _IMAGE_COLUMN not in header:
+            raise InvalidInputError(f"'{path.name}' must have the column '{_IMAGE_COLUMN}', got {header[:8]}.")
+        return header, {
+            split_suffix(row[_IMAGE_COLUMN].strip())[0]: {name: (row[name] or "").strip() for name in header}
             for row in reader
             if row[_IMAGE_COLUMN]
         }
 
 
+def _findings_of(path: Path, labels: LabelSet) -> dict[str, dict[str, bool]]:
+    """Image id → finding → whether it is there."""
+    header, rows = read_rows(path)
+    columns = _columns(header, labels, path.name)
+    return {image_id: _findings_in(row, columns, path.name) for image_id, row in rows.items()}
+
+
 def _columns(header: Sequence[str], labels: LabelSet, name: str) -> dict[str, str]:
     """Column → finding of the task."""
-    if _IMAGE_COLUMN not in header:
-        raise InvalidInputError(f"'{name}' must have the column '{_IMAGE_COLUMN}', got {list(header)[:8]}.")
     columns = {column: plain for column in header if (plain := _plain(column)) in labels}
     if not columns:
         wanted = labels.names[0]
@@ -107,14 +126,14 @@ def _columns(header: Sequence[str], labels: LabelSet, name: str) -> dict[str, st
     return columns
 
 
-def _plain(column: str | None) -> str:
-    return (column or "").strip().lower().replace(" ", "_").replace("-", "_")
+def _plain(column: str) -> str:
+    return column.strip().lower().replace(" ", "_").replace("-", "_")
 
 
-def _findings_in(row: Mapping[str, str | None], columns: Mapping[str, str], name: str) -> dict[str, bool]:
+def _findings_in(row: Mapping[str, str], columns: Mapping[str, str], name: str) -> dict[str, bool]:
     findings = {}
     for column, finding in columns.items():
-        text = (row[column] or "").strip()
+        text = row[column]
         try:
             value = float(text) if text else math.nan
         except ValueError as error:

@@ -3,6 +3,7 @@
 const USER = "carina.user";
 const STRATEGY = "carina.strategy";
 const TASK = "carina.task";
+const FINDINGS = "carina.findings";
 
 export const choices = {
   get user() {
@@ -22,5 +23,11 @@ export const choices = {
   },
   set task(name) {
     localStorage.setItem(TASK, name);
+  },
+  get findings() {
+    return localStorage.getItem(FINDINGS) ?? "";
+  },
+  set findings(name) {
+    localStorage.setItem(FINDINGS, name);
   },
 };

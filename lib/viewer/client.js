@@ -98,13 +98,15 @@ export async function strategies() {
 
 /**
  * Draft a series. Ask `inferences` meanwhile how far it is.
- * @param {{task: string, image: string, requestId: string, prompts?: Record<string, any>, user?: string}} what
+ * @param {{task: string, image: string, requestId: string, prompts?: Record<string, any>, label?: Blob|null,
+ *   user?: string}} what a label map of strokes may come along
  * @returns {Promise<{file: Blob, params: any}>}
  */
-export async function infer({ task, image, requestId, prompts = {}, user = choices.user }) {
+export async function infer({ task, image, requestId, prompts = {}, label = null, user = choices.user }) {
   const form = new FormData();
   const asked = { ...prompts, request_id: requestId, result_extension: ".nii.gz", ...(user ? { user } : {}) };
   form.set("params", JSON.stringify(asked));
+  if (label) form.set("label", label, "strokes.nii.gz");
   const address = `/infer/${encodeURIComponent(task)}?image=${encodeURIComponent(image)}&output=all`;
   const parts = await (await ask(address, { method: "POST", body: form })).formData();
   const file = parts.get("image");
@@ -151,6 +153,24 @@ export async function submit({ image, file, names, task, user }) {
   const form = new FormData();
   form.set("params", JSON.stringify({ label_info: names, user, ...(task ? { model: task } : {}) }));
   form.set("label", file, "label.nii.gz");
+  const address = `/datastore/label?image=${encodeURIComponent(image)}&tag=final`;
+  return (await ask(address, { method: "PUT", body: form })).json();
+}
+
+/**
+ * @typedef {object} ToldVersion what a reader said of an image
+ * @property {Record<string, boolean>} findings
+ * @property {string[]} unsure
+ */
+
+/**
+ * Store what an image has and has not as a new version.
+ * @param {{image: string, findings: Record<string, boolean|null>, task: string, user: string}} what
+ * @returns {Promise<{image: string, label: string}>}
+ */
+export async function submitFindings({ image, findings, task, user }) {
+  const form = new FormData();
+  form.set("params", JSON.stringify({ findings, user, model: task }));
   const address = `/datastore/label?image=${encodeURIComponent(image)}&tag=final`;
   return (await ask(address, { method: "PUT", body: form })).json();
 }

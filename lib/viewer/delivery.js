@@ -5,6 +5,7 @@ import * as client from "./client.js";
 const FIRST_MS = 1000;
 const LONGEST_MS = 15_000;
 const UNREMARKABLE_LOOKS = 20;
+const KINDS = { SEG: "a SEG", SR: "a report (SR)" };
 
 /**
  * @typedef {{kind: "good"|"info", text: string}} Outcome a sentence's end: "Stored as version 2" goes before it
@@ -29,11 +30,11 @@ export async function follow(label, tell) {
 }
 
 /**
- * @param {{state: string, last_error?: string|null}|null} delivery as the server tells it
+ * @param {{state: string, document?: "SEG"|"SR", last_error?: string|null}|null} delivery as the server tells it
  * @returns {Outcome|null} null while there is nothing to say
  */
 export function described(delivery) {
-  if (delivery?.state === "delivered") return { kind: "good", text: ", and in the PACS as a SEG." };
+  if (delivery?.state === "delivered") return { kind: "good", text: `, and in the PACS as ${KINDS[delivery.document ?? "SEG"]}.` };
   if (!delivery?.last_error) return null;
   const next = delivery.state === "pending" ? "It is delivered when the PACS is back." : "An engineer has to look.";
   return { kind: "info", text: " and kept on the server, but not in the PACS yet: " + `${delivery.last_error} ${next}` };

@@ -17,6 +17,7 @@ const LOOK_MS = 400;
  * @property {string} image
  * @property {string} requestId
  * @property {Record<string, any>} prompts
+ * @property {Blob|null} [label] strokes
  * @property {(progress: DraftProgress) => void} tell
  */
 
@@ -24,14 +25,14 @@ const LOOK_MS = 400;
  * @param {DraftRequest} what
  * @returns {Promise<{volume: import("./nifti.js").LabelVolume, params: any}>}
  */
-export async function draft({ task, image, requestId, prompts, tell }) {
+export async function draft({ task, image, requestId, prompts, label, tell }) {
   tell({ fraction: 0, text: "sent to the server" });
   const timer = setInterval(async () => {
     const progress = await lookAt(requestId);
     if (progress) tell(progress);
   }, LOOK_MS);
   try {
-    const { file, params } = await client.infer({ task, image, requestId, prompts });
+    const { file, params } = await client.infer({ task, image, requestId, prompts, label });
     return { volume: await readNifti(file), params };
   } finally {
     clearInterval(timer);

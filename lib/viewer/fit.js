@@ -33,12 +33,29 @@ export function draws({ kind, labels, modality: modalities }, modality) {
 }
 
 /**
+ * @param {Pick<import("./client.js").Task, "kind"|"labels"|"modality">} task
+ * @param {string} modality
+ * @returns {boolean} whether the task tells findings of images of a modality
+ */
+export function tells({ kind, labels, modality: modalities }, modality) {
+  return kind === "classification" && labels.length > 0 && modalities.includes(modality);
+}
+
+/**
+ * @param {{findings?: Record<string, boolean>, unsure?: string[]}} version as the server tells it
+ * @returns {boolean} whether it holds a label map, and no findings
+ */
+export function drawn({ findings = {}, unsure = [] }) {
+  return Object.keys(findings).length + unsure.length === 0;
+}
+
+/**
  * @param {DisplaySet} displaySet
  * @returns {string|null} what images they are that are not of a volume of the patient
  */
 function kindOfImages({ instances = [], imageIds = [], Modality }) {
   const [first] = instances;
-  if ([first?.ImageType ?? []].flat().some((value) => value.toUpperCase() === "LOCALIZER")) {
+  if ([first?.ImageType ?? []].flat().some((value) => value?.toUpperCase() === "LOCALIZER")) {
     return "a localizer (scout), taken to plan the series";
   }
   if (SECONDARY_CAPTURE.test(first?.SOPClassUID ?? "")) return "a secondary capture: pictures without a place in space";

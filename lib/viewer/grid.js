@@ -100,10 +100,34 @@ export function placed(volume, grid) {
  * @param {number[]} point LPS mm
  * @returns {[number, number, number]|null} null off the grid
  */
-export function imageVoxel({ sizes, affineRas }, [x, y, z]) {
+export function imageVoxel(grid, point) {
+  const voxel = nearestVoxel(grid, point);
+  return voxel.some((at, axis) => at < 0 || at >= grid.sizes[axis]) ? null : voxel;
+}
+
+/**
+ * The voxels that some points lie around, as the server counts.
+ * @param {SeriesGrid} grid
+ * @param {number[][]} points LPS mm
+ * @returns {[number, number][]|null} per axis the first voxel and the one past the last; null off the grid
+ */
+export function imageBox(grid, points) {
+  const voxels = points.map((point) => nearestVoxel(grid, point));
+  const box = grid.sizes.map((size, axis) => {
+    const along = voxels.map((voxel) => voxel[axis]);
+    return /** @type {[number, number]} */ ([Math.max(0, Math.min(...along)), Math.min(size, Math.max(...along) + 1)]);
+  });
+  return box.some(([first, past]) => first >= past) ? null : box;
+}
+
+/**
+ * @param {SeriesGrid} grid
+ * @param {number[]} point LPS mm
+ * @returns {[number, number, number]} it may lie off the grid
+ */
+function nearestVoxel({ sizes, affineRas }, [x, y, z]) {
   const m = inverse(affineRas);
   const [i, j, k] = [0, 4, 8].map((row) => Math.round(-m[row] * x - m[row + 1] * y + m[row + 2] * z + m[row + 3]));
-  if ([i, j, k].some((at, axis) => at < 0 || at >= sizes[axis])) return null;
   const [row, column, step] = [0, 1, 2].map((axis) => [affineRas[axis], affineRas[4 + axis], affineRas[8 + axis]]);
   return [i, j, dot(cross(row, column), step) > 0 ? k : sizes[2] - 1 - k];
 }

@@ -1,5 +1,13 @@
 // The mode to annotate in: OHIF's own segmentation mode with carina's panel beside its tools.
 
+import { services } from "./ohif.js";
+
+/**
+ * A second after an edit OHIF measures the segments, and then writes back how they were before: which one was active,
+ * and which there were. Whoever chose another one meanwhile would draw on the wrong one. The panel measures them itself.
+ */
+const MEASURES_OF_OHIF = "panelSegmentation.disableUpdateSegmentationStats";
+
 const extension = new URL("extension.js", import.meta.url).pathname;
 const panel = `${extension}.panelModule.carina`;
 
@@ -19,6 +27,11 @@ export default {
       routes: [{ ...route, path: "annotate", layoutInstance }],
       extensions: { ...modeInstance.extensions, [extension]: "*" },
       hangingProtocol: "default",
+      /** @param {any} context */
+      onModeEnter(context) {
+        modeInstance.onModeEnter.call(this, context);
+        services().customizationService.setCustomizations({ [MEASURES_OF_OHIF]: { $set: true } });
+      },
     };
   },
 };

@@ -165,8 +165,24 @@ export function setOpacity(opacity) {
   services().segmentationService.setStyle({ type: "Labelmap" }, { fillAlpha: opacity, fillAlphaInactive: opacity });
 }
 
-/** @returns {number|undefined} index of the segment that tools draw */
-export function activeSegment() {
+/** @returns {string|undefined} id of the segmentation that tools draw on */
+export function activeSegmentation() {
   const viewportId = activeViewportId();
-  return viewportId ? services().segmentationService.getActiveSegment(viewportId)?.segmentIndex : undefined;
+  return viewportId ? services().segmentationService.getActiveSegmentation(viewportId)?.segmentationId : undefined;
+}
+
+/**
+ * @param {string} segmentationId
+ * @returns {number|undefined} index of the segment that tools draw when they draw on this segmentation
+ */
+export function activeSegment(segmentationId) {
+  const { segments = {} } = services().segmentationService.getSegmentation(segmentationId) ?? {};
+  return Object.values(segments).find((/** @type {any} */ segment) => segment?.active)?.segmentIndex;
+}
+
+/** Give the left mouse button of the active viewport to OHIF's brush. */
+export function takeBrush() {
+  const viewportId = activeViewportId();
+  const group = viewportId ? services().toolGroupService.getToolGroupForViewport(viewportId) : null;
+  if (group) useTool("CircularBrush", [group.id]);
 }

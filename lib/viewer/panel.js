@@ -1,9 +1,11 @@
 // The panel: its parts from top to bottom, and what the server or the browser has to say.
 
 import "./draft_section.js";
+import "./findings_section.js";
 import "./models_section.js";
 import "./prompts_section.js";
 import "./review_section.js";
+import "./scribbles_section.js";
 import { define } from "./section.js";
 import "./segments_section.js";
 import "./series_section.js";
@@ -12,7 +14,7 @@ import { help, listen, shield } from "./shortcuts.js";
 import "./training_section.js";
 import { h } from "./view.js";
 
-const SECTIONS = ["series", "draft", "segments", "prompts", "review", "training", "models"];
+const SECTIONS = ["series", "draft", "segments", "prompts", "scribbles", "findings", "review", "training", "models"];
 
 class CarinaPanel extends HTMLElement {
   #root = this.attachShadow({ mode: "open" });

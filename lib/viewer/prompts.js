@@ -2,7 +2,7 @@
 
 import { BACKGROUND, clicksOf } from "./clicks.js";
 import { activeSegment } from "./ohif.js";
-import * as points from "./points.js";
+import { points, removeMarks, rest } from "./marks.js";
 import { activate, gridOf } from "./segmentation.js";
 import { session } from "./session.js";
 
@@ -27,19 +27,20 @@ class Prompts extends EventTarget {
 
   /** @returns {import("./client.js").Label|null} the segment that a point is inside of */
   get segment() {
-    const active = activeSegment();
-    return session.work?.labels.find(({ index }) => index === active) ?? null;
+    const { work } = session;
+    const active = work ? activeSegment(work.segmentationId) : undefined;
+    return work?.labels.find(({ index }) => index === active) ?? null;
   }
 
   /** @returns {string|null} what a click says now; null while clicks place no points */
   get placing() {
-    if (!this.task || !points.placing()) return null;
+    if (!this.task || !points.placing) return null;
     return this.#outside ? BACKGROUND : (this.segment?.name ?? null);
   }
 
-  /** @returns {points.Point[]} of the open series, the oldest first */
+  /** @returns {import("./marks.js").Mark[]} of the open series, the oldest first */
   get points() {
-    return session.series && this.task ? points.pointsOn(session.series.SeriesInstanceUID) : [];
+    return session.series && this.task ? points.on(session.series.SeriesInstanceUID) : [];
   }
 
   /**
@@ -51,20 +52,20 @@ class Prompts extends EventTarget {
     if (this.placing && this.#outside === outside) return this.#rest();
     this.#outside = outside;
     this.#end(); // OHIF forgets listeners when a study is left
-    this.#end = points.follow({ mark: () => this.#mark(), changed: () => this.#changed() });
+    this.#end = points.follow({ says: () => this.#saying(), changed: () => this.#changed() });
     points.place();
     this.#changed();
   }
 
   /** Take the newest point away. */
   undo() {
-    points.removePoints(this.points.slice(-1).map(({ id }) => id));
+    removeMarks(this.points.slice(-1));
     this.#changed();
   }
 
   /** Take all points of the open series away. */
   clear() {
-    points.removePoints(this.points.map(({ id }) => id));
+    removeMarks(this.points);
     this.#changed();
   }
 
@@ -74,7 +75,7 @@ class Prompts extends EventTarget {
     const { series } = session;
     const placed = this.points;
     if (!task || !series || !placed.length) return;
-    const active = activeSegment();
+    const active = this.segment?.index;
     await session.draft({ task, prompts: () => clicksOf(placed, { task, grid: gridOf(series) }) });
     const { work } = session;
     if (work && active && session.segments.some(({ label }) => label.index === active)) {
@@ -83,8 +84,8 @@ class Prompts extends EventTarget {
     this.#changed();
   }
 
-  /** @returns {points.Mark|null} */
-  #mark() {
+  /** @returns {import("./marks.js").Saying|null} */
+  #saying() {
     const { segment, task } = this;
     const { series } = session;
     if (!task || !series) return null;
@@ -94,12 +95,12 @@ class Prompts extends EventTarget {
 
   /** Notice that what is on screen takes no points any more. */
   #look() {
-    if (!this.task && points.placing()) this.#rest();
+    if (!this.task && points.placing) this.#rest();
     else this.#changed();
   }
 
   #rest() {
-    points.rest();
+    rest();
     this.#changed();
   }
 

@@ -1,7 +1,8 @@
 // A label map as an editable OHIF segmentation, and back.
 
-import { cornerstone, services, tools, viewportOf } from "./ohif.js";
+import { cornerstone, services, tools, viewportOf, viewportsShowing } from "./ohif.js";
 import { placed, seriesGrid } from "./grid.js";
+import { replaceSegment } from "./strokes.js";
 
 /** @typedef {import("./ohif.js").DisplaySet} DisplaySet */
 /** @typedef {import("./nifti.js").LabelVolume} LabelVolume */
@@ -75,11 +76,30 @@ export function addSegment(segmentationId, label) {
 }
 
 /**
+ * Have tools draw a segment, wherever it is shown.
  * @param {string} segmentationId
  * @param {number} index
  */
 export function activate(segmentationId, index) {
-  services().segmentationService.setActiveSegment(segmentationId, index);
+  const { segmentationService } = services();
+  for (const viewportId of viewportsShowing(segmentationId)) {
+    segmentationService.setActiveSegmentation(viewportId, segmentationId);
+  }
+  segmentationService.setActiveSegment(segmentationId, index);
+}
+
+/**
+ * Let a segment be what a label map says, whose voxels are 0 outside of it.
+ * @param {DisplaySet} displaySet
+ * @param {string} segmentationId
+ * @param {{index: number, volume: LabelVolume}} what
+ */
+export function replace(displaySet, segmentationId, { index, volume }) {
+  const grid = gridOf(displaySet);
+  const { data } = read(displaySet, segmentationId);
+  replaceSegment(data, placed(volume, grid), index);
+  for (const layer of layersOf(segmentationId).slice(1)) memoryOf(layer).forEach((slice) => slice.fill(0));
+  fill(segmentationId, data, grid.sizes[0] * grid.sizes[1]);
 }
 
 /**

@@ -17,7 +17,7 @@ class SegmentsSection extends Section {
     const { work, segments } = session;
     if (!work) return [];
     const missing = work.labels.filter((label) => !segments.some((row) => row.label === label));
-    const active = activeSegment();
+    const active = activeSegment(work.segmentationId);
     return [
       this.#head(segments.map(({ label }) => label)),
       h("ul", {}, ...segments.map(({ label, measure }) => this.#row(label, measure, label.index === active))),

@@ -4,7 +4,7 @@ import { choices } from "./choices.js";
 import * as client from "./client.js";
 import * as delivery from "./delivery.js";
 import { draft } from "./drafting.js";
-import { draws, unfit } from "./fit.js";
+import { drawn, draws, unfit } from "./fit.js";
 import { labelsToContinue } from "./labels.js";
 import { nextCase, whyHandedOut } from "./next_case.js";
 import { readNifti, writeNifti } from "./nifti.js";
@@ -22,13 +22,21 @@ import { Works } from "./works.js";
  * @property {string} text
  */
 
+/**
+ * What a task is asked, and what becomes of its answer.
+ * @typedef {object} Asked
+ * @property {() => Promise<{prompts: Record<string, any>, label?: Blob}>} request
+ * @property {(answer: {volume: import("./nifti.js").LabelVolume, params: any}) => Promise<void>} take
+ */
+
 /** Dispatches `change`, and `stored` with the work as detail once a version of it has arrived. */
 class Session extends EventTarget {
   /** @type {client.Task[]} */ tasks = [];
   /** @type {{name: string, description: string}[]} */ strategies = [];
   /** @type {Map<string, string>} task to when its model was trained */ trained = new Map();
   /** @type {DisplaySet|null} */ series = null;
-  /** @type {any[]} versions stored of the open series, oldest first */ versions = [];
+  /** @type {any[]} label maps stored of the open series, oldest first */ versions = [];
+  /** @type {client.Task|null} whose findings of the open series are answered */ answering = null;
   works = new Works();
   /** @type {{requestId: string, image: string, fraction: number, text: string}|null} */ running = null;
   /** @type {string|null} what is going on that cannot be cancelled */ busy = null;
@@ -102,10 +110,10 @@ class Session extends EventTarget {
     return this.works.of(this.series);
   }
 
-  /** @returns {client.Task|null} whose labels are drawn, or would be */
+  /** @returns {client.Task|null} whose labels are drawn, whose findings are answered, or whose labels would be drawn */
   get subject() {
     const { work } = this;
-    return work ? (this.tasks.find(({ name }) => name === work.task) ?? null) : this.task;
+    return work ? (this.tasks.find(({ name }) => name === work.task) ?? null) : (this.answering ?? this.task);
   }
 
   /** @param {string} name */
@@ -133,27 +141,39 @@ class Session extends EventTarget {
    */
   async draft({ task = this.task, prompts = () => ({}) } = {}) {
     const { series } = this;
-    if (!series || !task || this.running) return;
+    if (!series || !task) return;
+    await this.ask(task, {
+      request: async () => ({ prompts: prompts() }),
+      take: async ({ volume, params }) => {
+        const { name, labels } = task;
+        const base = this.#newest;
+        await this.works.begin(series, { task: name, labels, volume, title: "the draft", base, unsaved: true });
+        task.served = params.model_version ?? task.served;
+        this.message = {
+          kind: "info",
+          text: `Drafted by ${task.name}, model ${params.model_version}. Correct it, then submit.`,
+        };
+      },
+    });
+  }
+
+  /**
+   * Ask a task about the open series, and say meanwhile how far it is.
+   * @param {client.Task} task
+   * @param {Asked} asked
+   */
+  async ask(task, { request, take }) {
+    const { series } = this;
+    if (!series || this.running) return;
     const requestId = crypto.randomUUID();
-    this.running = { requestId, image: series.SeriesInstanceUID, fraction: 0, text: "" };
+    const image = series.SeriesInstanceUID;
+    this.running = { requestId, image, fraction: 0, text: "" };
     await this.attempt(null, async () => {
-      const { volume, params } = await draft({
-        task: task.name,
-        image: series.SeriesInstanceUID,
-        requestId,
-        prompts: prompts(),
-        tell: (progress) => {
-          if (this.running?.requestId === requestId) this.running = { ...this.running, ...progress };
-          this.#changed();
-        },
-      });
-      const { name, labels } = task;
-      await this.works.begin(series, { task: name, labels, volume, title: "the draft", base: this.#newest, unsaved: true });
-      task.served = params.model_version ?? task.served;
-      this.message = {
-        kind: "info",
-        text: `Drafted by ${task.name}, model ${params.model_version}. Correct it, then submit.`,
+      const tell = (/** @type {import("./drafting.js").DraftProgress} */ progress) => {
+        if (this.running?.requestId === requestId) this.running = { ...this.running, ...progress };
+        this.#changed();
       };
+      await take(await draft({ task: task.name, image, requestId, tell, ...(await request()) }));
     });
     this.running = null;
     this.#changed();
@@ -213,7 +233,7 @@ class Session extends EventTarget {
         work.title = `version ${this.versions.length}`;
         work.base = stored.label;
         work.measuring.begin(volume.data);
-        this.#followDelivery(stored.label);
+        this.followDelivery(stored.label, `Stored as version ${this.versions.length}`);
       } catch (error) {
         work.unsaved = true;
         throw error;
@@ -324,7 +344,7 @@ class Session extends EventTarget {
     try {
       const found = await client.versions(series.SeriesInstanceUID);
       if (this.series?.SeriesInstanceUID === series.SeriesInstanceUID) {
-        this.versions = found.filter((/** @type {any} */ version) => !version.withdrawn && version.tag === "final");
+        this.versions = found.filter((/** @type {any} */ version) => !version.withdrawn && version.tag === "final" && drawn(version));
       }
     } catch (error) {
       this.message = { kind: "bad", text: told(error) };
@@ -332,9 +352,12 @@ class Session extends EventTarget {
     this.#changed();
   }
 
-  /** @param {string} label */
-  async #followDelivery(label) {
-    const stored = `Stored as version ${this.versions.length}`;
+  /**
+   * Say how a stored version fares on its way to the PACS.
+   * @param {string} label
+   * @param {string} stored begins the sentence
+   */
+  async followDelivery(label, stored) {
     let said = this.message;
     await delivery.follow(label, ({ kind, text }) => {
       if (this.message !== said) return; // what was said since is newer

@@ -95,12 +95,14 @@ function typing(target) {
 function step(by) {
   const indices = session.segments.map(({ label }) => label.index);
   if (!indices.length) return;
-  const place = indices.indexOf(activeSegment() ?? -1);
+  const id = session.work?.segmentationId;
+  const place = indices.indexOf((id ? activeSegment(id) : undefined) ?? -1);
   session.goTo(indices[(Math.max(place, by > 0 ? -1 : 0) + by + indices.length) % indices.length]);
 }
 
 function toggle() {
-  const [id, index] = [session.work?.segmentationId, activeSegment()];
+  const id = session.work?.segmentationId;
+  const index = id ? activeSegment(id) : undefined;
   if (!id || index === undefined) return;
   showSegment(id, index, !segmentShown(id, index));
   session.redraw();

@@ -1,8 +1,10 @@
-// The newest training of the chosen task, followed as it goes; found again after a reload.
+// The newest training of the chosen task, followed as it goes; found again after a reload, and noticed when it begins.
 
 import * as client from "./client.js";
 import { session } from "./session.js";
-import { told } from "./view.js";
+import { told, words } from "./view.js";
+
+const LOOK_MS = 10_000;
 
 /** @typedef {{epoch: number, loss?: number, dice?: number}} Epoch */
 
@@ -17,6 +19,7 @@ class Training extends EventTarget {
   constructor() {
     super();
     session.addEventListener("change", () => this.#look());
+    setInterval(() => this.#notice(), LOOK_MS);
   }
 
   /** @returns {Epoch[]} by their number */
@@ -68,13 +71,22 @@ class Training extends EventTarget {
     this.#forget();
     if (!name) return;
     try {
-      const jobs = await client.trainings();
-      const newest = jobs.filter((job) => job.request.model === name).at(-1);
+      const newest = await newestOf(name);
       if (newest && name === this.#task) this.#follow(newest);
     } catch (error) {
       this.problem = told(error);
       this.#changed();
     }
+  }
+
+  /** Follow a training that began meanwhile, by itself or by somebody else. */
+  async #notice() {
+    const name = this.#task;
+    if (!name || this.active || document.hidden) return;
+    const newest = await newestOf(name).catch(() => null); // the next look tells
+    if (!newest || newest.id === this.job?.id || name !== this.#task || this.active) return;
+    this.#follow(newest);
+    if (this.active && !session.busy) session.tell("info", `${begun(newest)} You can go on working.`);
   }
 
   #forget() {
@@ -119,6 +131,21 @@ class Training extends EventTarget {
   #changed() {
     this.dispatchEvent(new Event("change"));
   }
+}
+
+/**
+ * @param {string} task
+ * @returns {Promise<any>} its newest training; nothing if there was none
+ */
+async function newestOf(task) {
+  const jobs = await client.trainings();
+  return jobs.filter((job) => job.request.model === task).at(-1);
+}
+
+/** @param {any} job @returns {string} */
+export function begun({ request, user, why }) {
+  const what = `A training of ${words(request.model)}`;
+  return why ? `${what} started by itself: ${why}.` : `${what} was started by ${user ?? "somebody"}.`;
 }
 
 export const training = new Training();

@@ -4,7 +4,7 @@ import { curve } from "./curve.js";
 import { review } from "./review.js";
 import { Section, define, folding } from "./section.js";
 import { session } from "./session.js";
-import { training } from "./training.js";
+import { begun, training } from "./training.js";
 import { h, words } from "./view.js";
 
 class TrainingSection extends Section {
@@ -22,6 +22,7 @@ class TrainingSection extends Section {
         "training",
         title,
         this.#cases(),
+        training.job ? h("p", { id: "training-begun", class: "quiet" }, begun(training.job)) : null,
         epochs.length ? curve(epochs) : null,
         active ? h("progress", { max: 1, "aria-label": "Training" }) : null,
         verdict ? h("p", { id: "verdict", class: training.job.result?.promoted ? "good" : "" }, verdict) : null,

@@ -304,3 +304,8 @@ def test_a_kill_between_the_pacs_and_the_row_repeats_the_same_object(settings, s
     pacs = FakePacs()
     assert outbox_to(pacs).flush(timeout_s=30)
     assert pacs.objects == {seen.read_text(): annotation.id}
+
+
+def test_a_label_map_is_to_become_a_seg(store, submit):
+    assert store.deliveries.get(submit().id).document == "SEG"
+    assert [delivery.document for delivery in store.deliveries.newest()] == ["SEG"]

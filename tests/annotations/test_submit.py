@@ -10,7 +10,7 @@ from carina.annotations.database import Database
 from carina.annotations.files import LabelFiles
 from carina.annotations.patients import PatientKeys
 from carina.annotations.store import AnnotationStore
-from carina.annotations.submit import for_task, submit_findings, submit_label
+from carina.annotations.submit import PREDICTION, for_task, submit_findings, submit_label
 from carina.errors import GeometryError, LabelError, UnknownLabelError, UnsafeIdError
 from carina.geometry import Grid, Volume
 from carina.registry import find_tasks
@@ -169,7 +169,9 @@ def test_findings_are_kept_without_voxels_in_either_database(database_url, tmp_p
     store = AnnotationStore(database, files=LabelFiles(tmp_path / "files"), patients=PatientKeys(b"k" * 32))
     try:
         spec = find_tasks().get("cxr_covid19")
-        annotation = submit_findings(store, image_id="1.2.3", findings={"covid19": 1}, spec=spec, patient_id="p")
+        annotation = submit_findings(
+            store, image_id="1.2.3", findings={"covid19": 1}, spec=spec, patient_id="p", deliver=False
+        )
         (found,) = store.versions("1.2.3")
         assert found.id == annotation.id
         assert (found.findings, found.names, found.task) == ({"covid19": True}, {}, "cxr_covid19")
@@ -177,3 +179,20 @@ def test_findings_are_kept_without_voxels_in_either_database(database_url, tmp_p
             store.deliveries.get(annotation.id)
     finally:
         store.close()
+
+
+def test_findings_nobody_could_tell_are_kept_apart_and_what_the_model_said_is_kept_with_them(store):
+    spec = find_tasks().get("cxr_findings")
+    said = [{"idx": 4, "label": "edema", "score": 0.7, "state": "uncertain"}]
+    answers = {"edema": True, "mass": False, "nodule": None}
+    annotation = submit_findings(store, image_id="1.2.3", findings=answers, spec=spec, said=said)
+    found = store.get(annotation.id)
+    assert (found.findings, found.unsure) == ({"edema": True, "mass": False}, ("nodule",))
+    assert store.label_info(annotation.id) == {PREDICTION: said}
+    assert store.deliveries.get(annotation.id).document == "SR"
+
+
+def test_an_answer_of_nothing_but_unsure_is_refused(store):
+    with pytest.raises(LabelError, match="At least one finding"):
+        submit_findings(store, image_id="1.2.3", findings={"edema": None}, spec=find_tasks().get("cxr_findings"))
+    assert store.versions("1.2.3") == []

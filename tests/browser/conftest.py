@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +61,15 @@ def page(chromium) -> Iterator:
     yield opened
     context.close()
     assert problems == []
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script that looks for faults of accessibility."""
+    file = Path(sys.prefix, "share", "carina", "axe", "axe.min.js")
+    if not file.is_file():
+        pytest.skip("axe-core is not installed: scripts/axe")
+    return file.read_text(encoding="utf-8")
 
 
 @pytest.fixture(params=["phantom", "ct_abdomen_jpeg2000"])

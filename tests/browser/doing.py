@@ -11,16 +11,30 @@ RENDERED = """() => {
 """Whether every viewport shows its image; what the mouse does before that is lost."""
 
 
-def open_case(page, place, number: int = 0):
+_FAULTS = """async (selector) => {
+  const { violations } = await axe.run(selector);
+  return violations
+    .filter(({ impact }) => ["serious", "critical"].includes(impact))
+    .flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => [id, String(target), failureSummary]));
+}"""
+
+
+def faults(page, axe: str, selector: str) -> list[list[str]]:
+    """The serious faults of accessibility that axe finds in a part of the page."""
+    page.evaluate(axe)
+    return page.evaluate(_FAULTS, selector)
+
+
+def open_case(page, place, number: int = 0, *, task: str = TASK):
     """Open a phantom's study as the reader `browser-test`; returns the panel."""
-    return open_series(page, place, place.series[number])
+    return open_series(page, place, place.series[number], task=task)
 
 
-def open_series(page, place, series):
+def open_series(page, place, series, *, task: str = TASK):
     """Open a series' study as the reader `browser-test`; returns the panel."""
     page.goto(place.page_of(series))
     panel = page.locator("carina-panel")
-    panel.locator("#task").select_option(TASK)
+    panel.locator("#task").select_option(task)
     panel.locator("#user").fill("browser-test")
     panel.locator("#user").press("Tab")
     return panel

@@ -26,6 +26,19 @@ _LABELMAP = """() => {
 }"""
 
 
+_DRAW = """(slices) => {
+  const {cornerstone, cornerstoneTools: {segmentation: {state, triggerSegmentationEvents}}} = window;
+  const segmentation = state.getSegmentations().at(-1);
+  const {imageIds, referencedImageIds} = segmentation.representationData.Labelmap;
+  imageIds.forEach((id, index) => {
+    const uid = cornerstone.metaData.get("instance", referencedImageIds[index]).SOPInstanceUID;
+    const bytes = Uint8Array.from(atob(slices[uid]), (letter) => letter.charCodeAt(0));
+    cornerstone.cache.getImage(id).voxelManager.getScalarData().set(bytes);
+  });
+  triggerSegmentationEvents.triggerSegmentationDataModified(segmentation.segmentationId);
+}"""
+
+
 _PIXELS = """() => {
   const {cornerstone, cornerstoneTools} = window;
   const segmentation = cornerstoneTools.segmentation.state.getSegmentations().at(-1);
@@ -89,6 +102,13 @@ def labels_on_screen(page) -> dict[str, np.ndarray]:
         uid: np.frombuffer(base64.b64decode(data), np.uint8).reshape(rows, columns)
         for uid, rows, columns, data in page.evaluate(_LABELMAP)
     }
+
+
+def draw(page, slices: dict[str, np.ndarray]) -> None:
+    """Fill the newest segmentation, as a reader's tools do stroke by stroke; the panel hears of it in the same way."""
+    page.evaluate(
+        _DRAW, {uid: base64.b64encode(slice_.astype(np.uint8).tobytes()).decode() for uid, slice_ in slices.items()}
+    )
 
 
 def by_instance(array: np.ndarray, files: tuple[Path, ...]) -> dict[str, np.ndarray]:

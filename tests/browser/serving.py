@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from carina.phantoms.chest import ChestPhantom, make_chest
 from carina.phantoms.dicom import SeriesPaths, write_series
 from carina.server.running import RunningServer
 from carina.settings import Settings
+from carina.task import TaskSpec
 
 from ..plugins import plugin_path
 
@@ -88,8 +89,10 @@ class Place:
 
 
 @contextmanager
-def running_place(folder: Path, *, studies: int = 1, port: int = 0) -> Iterator[Place]:
-    """Make the studies, start the server, and store them."""
+def running_place(
+    folder: Path, *, studies: int = 1, port: int = 0, environment: Mapping[str, str] | None = None
+) -> Iterator[Place]:
+    """Make the studies, start the server, with variables added to its environment, and store them."""
     settings = Settings(home=folder / "home", port=port)
     for task, network in NETWORKS.items():
         models = settings.models_dir / task
@@ -106,7 +109,8 @@ def running_place(folder: Path, *, studies: int = 1, port: int = 0) -> Iterator[
         )
         for seed, phantom in enumerate(phantoms)
     )
-    with RunningServer(settings, environment={"PYTHONPATH": plugin_path(folder, PLUGIN)}) as server:
+    variables = {"PYTHONPATH": plugin_path(folder, PLUGIN), **(environment or {})}
+    with RunningServer(settings, environment=variables) as server:
         place = Place(server=server, settings=settings, phantoms=phantoms, series=series)
         for paths in series:
             place.store(paths)
@@ -130,7 +134,7 @@ def real_series(folder: Path) -> SeriesPaths:
 
 def add_version(place: Place) -> str:
     """The task's known weights as a model version of its own, served."""
-    spec = _plugin("configs", TASK).TASK
+    spec = plugin_config(TASK)
     models = ModelStore(place.settings.models_dir)
     state = plugin_network().weights()
     version = models.add(TASK, state, fingerprint=spec.fingerprint(), labels=spec.labels.indices, source="imported")
@@ -140,6 +144,11 @@ def add_version(place: Place) -> str:
 def plugin_network(name: str = "densities"):
     """The module of a plug-in network, with its known weights."""
     return _plugin("networks", name)
+
+
+def plugin_config(name: str) -> TaskSpec:
+    """The task of a plug-in."""
+    return _plugin("configs", name).TASK
 
 
 def _plugin(folder: str, name: str):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-from .doing import open_case, said
+from .doing import faults, open_case, said
 from .pictures import keep_picture
 from .serving import CLICKS_TASK, TASK
 
@@ -18,22 +15,7 @@ _FOCUSED = """() => {
   while (focused?.shadowRoot?.activeElement) focused = focused.shadowRoot.activeElement;
   return focused?.id ?? "";
 }"""
-_FAULTS = """async (selector) => {
-  const { violations } = await axe.run(selector);
-  return violations
-    .filter(({ impact }) => ["serious", "critical"].includes(impact))
-    .flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => [id, String(target), failureSummary]));
-}"""
 _MOST_TABS = 150
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    """The script that looks for faults."""
-    file = Path(sys.prefix, "share", "carina", "axe", "axe.min.js")
-    if not file.is_file():
-        pytest.skip("axe-core is not installed: scripts/axe")
-    return file.read_text(encoding="utf-8")
 
 
 def go_to(page, wanted: str) -> None:
@@ -73,8 +55,7 @@ def test_axe_finds_no_serious_fault_in_the_panel(page, place, axe):
     said(panel, "Correct it, then submit")
     panel.locator("#points-inside").click()
     panel.locator("#points-inside[aria-pressed=true]").wait_for()
-    page.evaluate(axe)
-    assert page.evaluate(_FAULTS, "carina-panel") == []
+    assert faults(page, axe, "carina-panel") == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -84,5 +65,4 @@ def test_axe_finds_no_serious_fault_in_the_landing_page(page, place, axe, scheme
     page.locator("#tasks th").first.wait_for()
     if scheme == "light":
         keep_picture(page, "landing")
-    page.evaluate(axe)
-    assert page.evaluate(_FAULTS, "body") == []
+    assert faults(page, axe, "body") == []

@@ -5,25 +5,19 @@ from __future__ import annotations
 import json
 import re
 
-import nibabel as nib
 import numpy as np
 import pytest
 
 from .doing import RENDERED, open_case, said
-from .onscreen import by_instance, labels_on_screen
+from .onscreen import labels_on_screen
 from .pictures import keep_picture
 from .serving import CLICKS_TASK
+from .where import drawn, lps_at, voxel_at
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.slow]
 
 BALL = 5
 """Squared radius in voxels of what the network draws around a click: there the click's Gaussian falls to a half."""
-_WORLD = """([x, y]) => {
-  const [engine] = window.cornerstone.getRenderingEngines();
-  const viewport = engine.getViewports().find(({element}) => element.querySelector("canvas"));
-  const {left, top} = viewport.canvas.getBoundingClientRect();
-  return Array.from(viewport.canvasToWorld([x - left, y - top]));
-}"""
 
 
 def test_a_click_on_the_image_reaches_its_voxel_and_the_draft_follows_it(page, place, tmp_path):
@@ -53,11 +47,11 @@ def test_a_click_on_the_image_reaches_its_voxel_and_the_draft_follows_it(page, p
 
     affine = place.draft(series, tmp_path).affine
     params = json.loads(re.search(r"\{.*\}", asked.value.post_data)[0])
-    assert params["spine"] == [_voxel(affine, inside)]
-    assert params["background"] == [_voxel(affine, outside)]
-    drawn = _as_array(labels_on_screen(page), series)
-    away = np.indices(drawn.shape) - np.reshape(_voxel(affine, inside), (3, 1, 1, 1))
-    assert np.array_equal(drawn, np.where((away**2).sum(axis=0) <= BALL, 2, 0))
+    assert params["spine"] == [voxel_at(affine, inside)]
+    assert params["background"] == [voxel_at(affine, outside)]
+    answer = drawn(page, series)
+    away = np.indices(answer.shape) - np.reshape(voxel_at(affine, inside), (3, 1, 1, 1))
+    assert np.array_equal(answer, np.where((away**2).sum(axis=0) <= BALL, 2, 0))
     panel.locator("li.active #segment-2").wait_for()
 
     panel.locator("#points-outside[aria-pressed=true]").click()
@@ -71,15 +65,4 @@ def _click(page, right: int, down: int) -> list[float]:
     box = page.locator("[data-cy=viewport-pane] canvas").first.bounding_box()
     x, y = box["x"] + box["width"] / 2 + right, box["y"] + box["height"] / 2 + down
     page.mouse.click(x, y)
-    return page.evaluate(_WORLD, [x, y])
-
-
-def _voxel(affine_ras: np.ndarray, lps: list[float]) -> list[int]:
-    ras = np.array(lps) * [-1, -1, 1]
-    return np.rint(nib.affines.apply_affine(np.linalg.inv(affine_ras), ras)).astype(int).tolist()
-
-
-def _as_array(slices: dict[str, np.ndarray], series) -> np.ndarray:
-    """`(X, Y, Z)` in the order of the server's image."""
-    order = by_instance(np.zeros((1, 1, len(series.files))), series.files)
-    return np.stack([slices[uid].T for uid in order], axis=-1)
+    return lps_at(page, x, y)

@@ -53,6 +53,16 @@ def phantoms(carina, tmp_path: Path) -> Path:
 @pytest.fixture
 def untrained_model(carina_home: Path) -> str:
     """A served version of thorax_ct with random weights."""
+    return serve_untrained("thorax_ct")
+
+
+@pytest.fixture
+def untrained_covid19(carina_home: Path) -> str:
+    """A served version of cxr_covid19 with random weights."""
+    return serve_untrained("cxr_covid19")
+
+
+def serve_untrained(task: str) -> str:
     import torch
 
     from carina.models.store import ModelStore
@@ -60,7 +70,7 @@ def untrained_model(carina_home: Path) -> str:
     from carina.registry import find_tasks
     from carina.settings import Settings
 
-    spec = find_tasks().get("thorax_ct")
+    spec = find_tasks().get(task)
     torch.manual_seed(0)
     models = ModelStore(Settings().models_dir)
     version = models.add(

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from carina.annotations.store import open_annotations
+from carina.annotations.submit import submit_findings
 from carina.geometry import Grid, Volume
+from carina.registry import find_tasks
 from carina.settings import Settings
 
 GRID = Grid((4, 3, 2), np.diag([1.0, -2.0, 3.0, 1.0]))
@@ -44,8 +46,28 @@ def test_log_tells_two_readers_work_on_one_case(carina, store, submit):
     assert (two["annotation"], two["voxels_changed"], two["delivery"]) == (second.id, 4, "pending")
     assert told["cases"][0]["state"] == "accepted"
     shown = carina("annotations", "log", "case-a").stdout
-    for word in ("bert", "v3", "5.0 min", "unlabelled → draft", "submitted → accepted: fine", "pending", second.id[:8]):
+    for word in (
+        "bert",
+        "v3",
+        "5.0 min",
+        "unlabelled → draft",
+        "submitted → accepted: fine",
+        "SEG",
+        "pending",
+        second.id[:8],
+    ):
         assert word in shown
+
+
+def test_log_tells_of_findings_and_of_their_report(carina, store):
+    answers = {"edema": True, "mass": None}
+    submit_findings(store, image_id="case-a", findings=answers, spec=find_tasks().get("cxr_findings"), user="anna")
+    (event,) = carina("annotations", "log", "case-a", "--json").json["events"]
+    assert (event["findings"], event["document"], event["delivery"]) == (answers, "SR", "pending")
+    assert event["voxels_changed"] is None
+    (delivery,) = carina("deliveries", "list", "--json").json["deliveries"]
+    assert (delivery["document"], delivery["state"]) == ("SR", "pending")
+    assert "SR" in carina("deliveries", "list").stdout
 
 
 def test_an_image_nobody_worked_on_is_an_error(carina, store):

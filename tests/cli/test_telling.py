@@ -8,22 +8,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from carina.models.store import ModelStore
-from carina.networks.factory import build_network
-from carina.registry import find_tasks
-from carina.settings import Settings
-
 TASK = "cxr_covid19"
-
-
-@pytest.fixture
-def untrained(carina_home):
-    spec, models = find_tasks().get(TASK), ModelStore(Settings().models_dir)
-    version = models.add(
-        TASK, build_network(spec).state_dict(), fingerprint=spec.fingerprint(), labels=spec.labels.indices
-    )
-    models.promote(TASK, version.version, reason="test", by="test")
-    return version.version
 
 
 @pytest.fixture
@@ -33,18 +18,18 @@ def radiograph(tmp_path):
     return path
 
 
-def test_says_probability_state_version_and_time(carina, radiograph, untrained):
+def test_says_probability_state_version_and_time(carina, radiograph, untrained_covid19):
     ran = carina("infer", TASK, "--image", radiograph, "--device", "cpu", "--json")
 
     assert ran.exit_code == 0, ran.stderr
     (told,) = ran.json["prediction"]
     assert (told["label"], told["state"], told["calibrated"]) == ("covid19", "uncertain", False)
     assert 0 < told["score"] < 1
-    assert ran.json["model_version"] == untrained
+    assert ran.json["model_version"] == untrained_covid19
     assert ran.json["timings"]["network"] >= 0
 
 
-def test_heat_is_on_the_images_own_grid(carina, radiograph, untrained, tmp_path):
+def test_heat_is_on_the_images_own_grid(carina, radiograph, untrained_covid19, tmp_path):
     heat, picture = tmp_path / "heat.nii.gz", tmp_path / "where.png"
 
     carina("infer", TASK, "--image", radiograph, "--device", "cpu", "--heatmap", heat)
@@ -67,7 +52,7 @@ def test_heat_is_on_the_images_own_grid(carina, radiograph, untrained, tmp_path)
         (("--roi", "lungs"), "cxr_anatomy"),
     ],
 )
-def test_what_cannot_be_done_is_said(carina, radiograph, untrained, more, said):
+def test_what_cannot_be_done_is_said(carina, radiograph, untrained_covid19, more, said):
     ran = carina("infer", TASK, "--image", radiograph, "--device", "cpu", *more)
     assert ran.exit_code == 1
     assert said in ran.stderr
@@ -79,7 +64,7 @@ def test_a_task_that_draws_still_asks_for_a_file(carina, radiograph, carina_home
     assert "--out" in ran.stderr
 
 
-def test_evaluate_gives_areas_with_intervals_and_one_row_per_image(carina, untrained, tmp_path):
+def test_evaluate_gives_areas_with_intervals_and_one_row_per_image(carina, untrained_covid19, tmp_path):
     images, random = tmp_path / "images", np.random.default_rng(1)
     images.mkdir()
     for number in range(6):

@@ -13,7 +13,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 from pydicom.uid import SegmentationStorage
 
-from carina.dicom.seg import Provenance, SegReference, read_seg, write_seg
+from carina.dicom.seg import ObjectReference, Provenance, read_seg, write_seg
 from carina.dicom.series import read_series
 from carina.errors import DicomError, GeometryError, LabelError
 from carina.geometry import Grid, Volume, resample_label
@@ -200,7 +200,7 @@ def test_an_index_without_a_label_is_refused():
 )
 def test_provenance_and_predecessor_come_back_and_conform(tmp_path, assert_conforms, provenance):
     series = make_series()
-    predecessor = SegReference(sop_instance_uid="1.2.826.1.1", series_instance_uid="1.2.826.1")
+    predecessor = ObjectReference(sop_instance_uid="1.2.826.1.1", series_instance_uid="1.2.826.1")
     dataset = write_seg(
         make_label(series.volume.grid, (5,)),
         series,

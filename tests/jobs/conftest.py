@@ -92,15 +92,15 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-def add_version(settings, seed: int) -> str:
+def add_version(settings, seed: int, spec=SPEC) -> str:
     """Serve a version with random weights."""
     import torch
 
     torch.manual_seed(seed)
     models = ModelStore(settings.models_dir)
-    state = build_network(SPEC).state_dict()
-    version = models.add(SPEC.name, state, fingerprint=SPEC.fingerprint(), labels=SPEC.labels.indices)
-    models.promote(SPEC.name, version.version, reason="test")
+    state = build_network(spec).state_dict()
+    version = models.add(spec.name, state, fingerprint=spec.fingerprint(), labels=spec.labels.indices)
+    models.promote(spec.name, version.version, reason="test")
     return version.version
 
 
@@ -116,15 +116,15 @@ def job_of(settings, images, annotations, tmp_path):
     """For a kind's module: run its job in this process, a new one or another attempt of one by its name."""
     store = open_store(str(images), settings=settings)
 
-    def make(kind):
+    def make(kind, spec=SPEC, store=store):
         def run(job: str = "job", *, cancelled=lambda: False, **options):
             folder = JobFolder(tmp_path / job)
             folder.path.mkdir(exist_ok=True)
-            kind.check(SPEC, options)
+            kind.check(spec, options)
             work = Work(
                 folder=folder,
                 settings=settings,
-                spec=SPEC,
+                spec=spec,
                 options=options,
                 device="cpu",
                 user="anna",

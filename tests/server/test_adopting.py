@@ -22,7 +22,7 @@ from carina.geometry import Grid, Volume
 from carina.phantoms.dicom import write_series
 from carina.registry import find_tasks
 from carina.server.adopting import Adopter, _Seg, in_order
-from carina.server.delivery import SegDelivery
+from carina.server.delivery import PacsDelivery
 from carina.settings import Settings
 
 NAMES = {"heart": 5, "trachea": 9}
@@ -54,7 +54,7 @@ class Site:
         )
 
     def deliver(self) -> None:
-        bring = SegDelivery(store=self.images, annotations=self.annotations, tasks=find_tasks())
+        bring = PacsDelivery(store=self.images, annotations=self.annotations, tasks=find_tasks())
         while due := self.annotations.deliveries.newest(states=["pending"]):
             bring(self.annotations.get(due[-1].annotation_id), due[-1])
             self.annotations.deliveries.mark_delivered(due[-1].annotation_id)

@@ -9,20 +9,23 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import EnhancedSRStorage
 
 from carina.annotations.drafts import remember_draft
-from carina.annotations.submit import submit_label
+from carina.annotations.submit import submit_findings, submit_label
 from carina.datastores.port import open_store, read_image
 from carina.dicom.provenance import read_predecessor, read_provenance
+from carina.dicom.sr import read_findings
 from carina.errors import MissingDependencyError, PacsError
 from carina.geometry import Volume
 from carina.registry import find_tasks
-from carina.server.delivery import SegDelivery, coded_labels
+from carina.server.delivery import PacsDelivery
+from carina.server.documents import coded_labels
 
 
 @pytest.fixture
 def deliver(store, annotations):
-    return SegDelivery(store=store, annotations=annotations, tasks=find_tasks())
+    return PacsDelivery(store=store, annotations=annotations, tasks=find_tasks())
 
 
 def submitted(store, annotations, *, origin="manual", model_version=None):
@@ -95,6 +98,65 @@ def test_delivering_twice_leaves_one_object(store, annotations, deliver, tmp_pat
     assert len(segs) == 1
 
 
+def told(store, annotations, **answers):
+    (record,) = store.list_images()
+    spec = find_tasks().get("cxr_findings")
+    said = [
+        {"label": "edema", "score": 0.8, "state": "positive"},
+        {"label": "mass", "score": 0.1, "state": "uncertain"},
+    ]
+    return submit_findings(
+        annotations,
+        image_id=record.image_id,
+        findings=answers,
+        spec=spec,
+        user="Reader One",
+        origin="semiautomatic",
+        model_version="v3",
+        said=said,
+    )
+
+
+def test_findings_arrive_as_a_report_that_says_what_the_model_had_said(store, annotations, deliver):
+    annotation = told(store, annotations, mass=False, edema=True, nodule=None)
+    delivery = annotations.deliveries.get(annotation.id)
+    deliver(annotation, delivery)
+    document = read_findings(found(store, annotations, annotation))
+    assert [(one.name, one.present, one.probability, one.state) for one in document.findings] == [
+        ("edema", True, 0.8, "positive"), ("nodule", None, None, None), ("mass", False, 0.1, "uncertain"),
+    ]  # fmt: skip
+    assert document.provenance.user == "Reader One"
+    assert document.provenance.model_version == "v3"
+    assert document.made == annotation.created
+    assert (document.complete, document.final) == (False, True)
+    assert document.sop_instance_uid == delivery.sop_instance_uid
+
+
+def test_a_report_of_every_finding_of_the_task_is_complete(store, annotations, deliver):
+    annotation = told(store, annotations, **dict.fromkeys(find_tasks().get("cxr_findings").labels.names, False))
+    deliver(annotation, annotations.deliveries.get(annotation.id))
+    assert read_findings(found(store, annotations, annotation)).complete
+
+
+def test_a_report_follows_the_report_before_and_a_seg_the_seg(store, annotations, deliver):
+    """A label map without a task comes between, and is in nobody's line but that of label maps."""
+    first = told(store, annotations, edema=True)
+    grid = read_image(store, first.image_id)[0].grid
+    heart = Volume(np.ones(grid.shape, np.uint8), grid)
+    drawn = [annotations.submit(first.image_id, heart, names={"heart": 1}) for _ in range(2)]
+    second = told(store, annotations, edema=False)
+    assert second.parent == drawn[1].id
+    for annotation in (first, *drawn, second):
+        deliver(annotation, annotations.deliveries.get(annotation.id))
+    before = read_findings(found(store, annotations, second)).predecessor
+    assert before.sop_instance_uid == annotations.deliveries.get(first.id).sop_instance_uid
+    assert before.sop_class_uid == EnhancedSRStorage
+    assert read_findings(found(store, annotations, first)).predecessor is None
+    assert read_predecessor(found(store, annotations, drawn[0])) is None
+    seg_before = read_predecessor(found(store, annotations, drawn[1]))
+    assert seg_before.sop_instance_uid == annotations.deliveries.get(drawn[0].id).sop_instance_uid
+
+
 class Forgetful:
     """A store that says it took an object, and may not have."""
 
@@ -134,7 +196,7 @@ def test_an_image_that_is_not_dicom_needs_a_person(settings, images, annotations
     annotation = annotations.submit(
         "case-a", Volume(np.ones(image.grid.shape, np.uint8), image.grid), names={"heart": 1}
     )
-    delivery = SegDelivery(store=store, annotations=annotations, tasks=find_tasks())
+    delivery = PacsDelivery(store=store, annotations=annotations, tasks=find_tasks())
     with pytest.raises(MissingDependencyError, match="DICOM"):
         delivery(annotation, annotations.deliveries.get(annotation.id))
 

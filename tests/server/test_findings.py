@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from carina.annotations.drafts import remember_draft
 from carina.models.store import ModelStore
 from carina.networks.factory import build_network
 from carina.registry import Registry
@@ -38,10 +39,28 @@ def test_findings_are_versions_like_any_label(http):
     )
     assert older["findings"] == {"edema": True, "mass": False}
     assert (older["task"], older["user"], older["labels"]) == ("cxr_findings", "reader", {})
+    assert older["unsure"] == ["nodule"]
     assert newer["parent"] == first
     assert http.get("/datastore/label", params={"label": "case-a", "tag": "final"}).json() == {
         "findings": {"edema": False}
     }
+    kept = http.get("/datastore/label", params={"label": first, "tag": "final"}).json()
+    assert kept == {"findings": {"edema": True, "mass": False, "nodule": None}}
+
+
+def test_what_the_model_had_said_is_kept_with_the_answer_and_no_client_changes_it(http, services):
+    said = [{"idx": 4, "label": "edema", "score": 0.75, "state": "uncertain", "coverage": 0.9, "calibrated": True}]
+    params = {"model_version": "v2", "model_sha256": "ab" * 32, "prediction": said}
+    remember_draft(services.annotations, "case-a", task="cxr_findings", params=params)
+    label = tell(http, findings={"edema": True}).json()["label"]
+    remember_draft(services.annotations, "case-a", task="cxr_findings", params={**params, "prediction": []})
+
+    query = {"label": label, "tag": "final"}
+    details = http.get("/datastore/label/info", params=query).json()
+    assert (details["prediction"], details["model_version"], details["origin"]) == (said, "v2", "semiautomatic")
+    refused = http.put("/datastore/label/info", params=query, data={"info": json.dumps({"prediction": []})})
+    assert refused.status_code == 422
+    assert http.get("/datastore/label/info", params=query).json()["prediction"] == said
 
 
 def test_they_are_in_the_audit_trail_and_advance_their_case(http, services):

@@ -11,8 +11,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from carina.configs.scribbles import TASK as SCRIBBLES
 from carina.configs.thorax_ct_clicks import TASK as THORAX_CT_CLICKS
-from carina.infers.prompts import clicks_of
+from carina.infers.prompts import Strokes, clicks_of, strokes_of
 from carina.viewer.build import modules_folder
 
 ORIENTATIONS = ("LPS", "RAI", "SLA", "PIR")
@@ -33,7 +34,18 @@ def run(node, tmp_path):
     def call(body: str, **values) -> object:
         imports = "".join(
             f"import * as {name} from {json.dumps((modules_folder() / f'{name}.js').as_uri())};\n"
-            for name in ("nifti", "grid", "drafting", "labels", "measures", "curve", "fit", "delivery", "clicks")
+            for name in (
+                "nifti",
+                "grid",
+                "drafting",
+                "labels",
+                "measures",
+                "curve",
+                "fit",
+                "delivery",
+                "clicks",
+                "strokes",
+            )
         )
         script = tmp_path / "script.mjs"
         script.write_text(
@@ -188,13 +200,50 @@ def test_a_point_is_sent_as_the_server_counts_voxels_whichever_way_the_slices_ar
     )
     task = {"name": "thorax_ct_clicks", "labels": [label("heart", 1)]}
     planes = planes_of(view.affine, view.shape)
-    points = [{"label": name, "at": (inside[:3] * [-1, -1, 1]).tolist()} for name in ("heart", "background", "heart")]
+    points = [{"label": name, "at": [(inside[:3] * [-1, -1, 1]).tolist()]} for name in ("heart", "background", "heart")]
     sent = run(body, task=task, planes=planes, points=points)
     assert clicks_of(sent, THORAX_CT_CLICKS)["clicks"] == {"heart": [tuple(voxel)] * 2, "background": [tuple(voxel)]}
-    off = run(body, task=task, planes=planes, points=[{"label": "heart", "at": (far[:3] * [-1, -1, 1]).tolist()}])
+    off = run(body, task=task, planes=planes, points=[{"label": "heart", "at": [(far[:3] * [-1, -1, 1]).tolist()]}])
     assert "must lie on its series" in off["error"]
     other = run(body, task=task, planes=planes, points=[{**points[0], "label": "liver"}])
     assert "liver is none" in other["error"]
+
+
+def test_strokes_are_painted_in_the_values_the_server_is_told_they_have(run):
+    sent = run("return strokes.strokePrompts('spine', {corners: [], grid: null});")
+    inside, outside = run("return [strokes.INSIDE.index, strokes.OUTSIDE.index];")
+    assert inside != outside
+    expected = Strokes(foreground=inside, background=outside, roi=None, selected="spine")
+    assert strokes_of(sent, SCRIBBLES) == {"strokes": expected}
+
+
+@pytest.mark.parametrize("shown", ["LPS", "LPI"])
+def test_boxes_are_sent_as_the_voxels_between_their_corners_whichever_way_the_slices_are_shown(run, shown):
+    image = nib.Nifti1Image(np.zeros((8, 7, 6), np.uint8), oblique((8, 7, 6), "LPS"))
+    view = _turned(image, shown)
+    body = (
+        "const region = {corners: given.corners, grid: grid.seriesGrid(given.planes)};"
+        "return strokes.strokePrompts('spine', region);"
+    )
+    planes = planes_of(view.affine, view.shape)
+    voxels = [[1.2, 5.4, 2.1], [4.9, 3.7, 1.8], [0.8, 4, 4], [-3, 4.4, 4.2]]
+    corners = [((image.affine @ [*voxel, 1])[:3] * [-1, -1, 1]).tolist() for voxel in voxels]
+    sent = run(body, corners=corners, planes=planes)
+    assert strokes_of(sent, SCRIBBLES)["strokes"].roi == ((0, 6), (4, 6), (2, 5))
+    off = run(body, corners=corners[3:], planes=planes)
+    assert "must lie on its series" in off["error"]
+
+
+def test_what_is_cut_out_replaces_its_segment_and_leaves_the_others(run):
+    drawn, cut = np.random.default_rng(5).integers(0, (4, 2), (200, 2)).T
+    answer = run(
+        "const drawn = Uint8Array.from(given.drawn);"
+        "strokes.replaceSegment(drawn, Uint8Array.from(given.cut), 2); return [...drawn];",
+        drawn=drawn.tolist(),
+        cut=cut.tolist(),
+    )
+    others = np.isin(drawn, [1, 3])
+    assert np.array_equal(answer, np.where(others, drawn, 2 * cut))
 
 
 def test_the_place_in_the_queue_counts_only_those_still_before(run):
@@ -298,9 +347,10 @@ def test_a_localizer_is_unfit_and_an_axial_series_is_not(run):
     images = {"SeriesDescription": "topogram", "Modality": "CT", "imageIds": ["a"]}
     scout = {**images, "instances": [{"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}]}
     axial = {**images, "instances": [{"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"]}]}
-    reasons = run("return given.sets.map(fit.unfit);", sets=[scout, axial])
+    radiograph = {**images, "instances": [{"ImageType": ["ORIGINAL", "PRIMARY", None]}]}  # an empty third value
+    reasons = run("return given.sets.map(fit.unfit);", sets=[scout, axial, radiograph])
     assert "“topogram” is a localizer" in reasons[0]
-    assert reasons[1] is None
+    assert reasons[1:] == [None, None]
 
 
 def test_only_tasks_that_draw_a_modality_by_themselves_are_offered_for_it(run):
@@ -312,6 +362,17 @@ def test_only_tasks_that_draw_a_modality_by_themselves_are_offered_for_it(run):
     ]
     assert run("return given.tasks.map((task) => fit.draws(task, 'DX'));", tasks=tasks) == [True, False, False, False]
     assert run("return given.tasks.map((task) => fit.draws(task, 'CT'));", tasks=tasks) == [False, True, False, False]
+    assert run("return given.tasks.map((task) => fit.tells(task, 'DX'));", tasks=tasks) == [False, False, True, False]
+    assert not any(run("return given.tasks.map((task) => fit.tells(task, 'CT'));", tasks=tasks))
+
+
+def test_a_version_of_findings_holds_no_label_map(run):
+    versions = [
+        {"labels": {"heart": 1}, "findings": {}, "unsure": []},
+        {"labels": {}, "findings": {"edema": False}, "unsure": []},
+        {"labels": {}, "findings": {}, "unsure": ["edema"]},
+    ]
+    assert run("return given.versions.map(fit.drawn);", versions=versions) == [True, False, False]
 
 
 def test_what_a_pacs_keeps_from_arriving_is_said_until_it_has_arrived(run):
@@ -319,8 +380,10 @@ def test_what_a_pacs_keeps_from_arriving_is_said_until_it_has_arrived(run):
         {"state": "pending", "last_error": None},
         {"state": "pending", "last_error": "The PACS does not answer."},
         {"state": "delivered", "last_error": None},
+        {"state": "delivered", "document": "SR", "last_error": None},
     ]
-    waiting, away, arrived = run("return given.states.map(delivery.described);", states=states)
+    waiting, away, arrived, report = run("return given.states.map(delivery.described);", states=states)
     assert waiting is None
+    assert report == {"kind": "good", "text": ", and in the PACS as a report (SR)."}
     assert "The PACS does not answer. It is delivered when the PACS is back." in away["text"]
     assert arrived["kind"] == "good"

@@ -1,0 +1,148 @@
+"""Reading an SR document that carina wrote: what was said of an image, and by whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import highdicom as hd
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import EnhancedSRStorage
+
+from ..errors import DicomError
+from .instances import open_object
+from .provenance import (
+    AlgorithmType,
+    ObjectReference,
+    Provenance,
+    made_by_carina,
+    model_hash_in,
+    read_content_time,
+    task_in,
+)
+from .sr_content import ReportedFinding, probabilities, read_group
+from .sr_writer import UNNAMED
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FindingsDocument:
+    """An SR document read back.
+
+    Attributes:
+        findings: In the document's order.
+        provenance: Who said so.
+        complete: Whether every finding of the task was answered.
+        final: Whether it is a person's finished work.
+        made: When it was said, aware; None if the document does not tell.
+        text: The same in sentences.
+        predecessor: The document of the version before, if there is one.
+        sop_instance_uid: Of the document.
+        series_instance_uid: Of the document's series.
+        source_instance_uids: SOP Instance UIDs of the images it is about.
+    """
+
+    findings: tuple[ReportedFinding, ...]
+    provenance: Provenance
+    complete: bool
+    final: bool
+    made: datetime | None
+    text: str
+    predecessor: ObjectReference | None
+    sop_instance_uid: str
+    series_instance_uid: str
+    source_instance_uids: tuple[str, ...]
+
+
+def read_findings(source: Path | Dataset) -> FindingsDocument:
+    """Read a document that `write_findings` made.
+
+    Args:
+        source: A file or a dataset, which is not changed.
+
+    Raises:
+        DicomError: If it is not such a document, or not whole.
+    """
+    dataset = open_object(source, what="An SR document")
+    if dataset.get("SOPClassUID") != EnhancedSRStorage or not made_by_carina(dataset):
+        maker = str(dataset.get("Manufacturer") or "no manufacturer")[:64]
+        raise DicomError(
+            f"Findings must come from an Enhanced SR document that carina wrote, got SOP class "
+            f"{dataset.get('SOPClassUID', 'none')} of {maker}. Documents of other makers are not read."
+        )
+    try:
+        document = hd.sr.EnhancedSR.from_dataset(dataset)
+        report = document.content
+        if not isinstance(report, hd.sr.MeasurementReport):
+            raise DicomError("An SR document must follow TID 1500, got another template. Export it again.")
+        groups = report.get_image_measurement_groups()
+        findings = tuple(read_group(group) for group in groups)
+        provenance = _provenance(dataset, report, groups)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise DicomError(
+            f"An SR document must be complete and valid, got {type(error).__name__}. Export it again."
+        ) from error
+    return FindingsDocument(
+        findings=findings,
+        provenance=provenance,
+        complete=dataset.get("CompletionFlag") == "COMPLETE",
+        final=dataset.get("PreliminaryFlag") == "FINAL",
+        made=read_content_time(dataset),
+        text=_text(dataset),
+        predecessor=_predecessor(dataset),
+        sop_instance_uid=str(dataset.SOPInstanceUID),
+        series_instance_uid=str(dataset.SeriesInstanceUID),
+        source_instance_uids=tuple(str(instance) for _, _, instance, _ in document.get_evidence()),
+    )
+
+
+def _provenance(
+    dataset: Dataset,
+    report: hd.sr.MeasurementReport,
+    groups: list[hd.sr.MeasurementsAndQualitativeEvaluations],
+) -> Provenance:
+    people = report.get_observer_contexts(observer_type=codes.DCM.Person)
+    person = people[0].observer_identifying_attributes.name if people else UNNAMED
+    task = task_in(str(dataset.get("SeriesDescription") or ""))
+    user = None if person == UNNAMED else str(person).rstrip("^")
+    measured = [one for group in groups for one in probabilities(group)]
+    algorithm = _algorithm(measured[0]) if measured else {}
+    algorithm_type: AlgorithmType = "MANUAL" if not measured else "SEMIAUTOMATIC" if people else "AUTOMATIC"
+    return Provenance(
+        algorithm_type=algorithm_type,
+        task=task,
+        model_version=algorithm.get(codes.DCM.AlgorithmVersion.value),
+        model_sha256=model_hash_in(algorithm.get(codes.DCM.AlgorithmParameters.value, "")),
+        user=user,
+    )
+
+
+def _algorithm(measurement: hd.sr.Measurement) -> dict[str, str]:
+    """Concept → text of the algorithm that measured (TID 4019)."""
+    return {
+        str(item.ConceptNameCodeSequence[0].CodeValue): str(item.TextValue)
+        for item in measurement[0].get("ContentSequence") or ()
+        if item.ValueType == "TEXT"
+    }
+
+
+def _text(dataset: Dataset) -> str:
+    summaries = [
+        str(item.TextValue)
+        for item in dataset.ContentSequence
+        if item.ValueType == "TEXT" and item.ConceptNameCodeSequence[0].CodeValue == codes.DCM.Summary.value
+    ]
+    return summaries[0] if summaries else ""
+
+
+def _predecessor(dataset: Dataset) -> ObjectReference | None:
+    for study in dataset.get("PredecessorDocumentsSequence") or ():
+        for series in study.ReferencedSeriesSequence:
+            for instance in series.ReferencedSOPSequence:
+                return ObjectReference(
+                    sop_instance_uid=str(instance.ReferencedSOPInstanceUID),
+                    series_instance_uid=str(series.SeriesInstanceUID),
+                    sop_class_uid=str(instance.ReferencedSOPClassUID),
+                )
+    return None

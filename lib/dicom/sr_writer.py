@@ -1,0 +1,190 @@
+"""Writing what was said of an image as a DICOM SR document: Enhanced SR (PS3.3 A.35.2), Measurement Report (TID 1500).
+
+Enhanced SR is the smallest class that holds coded answers, numbers and references to images; nothing here refers to
+another part of the document or to a place in the image, which the larger classes are for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import highdicom as hd
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from .. import __version__
+from ..errors import DicomError
+from ..labels import Code
+from .codes import concept, first_code
+from .headers import plain_object, restore_person_names, source_headers, whole_number
+from .provenance import (
+    MANUFACTURER,
+    ObjectReference,
+    Provenance,
+    algorithm_content,
+    content_description,
+    person_name,
+)
+from .series import Series
+from .sr_content import ReportedFinding, measurement_group
+
+UNNAMED = "unnamed^"
+"""The person observer of a document whose person gave no name: TID 1003 wants one."""
+
+_SERIES_NUMBER_OFFSET = 2000
+_PLAIN_RADIOGRAPHY = Code("168537006", "SCT", "Plain radiography")
+_IMAGING = Code("363679005", "SCT", "Imaging procedure")
+_PROJECTIONS = frozenset({"CR", "DX", "RG"})
+
+
+def write_findings(
+    findings: Sequence[ReportedFinding],
+    series: Series,
+    *,
+    provenance: Provenance,
+    complete: bool = False,
+    final: bool = True,
+    sop_instance_uid: str | None = None,
+    series_instance_uid: str | None = None,
+    predecessor: ObjectReference | None = None,
+) -> FileDataset:
+    """Make an SR document of what was said of an image.
+
+    Nobody verifies it in the sense of PS3.3 C.17.2: carina knows a reader's name, and not who that is. So it is
+    UNVERIFIED, always.
+
+    Args:
+        findings: At least one.
+        series: The image.
+        provenance: Who says so: MANUAL is a person alone, SEMIAUTOMATIC a person after a model, AUTOMATIC a model.
+        complete: Whether every finding of the task is answered, "unsure" included.
+        final: Whether it is a person's finished work.
+        sop_instance_uid: Given again on a retry, so that the PACS gets one object; a new one by default.
+        series_instance_uid: Series of the document; a new one by default.
+        predecessor: The SR document of the version before, of the same study.
+
+    Returns:
+        The object, explicit VR little endian, ready for `save_as`.
+
+    Raises:
+        DicomError: If there are no findings, or the series is not valid enough to derive an object from.
+    """
+    if not findings:
+        raise DicomError("A report must hold at least one finding, got none.")
+    sources = source_headers(series)
+    try:
+        document = hd.sr.EnhancedSR(
+            evidence=sources,
+            content=_content(findings, sources, provenance),
+            series_instance_uid=series_instance_uid or generate_uid(),
+            series_number=whole_number(sources[0], "SeriesNumber") + _SERIES_NUMBER_OFFSET,
+            sop_instance_uid=sop_instance_uid or generate_uid(),
+            instance_number=1,
+            manufacturer=MANUFACTURER,
+            manufacturer_model_name=MANUFACTURER,
+            software_versions=__version__,
+            device_serial_number="0",
+            series_description=content_description(provenance),
+            is_complete=complete,
+            is_final=final,
+            is_verified=False,
+            previous_versions=[_previous(predecessor, series)] if predecessor else None,
+            transfer_syntax_uid=ExplicitVRLittleEndian,
+            specific_character_set="ISO_IR 192",
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DicomError(
+            f"A series must be valid enough to derive an SR document from, got {type(error).__name__}. "
+            "Check its headers."
+        ) from error
+    restore_person_names(document, series)
+    return plain_object(document)
+
+
+def _content(
+    findings: Sequence[ReportedFinding], sources: Sequence[Dataset], provenance: Provenance
+) -> hd.sr.MeasurementReport:
+    algorithm = algorithm_content(provenance)
+    report = hd.sr.MeasurementReport(
+        observation_context=_observers(provenance),
+        procedure_reported=concept(_procedure(sources[0])),
+        imaging_measurements=[measurement_group(one, algorithm=algorithm, images=sources) for one in findings],
+        referenced_images=sources if _fit_for_library(sources) else None,
+    )
+    report[0].ContentSequence.append(
+        hd.sr.TextContentItem(
+            name=codes.DCM.Summary,
+            value=summary(findings, provenance),
+            relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
+        )
+    )
+    return report
+
+
+def summary(findings: Sequence[ReportedFinding], provenance: Provenance) -> str:
+    """The document in plain sentences, with no name of a person in it.
+
+    Returns:
+        Such as "Present: Pneumothorax. Absent: Mass. The model's draft (carina cxr_findings, v3) had as probabilities:
+        Pneumothorax 0.91, Mass 0.02."
+    """
+    sentences = []
+    for heading, answer in (("Present", True), ("Absent", False), ("Unsure", None)):
+        named = [one.code.meaning for one in findings if one.present is answer]
+        if named:
+            sentences.append(f"{heading}: {', '.join(named)}.")
+    said = [f"{one.code.meaning} {one.probability:.2f}" for one in findings if one.probability is not None]
+    if said:
+        model = f"{content_description(provenance)}, {provenance.model_version or __version__}"
+        sentences.append(f"The model's draft ({model}) had as probabilities: {', '.join(said)}.")
+    return " ".join(sentences)
+
+
+def _observers(provenance: Provenance) -> hd.sr.ObservationContext:
+    """The person, unless a model alone says so; and carina as the device (TID 1001, 1003, 1004)."""
+    device = hd.sr.ObserverContext(
+        observer_type=codes.DCM.Device,
+        observer_identifying_attributes=hd.sr.DeviceObserverIdentifyingAttributes(
+            uid=generate_uid(entropy_srcs=[MANUFACTURER, __version__]),
+            name=f"{MANUFACTURER} {__version__}",
+            manufacturer_name=MANUFACTURER,
+            model_name=MANUFACTURER,
+        ),
+    )
+    if provenance.algorithm_type == "AUTOMATIC":
+        return hd.sr.ObservationContext(observer_device_context=device)
+    person = hd.sr.ObserverContext(
+        observer_type=codes.DCM.Person,
+        observer_identifying_attributes=hd.sr.PersonObserverIdentifyingAttributes(
+            name=person_name(provenance) or UNNAMED
+        ),
+    )
+    return hd.sr.ObservationContext(observer_person_context=person, observer_device_context=device)
+
+
+def _procedure(source: Dataset) -> Code:
+    """What was done: as the image says, else as much as its modality tells."""
+    said = first_code(source, "ProcedureCodeSequence")
+    if said is not None and said.scheme and said.meaning:
+        return said
+    return _PLAIN_RADIOGRAPHY if source.get("Modality") in _PROJECTIONS else _IMAGING
+
+
+def _fit_for_library(sources: Sequence[Dataset]) -> bool:
+    """Whether the images' headers hold what highdicom needs to describe them; TID 1500 may go without."""
+    try:
+        hd.sr.ImageLibrary(sources)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+    return True
+
+
+def _previous(predecessor: ObjectReference, series: Series) -> Dataset:
+    """The predecessor as highdicom takes it."""
+    previous = Dataset()
+    previous.SOPClassUID = predecessor.sop_class_uid
+    previous.SOPInstanceUID = predecessor.sop_instance_uid
+    previous.SeriesInstanceUID = predecessor.series_instance_uid
+    previous.StudyInstanceUID = series.study_instance_uid
+    return previous

@@ -1,0 +1,139 @@
+"""A radiograph in a real browser: what the model tells and where it sees it, the answers, and the reports of them."""
+
+from __future__ import annotations
+
+import json
+import time
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from carina.dicom.sr import read_findings
+from carina.models.calibration import Calibration, FindingCalibration
+from carina.models.store import ModelStore
+from carina.phantoms.dicom import SeriesPaths
+from tests.dicom.builder import radiograph
+
+from .doing import RENDERED, faults, said
+from .onscreen import labels_on_screen
+from .serving import Place, plugin_config, plugin_network
+
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.slow]
+
+TASK = "spots_dx"
+SPOT = (slice(40, 52), slice(8, 20))
+"""Rows and columns of the bright spot: below the middle, and on the left of the picture."""
+
+
+@pytest.fixture
+def dx(place: Place, tmp_path: Path) -> SeriesPaths:
+    """A radiograph with a bright spot, in the PACS, and a served model that calls such spots nodules."""
+    spec = plugin_config(TASK)
+    models = ModelStore(place.settings.models_dir)
+    calibration = {name: FindingCalibration(threshold=0.2, cases=40, fitted=True) for name in spec.labels.names}
+    version = models.add(
+        TASK,
+        plugin_network("spots").weights(),
+        fingerprint=spec.fingerprint(),
+        labels=spec.labels.indices,
+        calibration=Calibration(findings=calibration).to_json(),
+        source="imported",
+    )
+    models.promote(TASK, version.version, reason="the known weights")
+    pixels = np.random.default_rng(5).integers(500, 700, (72, 56))
+    pixels[SPOT] += 2500
+    made = radiograph(pixels, seed=77)
+    made.PatientOrientation = ["L", "F"]
+    file = tmp_path / "dx.dcm"
+    made.save_as(file, enforce_file_format=True)
+    series = SeriesPaths(
+        folder=tmp_path,
+        files=(file,),
+        patient_id=str(made.PatientID),
+        study_instance_uid=str(made.StudyInstanceUID),
+        series_instance_uid=str(made.SeriesInstanceUID),
+    )
+    place.store(series)
+    return series
+
+
+def asked(place: Place, series: SeriesPaths, **params) -> dict:
+    """What the server tells of a series, asked without a viewer."""
+    query = {"image": series.series_instance_uid, "output": "json"}
+    with place.api as api:
+        answer = api.post(f"/infer/{TASK}", params=query, data={"params": json.dumps(params)})
+    return answer.raise_for_status().json()
+
+
+def reports(place: Place, series: SeriesPaths, *, count: int) -> list:
+    """The SR documents of a study once so many are there, the first version first."""
+    find = {"Level": "Instance", "Query": {"Modality": "SR", "StudyInstanceUID": series.study_instance_uid}}
+    deadline = time.monotonic() + 120
+    with place.orthanc as orthanc:
+        while len(found := orthanc.post("/tools/find", json=find).json()) != count:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.2)
+        content = [orthanc.get(f"/instances/{one}/file").content for one in found]
+    documents = [read_findings(pydicom.dcmread(BytesIO(one))) for one in content]
+    return sorted(documents, key=lambda document: document.made)
+
+
+def test_findings_are_told_shown_answered_and_reported_version_by_version(page, place, dx, axe):
+    page.goto(place.page_of(dx))
+    panel = page.locator("carina-panel")
+    panel.locator("#user").fill("browser-test")
+    panel.locator("#user").press("Tab")
+    panel.locator("#findings-task").select_option(TASK)
+    panel.locator("#findings-ask").click()
+    said(panel, "Answer, then submit")
+
+    told = {one["label"]: one for one in asked(place, dx)["prediction"]}
+    assert {name: one["state"] for name, one in told.items()} == {"mass": "negative", "nodule": "positive"}
+    rows = panel.locator("#findings .name")
+    assert rows.all_inner_texts() == ["nodule", "mass"]
+    for name, one in told.items():
+        assert panel.locator(f"#heat-{name} .score").inner_text() == f"{round(100 * one['score'])} %"
+        assert panel.locator(f"#heat-{name} .said").inner_text() == one["state"]
+
+    page.wait_for_function(RENDERED)
+    panel.locator("#heat-nodule").press("Enter")
+    panel.locator("#heat-nodule[aria-pressed=true]").wait_for()
+    (marks,) = labels_on_screen(page).values()
+    expected = np.zeros((72, 56), np.uint8)
+    expected[SPOT] = plugin_config(TASK).labels.indices["nodule"]
+    assert 2 * ((marks > 0) & (expected > 0)).sum() / ((marks > 0).sum() + (expected > 0).sum()) > 0.8
+    assert panel.locator("#submit").count() == 0
+    assert faults(page, axe, "carina-panel") == []
+
+    panel.locator("#findings-agree").click()
+    panel.locator("#present-nodule[aria-pressed=true]").wait_for()
+    panel.locator("#absent-mass[aria-pressed=true]").wait_for()
+    panel.locator("#findings-submit", has_text="Submit findings").press("Enter")
+    said(panel, "Findings stored as version 1, and in the PACS as a report (SR)")
+    panel.locator("#heat-nodule").click()
+    panel.locator("#heat-nodule[aria-pressed=false]").wait_for()
+
+    panel.locator("#absent-nodule").press("Space")
+    panel.locator("#unsure-mass").press("Space")
+    panel.locator("#findings-submit", has_text="Submit findings").click()
+    said(panel, "Findings stored as version 2, and in the PACS as a report (SR)")
+    panel.locator("#standing", has_text="submitted").wait_for()
+
+    first, second = reports(place, dx, count=2)
+    assert {one.name: one.present for one in first.findings} == {"mass": False, "nodule": True}
+    assert {one.name: one.present for one in second.findings} == {"mass": None, "nodule": False}
+    assert second.findings[1].probability == pytest.approx(told["nodule"]["score"])
+    assert first.predecessor is None
+    assert second.predecessor.sop_instance_uid == first.sop_instance_uid
+    assert (second.provenance.user, second.provenance.task) == ("browser-test", TASK)
+    with place.orthanc as orthanc:
+        query = {"Modality": "SEG", "StudyInstanceUID": dx.study_instance_uid}
+        assert orthanc.post("/tools/find", json={"Level": "Instance", "Query": query}).json() == []
+
+    page.reload()
+    panel.locator("#findings-begin").click()
+    panel.locator("#absent-nodule[aria-pressed=true]").wait_for()
+    panel.locator("#unsure-mass[aria-pressed=true]").wait_for()

@@ -1,0 +1,231 @@
+"""What was said of a radiograph as an SR document: read by pydicom, checked by dicom3tools, and read back."""
+
+from __future__ import annotations
+
+import copy
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from pydicom.uid import ComprehensiveSRStorage, EnhancedSRStorage
+
+from carina.dicom.provenance import ObjectReference, Provenance, made_by_carina, state_content_time
+from carina.dicom.seg import write_seg
+from carina.dicom.series import read_series
+from carina.dicom.sr import ReportedFinding, read_findings, write_findings
+from carina.errors import DicomError
+from carina.findings import CLINICAL_FINDING, FINDINGS
+from carina.geometry import Volume
+from carina.structures import label_set
+
+from .builder import make_array, make_grid, radiograph, single_frames
+
+CORRECTED = Provenance(
+    algorithm_type="SEMIAUTOMATIC",
+    task="cxr_findings",
+    model_version="v3",
+    model_sha256="ab" * 32,
+    user="Novák^Jan",
+)
+MANUAL = Provenance(algorithm_type="MANUAL", task="cxr_findings", user="Reader One")
+PREDECESSOR = ObjectReference(
+    sop_instance_uid="2.25.11", series_instance_uid="2.25.12", sop_class_uid=str(EnhancedSRStorage)
+)
+
+
+def finding(name, present, *, probability=None, state=None):
+    return ReportedFinding(
+        name=name, category=CLINICAL_FINDING, code=FINDINGS[name], present=present, probability=probability, state=state
+    )
+
+
+SAID = (
+    finding("pneumothorax", True, probability=0.9125, state="positive"),
+    finding("effusion", False, probability=0.061, state="negative"),
+    finding("pleural_thickening", None, probability=0.5, state="uncertain"),
+)
+BY_HAND = tuple(finding(name, answer) for name, answer in (("edema", True), ("mass", False), ("nodule", None)))
+
+
+@pytest.fixture
+def series():
+    return read_series([radiograph(np.arange(48).reshape(6, 8))])
+
+
+def items(dataset, concept):
+    """Every content item of a document with a concept's code value, however deep."""
+    found = []
+    for item in dataset.get("ContentSequence") or ():
+        name = item.ConceptNameCodeSequence[0] if item.get("ConceptNameCodeSequence") else None
+        if name is not None and (name.get("CodeValue") or name.get("LongCodeValue")) == concept:
+            found.append(item)
+        found.extend(items(item, concept))
+    return found
+
+
+def coded(item):
+    code = item.ConceptCodeSequence[0]
+    return code.get("CodeValue") or code.get("LongCodeValue"), code.CodingSchemeDesignator
+
+
+@pytest.mark.parametrize(
+    ("said", "provenance"),
+    [
+        (SAID, CORRECTED),
+        (BY_HAND, MANUAL),
+        (SAID[:1], Provenance(algorithm_type="AUTOMATIC", task="cxr_findings", model_version="v3")),
+        (BY_HAND, Provenance(algorithm_type="MANUAL", task="cxr_covid19")),
+        (tuple(finding(name, True) for name in FINDINGS), MANUAL),
+    ],
+    ids=["corrected draft", "by hand", "draft alone", "nobody's name", "every finding of the catalogue"],
+)
+def test_a_document_comes_back_as_it_was_said_and_conforms(tmp_path, assert_conforms, series, said, provenance):
+    written = write_findings(said, series, provenance=provenance, complete=True, predecessor=PREDECESSOR)
+    written.save_as(tmp_path / "sr.dcm", enforce_file_format=True)
+    assert_conforms(tmp_path / "sr.dcm")
+
+    document = read_findings(tmp_path / "sr.dcm")
+
+    assert document.findings == said
+    assert document.provenance == provenance
+    assert document.predecessor == PREDECESSOR
+    assert document.source_instance_uids == series.instance_uids
+    assert (document.complete, document.final) == (True, True)
+
+
+def test_each_answer_is_a_code_of_the_standard_and_each_probability_a_number_with_its_algorithm(series):
+    written = write_findings(SAID, series, provenance=CORRECTED)
+
+    assert [coded(item) for item in items(written, "121071")] == [
+        ("36118008", "SCT"), ("60046008", "SCT"), ("pleural_thickening", "99CARINA"),
+    ]  # fmt: skip
+    assert [coded(item)[0] for item in items(written, "121052")] == ["52101004", "272519000", "373068000"]
+    numbers = items(written, "122157")
+    assert [float(item.MeasuredValueSequence[0].NumericValue) for item in numbers] == [0.9125, 0.061, 0.5]
+    assert {item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue for item in numbers} == {"1"}
+    assert {item.TextValue for item in items(numbers[0], "111001")} == {"carina cxr_findings"}
+    assert {item.TextValue for item in items(numbers[0], "111003")} == {"v3"}
+    assert [item.TextValue for item in items(numbers[0], "111002")] == [f"model_sha256='{'ab' * 32}'"]
+
+
+def test_it_names_the_person_the_device_and_the_images_and_is_verified_by_nobody(series):
+    written = write_findings(SAID, series, provenance=CORRECTED)
+    assert [str(item.PersonName) for item in items(written, "121008")] == ["Novák^Jan"]
+    assert [item.TextValue for item in items(written, "121014")] == ["carina"]
+    assert {item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for item in items(written, "121112")} == {
+        series.instance_uids[0]
+    }
+    assert (written.CompletionFlag, written.VerificationFlag, written.PreliminaryFlag) == (
+        "PARTIAL", "UNVERIFIED", "FINAL",
+    )  # fmt: skip
+    assert "VerifyingObserverSequence" not in written
+    assert str(written.PatientName) == "Jürgen^Test"
+
+
+def test_the_text_says_the_same_in_sentences_without_anybody_s_name(series):
+    text = read_findings(write_findings(SAID, series, provenance=CORRECTED)).text
+    assert text == (
+        "Present: Pneumothorax. Absent: Pleural effusion. Unsure: Pleural thickening. The model's draft (carina "
+        "cxr_findings, v3) had as probabilities: Pneumothorax 0.91, Pleural effusion 0.06, Pleural thickening 0.50."
+    )
+
+
+def test_a_finding_is_followed_from_version_to_version_by_its_tracking_uid(series):
+    first, second = (write_findings([finding("mass", answer)], series, provenance=MANUAL) for answer in (True, False))
+    other = write_findings([finding("nodule", True)], series, provenance=MANUAL)
+    uids = [items(one, "112040")[0].UID for one in (first, second, other)]
+    assert uids[0] == uids[1] != uids[2]
+    assert first.SOPInstanceUID != second.SOPInstanceUID
+
+
+def test_uids_that_were_fixed_before_are_the_document_s(series):
+    fixed = {"sop_instance_uid": "2.25.1", "series_instance_uid": "2.25.2"}
+    first, again = (write_findings(SAID, series, provenance=CORRECTED, **fixed) for _ in range(2))
+    assert (first.SOPInstanceUID, first.SeriesInstanceUID) == ("2.25.1", "2.25.2")
+    assert first.ContentSequence == again.ContentSequence
+
+
+def test_it_says_when_it_was_said(series):
+    written = write_findings(SAID, series, provenance=CORRECTED)
+    said = datetime(2024, 5, 6, 7, 8, 9, 10, tzinfo=UTC)
+    state_content_time(written, said)
+    assert read_findings(written).made == said
+
+
+def test_a_volume_s_findings_name_every_slice(assert_conforms):
+    grid = make_grid()
+    series = read_series(single_frames(grid, make_array(grid.shape)))
+    written = write_findings(BY_HAND, series, provenance=MANUAL)
+    assert_conforms(written)
+    assert set(read_findings(written).source_instance_uids) == set(series.instance_uids)
+
+
+def test_a_radiograph_with_a_poor_header_costs_nobody_the_document(assert_conforms):
+    poor = radiograph(np.zeros((4, 4)))
+    del poor.ImagerPixelSpacing, poor.AccessionNumber, poor.ReferringPhysicianName, poor.PatientBirthDate
+    written = write_findings(BY_HAND, read_series([poor]), provenance=MANUAL)
+    assert_conforms(written)
+    assert read_findings(written).findings == BY_HAND
+    assert items(written, "111028") == []
+
+
+def test_a_radiograph_that_says_how_it_lies_is_described_in_the_image_library(assert_conforms):
+    rich = radiograph(np.zeros((4, 4)))
+    rich.PatientOrientation = ["L", "F"]
+    written = write_findings(BY_HAND, read_series([rich]), provenance=MANUAL)
+    assert_conforms(written)
+    (library,) = items(written, "111028")
+    (image,) = items(library, "260753009")
+    assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == rich.SOPInstanceUID
+
+
+@pytest.mark.parametrize("change", ["Manufacturer", "SOPClassUID", "SeriesDescription"])
+def test_another_maker_s_document_is_refused(series, change):
+    foreign = write_findings(SAID, series, provenance=CORRECTED)
+    setattr(foreign, change, str(ComprehensiveSRStorage) if change == "SOPClassUID" else "other")
+    with pytest.raises(DicomError, match="that carina wrote"):
+        read_findings(foreign)
+
+
+def test_what_is_no_report_of_findings_is_refused(tmp_path, series):
+    grid = make_grid()
+    volume = read_series(single_frames(grid, make_array(grid.shape)))
+    seg = write_seg(
+        Volume(np.ones(grid.shape, np.uint8), volume.volume.grid), volume, labels=label_set("liver"), provenance=MANUAL
+    )
+    assert made_by_carina(seg)
+    with pytest.raises(DicomError, match="that carina wrote"):
+        read_findings(seg)
+    (tmp_path / "text.dcm").write_text("no DICOM at all")
+    with pytest.raises(DicomError, match="must be readable DICOM"):
+        read_findings(tmp_path / "text.dcm")
+
+
+def test_a_damaged_document_is_refused_with_a_reason(series):
+    whole = write_findings(SAID, series, provenance=CORRECTED)
+    answered = copy.deepcopy(whole)
+    items(answered, "121052")[0].ConceptCodeSequence[0].CodeValue = "1"
+    with pytest.raises(DicomError, match="known code"):
+        read_findings(answered)
+    empty = copy.deepcopy(whole)
+    del empty.ContentSequence
+    with pytest.raises(DicomError, match="complete and valid"):
+        read_findings(empty)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"probability": 0.5}, "both probability and state"),
+        ({"probability": 1.5, "state": "positive"}, "lie in 0…1"),
+        ({"probability": 0.5, "state": "maybe"}, "must be one of"),
+    ],
+)
+def test_an_answer_that_cannot_be_is_refused(wrong, said):
+    with pytest.raises(DicomError, match=said):
+        finding("mass", True, **wrong)
+
+
+def test_a_report_of_nothing_is_refused(series):
+    with pytest.raises(DicomError, match="at least one finding"):
+        write_findings([], series, provenance=MANUAL)
