@@ -85,7 +85,7 @@ def review(
         missed = not_learned(compared)
         _show(output, found, count)
         if missed:
-            output.say(f"Nothing can be said about {', '.join(missed)}, which so few --steps have not taught.")
+            output.say(f"Nothing can be said about {', '.join(missed)}, not learned in so few steps (--steps).")
         output.result(
             {
                 "task": spec.name,
