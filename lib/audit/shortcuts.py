@@ -12,7 +12,8 @@ learnt one. That an audit finds nothing is therefore no proof.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,13 @@ _LEAST_DROP = 0.02
 _LARGEST_SHARE = 0.1
 _LARGEST_MOVE = 0.1
 _LEAST_OF_EITHER = 5
+
+
+_NOT_TOLD: Mapping[str, Any] = {
+    "state": "cannot tell",
+    "reason": "the finding is not told better than by chance on these images, so nothing shows by what",
+    "advice": "Audit more images, or another model.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +78,8 @@ def shortcuts(column: Column) -> tuple[list[Effect], list[Verdict]]:
     corners = _effect(column, NO_CORNERS)
     marker = _effect(column, max(MARKED.values(), key=column.mean_move))
     effects, verdicts = [corners, marker], [_on_corners(corners), _on_marker(marker)]
+    if not _tells(column.area()):
+        verdicts = [one if one.state == "flagged" else replace(one, **_NOT_TOLD) for one in verdicts]
     known = np.isfinite(column.changed[NO_REGION]) if NO_REGION in column.changed else np.zeros(0, dtype=bool)
     if not known.any():
         return effects, [no_region(), *verdicts]
@@ -112,7 +122,7 @@ def _on_region(column: Column, effect: Effect) -> Verdict:
             "See in the heat maps of these images what tells it, such as devices, markers or borders; train on images "
             "in which that does not go with the finding, or crop to the region.",
         )
-    if whole.low <= _CHANCE:
+    if not _tells(whole):
         return _open(effect, f"{figures}: it is not told with the region either")
     if without.high - without.low > _WIDEST:
         return _open(effect, f"{figures}: too wide to say")
@@ -142,6 +152,11 @@ def _on_marker(effect: Effect) -> Verdict:
             "some at random.",
         )
     return _fine(effect, effect.figures)
+
+
+def _tells(area: Interval) -> bool:
+    """Whether it is clear that the finding is told at all."""
+    return area.low is not None and area.low > _CHANCE
 
 
 def _fine(effect: Effect, reason: str) -> Verdict:

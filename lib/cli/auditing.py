@@ -94,7 +94,14 @@ def audit(
             )
         audited = judge(answers, groups, version=drafter.version.version, threshold=threshold)
         content = report(audited, out)
-        output.table(f"{spec.name} {drafter.version.version} on {len(cases)} images", list(COLUMNS), rows(audited))
+        output.table(
+            f"{spec.name} {drafter.version.version} on {len(cases)} images",
+            list(COLUMNS[:-1]),
+            [row[:-1] for row in rows(audited)],
+        )
+        for finding, _, measure, state, _, advice in rows(audited):
+            if state == "flagged":
+                output.say(f"[red]{finding}, {measure}[/]: {advice}")
         output.say(f"The whole: {content['verdict']}. [green]{out / 'audit.html'}[/], and audit.json beside it.")
         output.result(finite({**content, "report": str(out / "audit.html")}))
 

@@ -57,6 +57,7 @@ class FolderStore:
         self.folder = Path(access.url).expanduser().resolve()
         self._settings = access.settings
         self._lock = threading.Lock()
+        self._files: dict[str, Path] = {}
         self._headers: dict[Path, tuple[tuple[int, int], Dataset | None]] = {}
         if not self.folder.is_dir():
             raise ConfigurationError(f"An image folder must exist, got {self.folder}. Create it or check the path.")
@@ -80,7 +81,9 @@ class FolderStore:
         Raises:
             SeriesError: If a DICOM folder holds more than one series.
         """
-        path = self._find(image_id).path
+        path = self._files.get(image_id)  # the id is the file's name, and holds while there is such a file
+        if path is None or not path.is_file():
+            path = self._find(image_id).path
         if path.is_dir():
             headers = [self._header(file) for file in path.iterdir() if file.is_file()]
             series = {str(header.SeriesInstanceUID) for header in headers if header is not None}
@@ -188,6 +191,7 @@ class FolderStore:
                         f"Each image must have its own id, but {self._relative(other.path)} and "
                         f"{self._relative(path)} both give '{entry.record.image_id}'. Rename one."
                     )
+            self._files = {image_id: one.path for image_id, one in found.items() if one.path.is_file()}
             return found
 
     def _image_paths(self) -> Iterator[Path]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import InvalidInputError
 from ..geometry import Volume, restore_orientation
-from ..networks.factory import feature_layer
+from ..networks.factory import feature_axis, feature_layer
 from ..networks.whole_image import network_input
 from ..preprocessing import AxisMap, Prepared
 from ..task import TaskSpec
@@ -36,12 +36,11 @@ def heat_map(network: nn.Module, prepared: Prepared, *, spec: TaskSpec, finding:
     """
     channel = spec.labels.named(finding).index - 1
     coarse = _activation(network, network_input([prepared.tensor], spec=spec).to(device), channel=channel, spec=spec)
-    coarse = coarse[..., None] if spec.dimension == 2 else coarse
-    fine = torch.nn.functional.interpolate(
-        coarse[None, None], size=prepared.grid.shape, mode="trilinear", align_corners=False
-    )[0, 0].numpy()
-    canonical = np.asarray(fine, dtype=np.float32)
+    canonical: NDArray[np.float32] = (coarse[..., None] if spec.dimension == 2 else coarse).numpy()
     for axis, working in enumerate(prepared.axes):
+        places = canonical.shape[axis]
+        first, step = feature_axis(spec, places=places, size=working.size)
+        canonical = _onto_source(canonical, axis, AxisMap(first, step, places, working.size))
         canonical = _onto_source(canonical, axis, working)
     array = restore_orientation(canonical, prepared.order, prepared.flips)
     return Volume(np.ascontiguousarray(array) / max(float(array.max()), _TINY), prepared.source)

@@ -29,6 +29,9 @@ class NetworkFactory:
         features: Finds in the network the layer whose output `(B, features, …)` says most about an image: the
             bottleneck, or the last map before whole images are judged. Embeddings and heat maps come from there. None:
             no layer does.
+        first_place: Along every axis the input voxel that the first place of `features` is centred on: 0 where all
+            halving is by convolutions of odd size with a stride of 2. None: each place is at the middle of its share of
+            the input, as halving by pooling leaves it.
     """
 
     name: str
@@ -36,6 +39,7 @@ class NetworkFactory:
     size_multiple: Callable[[TaskSpec], int]
     scores: Literal["voxels", "images"] = "voxels"
     features: Callable[[nn.Module], nn.Module] | None = None
+    first_place: float | None = None
 
 
 def find_networks() -> Registry[NetworkFactory]:
@@ -78,6 +82,22 @@ def feature_layer(network: nn.Module, spec: TaskSpec) -> nn.Module | None:
     bare: nn.Module = network if spec.in_channels == 1 else network.get_submodule("network")
     find_layer = _factory(spec).features
     return None if find_layer is None else find_layer(bare)
+
+
+def feature_axis(spec: TaskSpec, *, places: int, size: int) -> tuple[float, float]:
+    """Where the places of `feature_layer` lie along one axis of the input.
+
+    Args:
+        spec: The task.
+        places: Along the axis.
+        size: Of the input along it.
+
+    Returns:
+        Index (fractional) of the first place's centre, and how far the next one is.
+    """
+    step = size / places
+    first = _factory(spec).first_place
+    return (step - 1) / 2 if first is None or places == size else first, step
 
 
 def require_network(spec: TaskSpec) -> None:

@@ -62,4 +62,5 @@ NETWORK = NetworkFactory(
     size_multiple=_size_multiple,
     scores="images",
     features=lambda network: network.get_submodule("features"),
+    first_place=0.0,
 )

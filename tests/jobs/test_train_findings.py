@@ -8,7 +8,7 @@ from carina.annotations.submit import submit_findings
 from carina.datastores.port import open_store
 from carina.errors import InvalidInputError
 from carina.images import write_image
-from carina.jobs import infer, score
+from carina.jobs import score
 from carina.jobs.events import Reporter
 from carina.jobs.folder import JobFolder
 from carina.jobs.kind import Work
@@ -56,7 +56,6 @@ def test_answers_become_a_version_with_calibration_and_a_decision(settings, anno
     assert folder.overlay.stat().st_size > 0
 
 
-@pytest.mark.parametrize("kind", [infer, score])
-def test_jobs_that_draw_refuse_a_task_that_tells(kind):
+def test_a_scoring_refuses_a_task_that_tells():
     with pytest.raises(InvalidInputError, match="tells findings"):
-        kind.check(SPEC, {})
+        score.check(SPEC, {})

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from carina.networks.factory import build_network
+from carina.networks.factory import build_network, feature_axis
 from carina.registry import find_tasks
 from carina.task import NetworkSpec
 
@@ -53,3 +53,14 @@ def test_one_high_place_among_many_is_heard_more_than_in_a_mean(network):
         float(torch.logsumexp(5 * image.flatten(), 0) - torch.tensor(256.0).log()) / 5
     )
     assert float(logit[0, 0]) > 100 * float(image.mean())
+
+
+def test_places_are_said_to_lie_in_the_middle_of_what_they_see(network):
+    """A heat map that thinks otherwise is shifted by half a place, which is beside a small finding."""
+    image = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(2), requires_grad=True)
+    places = network.features(image)
+    (gradient,) = torch.autograd.grad(places[0, :, 7, 9].sum(), image)
+    first, step = feature_axis(SPEC, places=places.shape[2], size=64)
+    for axis, place in enumerate((7, 9)):
+        seen = torch.nonzero(gradient[0, 0].abs().sum(dim=1 - axis))
+        assert float(seen.min() + seen.max()) / 2 == first + step * place
