@@ -32,11 +32,12 @@ export function points(values, { from, to }) {
  */
 export function curve(epochs) {
   const loss = epochs.map((epoch) => epoch.loss);
+  const last = (/** @type {(number|undefined)[]} */ values) => values.findLast((value) => value !== undefined);
   const quality = epochs.map((epoch) => epoch.dice ?? epoch.auroc);
   const called = epochs.some(({ auroc }) => auroc !== undefined) ? "AUROC" : "Dice";
+  const best = last(quality);
   const losses = /** @type {number[]} */ (loss.filter((value) => value !== undefined));
-  const last = (/** @type {(number|undefined)[]} */ values) => values.findLast((value) => value !== undefined);
-  const shown = [`loss ${last(loss)?.toFixed(3) ?? "–"}`, `${called} ${last(quality)?.toFixed(3) ?? "–"}`];
+  const shown = [`loss ${last(loss)?.toFixed(3) ?? "–"}`, best === undefined ? "not validated" : `${called} ${best.toFixed(3)}`];
   const count = `${epochs.length} ${epochs.length === 1 ? "epoch" : "epochs"}`;
   return h(
     "figure",

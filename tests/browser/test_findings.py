@@ -169,4 +169,6 @@ def test_findings_are_told_shown_answered_reported_version_by_version_and_learnt
     assert (job["request"]["model"], job["state"]) == (TASK, "succeeded"), job["error"]
     assert job["result"]["reason"] in panel.locator("#verdict").inner_text()
     assert newest["id"] in JobFolder(place.settings.jobs_dir / job["id"]).plan()["annotations"]
-    assert "AUROC" in panel.locator("carina-training svg").get_attribute("aria-label")
+    curve = panel.locator("carina-training svg").get_attribute("aria-label")
+    assert "after 2 epochs" in curve
+    assert "Dice" not in curve
