@@ -82,7 +82,6 @@ def test_a_structure_is_cut_out_of_the_boxes_around_it(page, place, panel, lung,
     for k in (middle - 2, middle + 3):
         show_slice(page, series, k)
         corners += _drag_around(page, affine, lung, k)
-    keep_picture(page, "ohif-box")
     with page.expect_request(lambda request: "/infer/scribbles" in request.url) as asked:
         panel.locator("#strokes-cut").click()
     said(panel, "Cut out lung left")
