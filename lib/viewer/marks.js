@@ -34,9 +34,16 @@ class Marks {
 
   /** @type {string} */ #tool;
   /** @type {string} */ #like;
+  /** @type {() => void} */ #end = () => {};
 
-  /** Let the left mouse button place marks, in every viewport that shows slices. */
-  place() {
+  /**
+   * Let the left mouse button place marks, in every viewport that shows slices.
+   * @param {{says: () => Saying|null, changed: () => void}} callbacks what a new mark says (nothing: it is not wanted); and
+   *   called when a mark is placed, moved or deleted, or another tool taken
+   */
+  place(callbacks) {
+    this.#end(); // OHIF forgets listeners when a study is left
+    this.#end = this.#follow(callbacks);
     const tool = this.#tool;
     tools().addTool(
       class extends tools()[this.#like] {
@@ -72,11 +79,10 @@ class Marks {
   }
 
   /**
-   * Call back when a mark is placed, moved or deleted, or another tool taken; a new one is told what it says.
-   * @param {{says: () => Saying|null, changed: () => void}} callbacks it says nothing: the mark is not wanted
+   * @param {{says: () => Saying|null, changed: () => void}} callbacks as of `place`
    * @returns {() => void} ends it
    */
-  follow({ says, changed }) {
+  #follow({ says, changed }) {
     const { Events } = tools().Enums;
     const { eventTarget } = cornerstone();
     const added = (/** @type {any} */ { detail: { annotation } }) => {

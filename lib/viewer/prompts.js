@@ -1,7 +1,6 @@
 // What a reader points at, so that an interactive task corrects its draft.
 
 import { BACKGROUND, clicksOf } from "./clicks.js";
-import { activeSegment } from "./ohif.js";
 import { points, removeMarks, rest } from "./marks.js";
 import { activate, gridOf } from "./segmentation.js";
 import { session } from "./session.js";
@@ -11,7 +10,6 @@ const RED = /** @type {[number, number, number]} */ ([255, 90, 90]);
 /** Dispatches `change`. */
 class Prompts extends EventTarget {
   /** @type {boolean} whether points are placed outside of all segments */ #outside = false;
-  /** @type {() => void} */ #end = () => {};
 
   constructor() {
     super();
@@ -25,17 +23,10 @@ class Prompts extends EventTarget {
     return work && subject?.kind === "deepedit" ? subject : null;
   }
 
-  /** @returns {import("./client.js").Label|null} the segment that a point is inside of */
-  get segment() {
-    const { work } = session;
-    const active = work ? activeSegment(work.segmentationId) : undefined;
-    return work?.labels.find(({ index }) => index === active) ?? null;
-  }
-
   /** @returns {string|null} what a click says now; null while clicks place no points */
   get placing() {
     if (!this.task || !points.placing) return null;
-    return this.#outside ? BACKGROUND : (this.segment?.name ?? null);
+    return this.#outside ? BACKGROUND : (session.segment?.name ?? null);
   }
 
   /** @returns {import("./marks.js").Mark[]} of the open series, the oldest first */
@@ -51,9 +42,7 @@ class Prompts extends EventTarget {
     if (!this.task) return;
     if (this.placing && this.#outside === outside) return this.#rest();
     this.#outside = outside;
-    this.#end(); // OHIF forgets listeners when a study is left
-    this.#end = points.follow({ says: () => this.#saying(), changed: () => this.#changed() });
-    points.place();
+    points.place({ says: () => this.#saying(), changed: () => this.#changed() });
     this.#changed();
   }
 
@@ -75,7 +64,7 @@ class Prompts extends EventTarget {
     const { series } = session;
     const placed = this.points;
     if (!task || !series || !placed.length) return;
-    const active = this.segment?.index;
+    const active = session.segment?.index;
     await session.draft({ task, prompts: () => clicksOf(placed, { task, grid: gridOf(series) }) });
     const { work } = session;
     if (work && active && session.segments.some(({ label }) => label.index === active)) {
@@ -86,8 +75,8 @@ class Prompts extends EventTarget {
 
   /** @returns {import("./marks.js").Saying|null} */
   #saying() {
-    const { segment, task } = this;
-    const { series } = session;
+    const { task } = this;
+    const { segment, series } = session;
     if (!task || !series) return null;
     const what = this.#outside ? { name: BACKGROUND, colour: RED } : segment;
     return what && { label: what.name, colour: what.colour, series: series.SeriesInstanceUID };

@@ -2,7 +2,7 @@
 
 import { BACKGROUND } from "./clicks.js";
 import { prompts } from "./prompts.js";
-import { Section, define } from "./section.js";
+import { Section, deeds, define } from "./section.js";
 import { session } from "./session.js";
 import { h, words } from "./view.js";
 
@@ -12,7 +12,8 @@ class PromptsSection extends Section {
   }
 
   content() {
-    const { task, segment, placing, points } = prompts;
+    const { task, placing, points } = prompts;
+    const { segment } = session;
     if (!task) return [];
     const inside = segment ? words(segment.name) : "a segment";
     const on = (/** @type {boolean} */ pressed) => ({ "aria-pressed": String(pressed) });
@@ -44,23 +45,16 @@ class PromptsSection extends Section {
   }
 
   #actions() {
-    const waiting = Boolean(session.running || session.busy);
-    return h(
-      "div",
-      { class: "row" },
-      h(
-        "button",
-        {
-          id: "points-correct",
-          class: "primary",
-          disabled: waiting,
-          title: "Draft again, following the points",
-          onclick: () => prompts.correct(),
-        },
-        "Correct",
-      ),
-      h("button", { id: "points-undo", class: "small", title: "Take the newest point away", onclick: () => prompts.undo() }, "Undo"),
-      h("button", { id: "points-clear", class: "small", title: "Take all points away", onclick: () => prompts.clear() }, "Clear"),
+    return deeds(
+      {
+        id: "points-correct",
+        text: "Correct",
+        title: "Draft again, following the points",
+        disabled: Boolean(session.running || session.busy),
+        onclick: () => prompts.correct(),
+      },
+      { id: "points-undo", text: "Undo", title: "Take the newest point away", onclick: () => prompts.undo() },
+      { id: "points-clear", text: "Clear", title: "Take all points away", onclick: () => prompts.clear() },
     );
   }
 }

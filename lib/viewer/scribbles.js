@@ -14,7 +14,6 @@ const STROKES = [OUTSIDE, INSIDE];
 class Scribbles extends EventTarget {
   /** @type {Map<string, string>} segmentation that holds the strokes, by display set */ #strokes = new Map();
 
-  /** @type {() => void} */ #end = () => {};
 
   constructor() {
     super();
@@ -27,13 +26,6 @@ class Scribbles extends EventTarget {
     const { series, work, tasks } = session;
     if (!series || !work || session.unfit) return null;
     return tasks.find(({ kind, modality }) => kind === "scribbles" && modality.includes(series.Modality)) ?? null;
-  }
-
-  /** @returns {import("./client.js").Label|null} the segment that the strokes are about */
-  get segment() {
-    const { work } = session;
-    const active = work ? activeSegment(work.segmentationId) : undefined;
-    return work?.labels.find(({ index }) => index === active) ?? null;
   }
 
   /** @returns {boolean} whether the open series has a box or strokes, or may have */
@@ -80,16 +72,14 @@ class Scribbles extends EventTarget {
   box() {
     if (!this.task || session.busy) return;
     if (this.boxing) return this.#rest();
-    this.#end(); // OHIF forgets listeners when a study is left
-    this.#end = boxes.follow({ says: () => this.#saying(), changed: () => this.#changed() });
-    boxes.place();
+    boxes.place({ says: () => this.#saying(), changed: () => this.#changed() });
     this.#changed();
   }
 
   /** Have the structure cut out; the answer replaces what is drawn of its segment. */
   async cut() {
-    const { task, segment } = this;
-    const { work } = session;
+    const { task } = this;
+    const { segment, work } = session;
     const id = this.#id;
     if (!task || !segment || !work || !this.any) return;
     const corners = this.boxes.flatMap(({ at }) => at);
@@ -124,8 +114,7 @@ class Scribbles extends EventTarget {
 
   /** @returns {import("./marks.js").Saying|null} */
   #saying() {
-    const { segment } = this;
-    const { series } = session;
+    const { segment, series } = session;
     return segment && series && { label: segment.name, colour: segment.colour, series: series.SeriesInstanceUID };
   }
 
@@ -136,7 +125,7 @@ class Scribbles extends EventTarget {
   }
 
   #rest() {
-    const { segment } = this;
+    const { segment } = session;
     if (boxes.placing) rest();
     if (session.work && segment) activate(session.work.segmentationId, segment.index);
     this.#changed();

@@ -1,7 +1,7 @@
 // Strokes inside of a structure and outside of it, and boxes around it; then its segment is cut out by them.
 
 import { scribbles } from "./scribbles.js";
-import { Section, define } from "./section.js";
+import { Section, deeds, define } from "./section.js";
 import { session } from "./session.js";
 import { h, words } from "./view.js";
 
@@ -11,7 +11,8 @@ class ScribblesSection extends Section {
   }
 
   content() {
-    const { task, segment, painting, boxing } = scribbles;
+    const { task, painting, boxing } = scribbles;
+    const { segment } = session;
     if (!task) return [];
     const name = segment ? words(segment.name) : "a segment";
     const button = (/** @type {"inside"|"outside"} */ where) =>
@@ -49,31 +50,21 @@ class ScribblesSection extends Section {
 
   #actions() {
     const waiting = Boolean(session.running || session.busy);
-    return h(
-      "div",
-      { class: "row" },
-      h(
-        "button",
-        {
-          id: "strokes-cut",
-          class: "primary",
-          disabled: waiting || !scribbles.segment,
-          title: "Cut the structure out by strokes and boxes",
-          onclick: () => scribbles.cut(),
-        },
-        "Cut out",
-      ),
-      h(
-        "button",
-        {
-          id: "strokes-clear",
-          class: "small",
-          disabled: waiting,
-          title: "Take all strokes and boxes away",
-          onclick: () => scribbles.clear(),
-        },
-        "Clear",
-      ),
+    return deeds(
+      {
+        id: "strokes-cut",
+        text: "Cut out",
+        title: "Cut the structure out by strokes and boxes",
+        disabled: waiting || !session.segment,
+        onclick: () => scribbles.cut(),
+      },
+      {
+        id: "strokes-clear",
+        text: "Clear",
+        title: "Take all strokes and boxes away",
+        disabled: waiting,
+        onclick: () => scribbles.clear(),
+      },
     );
   }
 }

@@ -76,3 +76,18 @@ export function folding(id, title, ...children) {
 export function define(name, type) {
   if (!customElements.get(name)) customElements.define(name, type);
 }
+
+/**
+ * @typedef {{id: string, text: string, title: string, disabled?: boolean, onclick: () => unknown}} Deed a button
+ */
+
+/**
+ * What can be done with the marks on an image.
+ * @param {Deed} deed what they were made for
+ * @param {...Deed} lesser what takes them away
+ * @returns {HTMLElement} a row of buttons
+ */
+export function deeds(deed, ...lesser) {
+  const button = (/** @type {Deed} */ { text, ...attributes }, /** @type {string} */ look) => h("button", { class: look, ...attributes }, text);
+  return h("div", { class: "row" }, button(deed, "primary"), ...lesser.map((one) => button(one, "small")));
+}

@@ -283,6 +283,13 @@ class Session extends EventTarget {
     return this.series ? whyHandedOut(this.series.SeriesInstanceUID) : "";
   }
 
+  /** @returns {client.Label|null} the segment that points, strokes and boxes are about */
+  get segment() {
+    const { work } = this;
+    const active = work ? ohif.activeSegment(work.segmentationId) : undefined;
+    return work?.labels.find(({ index }) => index === active) ?? null;
+  }
+
   /** @param {client.Label} label */
   addSegment(label) {
     if (this.work) segmentation.addSegment(this.work.segmentationId, label);
