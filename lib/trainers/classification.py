@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import CancelledError, InvalidInputError
+from ..errors import InvalidInputError
 from ..models.calibration import Calibration, fit_finding, sigmoid
 from ..models.gate import TELLING, Wording
 from ..models.ranking import Numbers, Truths, auroc, brier
@@ -24,7 +24,7 @@ from .augmentation import augment_image
 from .cache import CachedVolume, VolumeCache
 from .cases import FindingsCase
 from .findings_evaluation import FindingsEvaluation, FindingsResult
-from .lesson import NOT_CALIBRATED, Cancelled, Change, Progress, Sampler
+from .lesson import NOT_CALIBRATED, Cancelled, Change, Progress, Sampler, stop_if
 from .loss import PartialLoss
 from .patches import Batch
 from .roc_picture import write_roc
@@ -188,7 +188,7 @@ class ClassificationLesson:
         """
         logits = []
         for position, case in enumerate(cases):
-            self._stop_if_cancelled()
+            stop_if(self.cancelled)
             tensor = prepare(case.load(), self.spec).tensor
             logits.append(image_logits(network, [tensor], spec=self.spec, device=self.device)[0])
             progress((position + 1) / len(cases), f"measured {position + 1} of {len(cases)} cases")
@@ -210,7 +210,7 @@ class ClassificationLesson:
         write_roc(path, [*panels, ("candidate", after)], labels=self.spec.labels)
 
     def _logits(self, network: nn.Module, items: Sequence[CachedFindings]) -> Tensor:
-        self._stop_if_cancelled()
+        stop_if(self.cancelled)
         return image_logits(network, [item.tensor for item in items], spec=self.spec, device=self.device)
 
     def _by_finding(self, network: nn.Module, items: Sequence[CachedFindings]) -> dict[str, tuple[Numbers, Truths]]:
@@ -241,10 +241,6 @@ class ClassificationLesson:
             for row, case in enumerate(cases)
         ]
         return FindingsEvaluation(task=self.spec.name, names=self.spec.labels.names, cases=tuple(results))
-
-    def _stop_if_cancelled(self) -> None:
-        if self.cancelled():
-            raise CancelledError("The training was cancelled.")
 
 
 def truths_of(case: FindingsCase, spec: TaskSpec) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ from .augmentation import augment
 from .averaging import WeightAverage
 from .checkpoint import Checkpoint, copy_state, load_checkpoint, optimiser_tensors, restore_optimiser
 from .clicks import click_on_errors
-from .lesson import Change, Sampler
+from .lesson import Change, Sampler, stop_if
 from .loss import PartialLoss
 from .patches import Batch
 from .standing import Epoch, Randomness, Standing, Step, seeded
@@ -166,8 +166,7 @@ class Fitting:
         return self.options.steps_per_epoch
 
     def _step(self, standing: Standing, random: Randomness) -> float:
-        if self.cancelled():
-            raise CancelledError("The training was cancelled.")
+        stop_if(self.cancelled)
         step = len(standing.losses)
         done = len(standing.history) * self._steps + step
         total = self.options.max_epochs * self._steps

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..errors import CancelledError
 from ..models.gate import Wording
 from ..models.scores import Score
 from ..task import TaskSpec
@@ -22,12 +23,21 @@ NOT_CALIBRATED: Mapping[str, Any] = MappingProxyType({})
 
 Progress = Callable[[float, str], None]
 Cancelled = Callable[[], bool]
-
 C = TypeVar("C", bound=LabelledImage)
 C_in = TypeVar("C_in", bound=LabelledImage, contravariant=True)
 I = TypeVar("I")  # noqa: E741 — an item: one prepared case
 I_in = TypeVar("I_in", contravariant=True)
 I_out = TypeVar("I_out", covariant=True)
+
+
+def stop_if(cancelled: Cancelled) -> None:
+    """Between units of work.
+
+    Raises:
+        CancelledError: If `cancelled` answers true.
+    """
+    if cancelled():
+        raise CancelledError("The training was cancelled.")
 
 
 class Cache(Protocol[C_in, I_out]):

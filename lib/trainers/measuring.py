@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import nn
 
-from ..errors import CancelledError
 from ..geometry import Volume
 from ..models.gate import DRAWING, Wording
 from ..models.metrics import Row, compare, mean_of_defined
@@ -19,7 +18,7 @@ from ..task import TaskSpec
 from .cache import CachedVolume
 from .cases import Case
 from .evaluation import CaseResult, Evaluation, compare_case
-from .lesson import NOT_CALIBRATED, Cancelled, Progress
+from .lesson import NOT_CALIBRATED, Cancelled, Progress, stop_if
 
 _LEARNT_CASES = 3
 
@@ -117,7 +116,7 @@ class Measuring:
         Raises:
             CancelledError: If `cancelled` answers true.
         """
-        self.stop_if_cancelled()
+        stop_if(self.cancelled)
         network.eval()
         return self.predict(
             network,
@@ -127,12 +126,3 @@ class Measuring:
             progress=lambda fraction, text: None,
             cancelled=self.cancelled,
         )
-
-    def stop_if_cancelled(self) -> None:
-        """Between units of work.
-
-        Raises:
-            CancelledError: If `cancelled` answers true.
-        """
-        if self.cancelled():
-            raise CancelledError("The training was cancelled.")

@@ -19,6 +19,7 @@ from ..task import TaskSpec
 from .cache import CachedVolume, VolumeCache
 from .cases import Case
 from .evaluation import Cancelled, Progress
+from .lesson import stop_if
 from .measuring import Predict
 from .rehearsal import rehearse
 from .segmentation import SegmentationLesson
@@ -116,7 +117,7 @@ def _prepare(
 ) -> list[CachedVolume]:
     volumes = []
     for position, case in enumerate(cases):
-        lesson.stop_if_cancelled()
+        stop_if(lesson.cancelled)
         volumes.append(cache.get(case))
         progress(_PREPARED_AT * (position + 1) / len(cases), f"prepared {position + 1} of {len(cases)} images")
     return volumes

@@ -34,7 +34,7 @@ from .cases import LabelledImage
 from .fitting import Fitted, Fitting
 from .judging import Judgement, Judging
 from .kinds import lesson_of
-from .lesson import C, Cancelled, I, Lesson, Measured, Progress
+from .lesson import C, Cancelled, I, Lesson, Measured, Progress, stop_if
 from .measuring import Predict
 from .splits import Fractions, Part, SplitStore, parts_of
 from .standing import Epoch, Step
@@ -214,7 +214,7 @@ class _Training(Generic[C, I]):
         )
         overlay = self.work_dir / "overlay.png"
         self.lesson.picture(overlay, measured[0], judgement.drawn, drawn)
-        self._stop_if_cancelled()
+        stop_if(self.cancelled)
         version = self.models.add(
             self.spec.name,
             fitted.best_state,
@@ -279,7 +279,7 @@ class _Training(Generic[C, I]):
         wanted = self.parts["train"] + self.parts["validation"]
         items: list[I] = []
         for position, case in enumerate(wanted):
-            self._stop_if_cancelled()
+            stop_if(self.cancelled)
             items.append(cache.get(case))
             self.progress(
                 _PREPARED_AT * (position + 1) / len(wanted), f"prepared {position + 1} of {len(wanted)} images"
@@ -375,7 +375,3 @@ class _Training(Generic[C, I]):
     def _share(self, start: float, width: float) -> Progress:
         """The progress of a part of the training, told as that of the whole."""
         return lambda fraction, text: self.progress(start + width * fraction, text)
-
-    def _stop_if_cancelled(self) -> None:
-        if self.cancelled():
-            raise CancelledError("The training was cancelled.")
