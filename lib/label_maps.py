@@ -92,9 +92,11 @@ def side_table(labels: LabelSet) -> LabelArray:
     exchanged = [other.index for other in labels.exchanged]
     if not labels.overlapping:
         return np.array([0, *exchanged], dtype=label_type(labels))
-    values = np.arange(1 << len(labels))
-    bits = ((values >> (label.index - 1) & 1) << (index - 1) for label, index in zip(labels, exchanged, strict=True))
-    return np.bitwise_or.reduce(list(bits)).astype(label_type(labels))
+    table: LabelArray = np.zeros(1 << len(labels), dtype=label_type(labels))
+    having = np.arange(len(table))
+    for label, index in zip(labels, exchanged, strict=True):
+        table[having >> (label.index - 1) & 1 == 1] += 1 << (index - 1)
+    return table
 
 
 def exchange_sides(array: LabelArray, labels: LabelSet) -> LabelArray:
