@@ -76,6 +76,7 @@ def infer(
             tell(output, spec, image, heat_file=heatmap, finding=finding, request=request, store_url=store, user=user)
             return
         kind, out = _kind_of(out, spec)
+        from ..models.plausibility import plausibility_of
         from .drafting import load_drafter, read_any
 
         drafter = load_drafter(spec, version=model_version, device=device, overlap=overlap)
@@ -100,13 +101,19 @@ def infer(
 
             write_label(out, label)
         volumes_ml = _volumes_ml(label, spec)
+        usual = plausibility_of(drafter.version)
+        verdict = None if usual is None else usual.judge(label, spec.labels)
         output.table(str(out), ["Label", "Volume (ml)"], [[name, f"{ml:.1f}"] for name, ml in volumes_ml.items()])
+        if verdict is not None:
+            odd = "; ".join(verdict.reasons) or "like the labels it was trained on"
+            output.say(f"Plausibility {verdict.score:.2f}: {odd}.")
         output.result(
             {
                 "task": spec.name,
                 "model_version": drafter.version.version,
                 "out": str(out),
                 "volumes_ml": volumes_ml,
+                "plausibility": None if verdict is None else verdict.to_json(),
             }
         )
 

@@ -6,7 +6,8 @@ import numpy as np
 from scipy import ndimage
 
 from ..geometry import AnyArray
-from ..label_maps import Mask, mask_of
+from ..label_maps import mask_of
+from ..models.pieces import drop_islands, fill_holes
 from ..task import TaskSpec
 
 
@@ -37,36 +38,3 @@ def tidy(array: AnyArray, spec: TaskSpec) -> None:
         else:
             part[after & (part == 0)] = value
             part[before & ~after] = 0
-
-
-def drop_islands(mask: Mask, *, smallest: float) -> Mask:
-    """Without the pieces that have less than a share of the largest one's voxels.
-
-    Airways behind a diseased lung are drawn in several pieces, all of them real; what is a small share of the largest
-    is not.
-
-    Args:
-        mask: Boolean, any shape; pieces touch along the axes.
-        smallest: The share, 0–1.
-    """
-    pieces, count = ndimage.label(mask)
-    if count < 2:
-        return mask
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    kept: Mask = (sizes >= max(1.0, smallest * sizes.max()))[pieces]
-    return kept
-
-
-def fill_holes(mask: Mask) -> Mask:
-    """Without holes; in a single slice whatever the outline encloses is one.
-
-    Args:
-        mask: `(X, Y, Z)` boolean.
-    """
-    filled: Mask
-    if mask.shape[2] == 1:
-        filled = ndimage.binary_fill_holes(mask[:, :, 0])[..., None]
-    else:
-        filled = ndimage.binary_fill_holes(mask)
-    return filled

@@ -19,8 +19,9 @@ from ..label_maps import Mask, mask_of
 from ..labels import LabelSet
 from .label_faults import Agreement, Usual, Vector, reasons
 from .metrics import surface_dice
+from .usual import ODD
 
-SUSPECT = 0.5
+SUSPECT = ODD
 """From this score on a label is called suspect; see `Suspicion.score`."""
 
 _MISSED = 0.6
@@ -101,7 +102,7 @@ def not_learned(cases: Mapping[str, Mapping[str, Agreement]]) -> tuple[str, ...]
     Args:
         cases: As `rank_labels` takes them.
     """
-    return tuple(sorted(name for name, usual in _usual(cases).items() if usual.disagreement > _MISSED))
+    return tuple(sorted(name for name, usual in _usual(cases).items() if usual.disagreement.middle > _MISSED))
 
 
 def _usual(cases: Mapping[str, Mapping[str, Agreement]]) -> dict[str, Usual]:

@@ -226,6 +226,7 @@ class _Training(Generic[C, I]):
             data=self._manifest(measured_on, fitted, parent),
             decision=judgement.decision.to_json(),
             calibration=calibration,
+            plausibility=self.lesson.plausibility(self.training),
             parent=parent.version if parent else None,
         )
         decision = self._promote(version, judgement)

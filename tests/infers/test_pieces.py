@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from carina.infers.pieces import drop_islands, tidy
+from carina.infers.pieces import tidy
 from carina.structures import label_set
 
 from .builder import task
@@ -50,17 +49,3 @@ def test_holes_may_be_filled_without_dropping_pieces():
     array[2, 2] = 0
     tidy(array, task(dimension=2, labels=label_set("liver"), fill_holes=True))
     assert array.sum() == 9 * 8
-
-
-@pytest.mark.parametrize(("smallest", "kept"), [(0.0, 3), (0.2, 2), (1.0, 1)])
-def test_pieces_stay_that_are_no_small_share_of_the_largest(smallest, kept):
-    mask = np.zeros(40, dtype=bool)
-    mask[0:20] = mask[22:26] = mask[30:33] = True  # 20, 4 and 3 voxels
-    after = drop_islands(mask, smallest=smallest)
-    assert np.count_nonzero(np.diff(after.astype(int)) == 1) + after[0] == kept
-    assert not (after & ~mask).any()
-
-
-def test_two_largest_pieces_of_one_size_both_stay():
-    mask = np.array([True, True, False, True, True])
-    np.testing.assert_array_equal(drop_islands(mask, smallest=1.0), mask)
