@@ -150,7 +150,12 @@ class TaskSpec:
         overlap: Share of a window that overlaps the next, 0 ≤ overlap < 1.
         network: Which network; without one there is nothing to train and no model to serve.
         trainer: Training defaults.
-        one_piece: Whether each label is one connected structure: a draft keeps its largest piece, with holes filled.
+        symmetric: Whether an image mirrored along its first axis could be another patient's, with left and right
+            exchanged: a training mirrors images at random, and a draft is the mean of an image and its mirror. Every
+            label with a side needs its other side.
+        smallest_piece: A draft loses the pieces of a label that are smaller than this share of its largest one: 0 keeps
+            all of them, 1 the largest alone.
+        fill_holes: Whether a draft has the holes of each label filled.
         weights: Public weights that fit.
         config: String options that Slicer shows as editable fields, sent back with each request.
     """
@@ -169,7 +174,9 @@ class TaskSpec:
     roi_voxels: Voxels = (96, 96, 96)
     overlap: float = 0.25
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
-    one_piece: bool = False
+    symmetric: bool = False
+    smallest_piece: float = 0.0
+    fill_holes: bool = False
     weights: tuple[PublicWeights, ...] = ()
     config: Mapping[str, str] = field(default_factory=dict)
 
@@ -184,6 +191,19 @@ class TaskSpec:
             raise ConfigurationError(
                 f"Task '{self.name}' must declare a spacing or a matrix of positive sizes, got {self.spacing_mm} and "
                 f"{self.matrix_voxels}. Set spacing_mm to None for a matrix."
+            )
+        if not 0 <= self.smallest_piece <= 1:
+            raise ConfigurationError(
+                f"The smallest piece of task '{self.name}' must be a share, 0 to 1, got {self.smallest_piece}."
+            )
+        self._check_symmetry()
+
+    def _check_symmetry(self) -> None:
+        alone = [label.name for label in self.labels if label.has_side and self.labels.other_side(label) is None]
+        if self.symmetric and (alone or self.kind != "segmentation"):
+            raise ConfigurationError(
+                f"A symmetric task must be a segmentation whose labels have both sides, got '{self.name}' of kind "
+                f"'{self.kind}', without the other side of {', '.join(alone) or 'none'}. Set symmetric to False."
             )
 
     @property
