@@ -91,6 +91,7 @@ class TrainerOptions:
         ema: Decay of a moving average of the weights, kept where it validates better than the weights; 0 for none.
         augmentation: Strength of the random changes, 1 is usual; 0 shows whether a network can fit its cases at all.
         seed: Of sampling, augmentation and initialisation.
+        processes: That share each batch, one per GPU or on the CPU; the result is that of one process.
     """
 
     max_epochs: int = 50
@@ -108,6 +109,7 @@ class TrainerOptions:
     ema: float = 0.0
     augmentation: float = 1.0
     seed: int = 0
+    processes: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

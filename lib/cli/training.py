@@ -35,6 +35,10 @@ def train(
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Patches per step.")] = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Peak of the schedule.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of sampling and initialisation.")] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option("--processes", help="That share each batch, one per GPU, or on the CPU; torchrun sets it."),
+    ] = None,
     start_from: Annotated[
         str, typer.Option("--start-from", metavar="VERSION", help="served, nothing (random weights), or such as v3.")
     ] = "served",
@@ -52,6 +56,7 @@ def train(
 
     Examples: [bold]carina train thorax_ct --images phantoms/images --labels phantoms/labels[/],
     [bold]carina train wholebody_ct --images ct --labels seg --max-epochs 20 --set patience_epochs=5[/],
+    [bold]carina train wholebody_ct --images ct --labels seg --processes 4 --batch-size 8[/],
     [bold]carina train cxr_covid19 --images cxr/images --labels cxr/cases.csv[/]
     """
     with command(as_json=as_json) as output:
@@ -61,17 +66,22 @@ def train(
         from ..jobs.train import summary, work_dir
         from ..jobs.work import finite
         from ..models.tracking import MlflowTracking
+        from ..networks.devices import resolve_device
+        from ..trainers.gathering import help_another
         from ..trainers.kinds import read_cases
         from ..trainers.options import override
         from ..trainers.splits import FileSplitStore
         from ..trainers.training import train as train_task
 
+        if help_another(resolve_device(device)):
+            return
         given: dict[str, object] = {
             "max_epochs": max_epochs,
             "steps_per_epoch": steps_per_epoch,
             "batch_size": batch_size,
             "learning_rate": learning_rate,
             "seed": seed,
+            "processes": processes,
         }
         chosen = {name: value for name, value in given.items() if value is not None}
         chosen |= assignments(options or [], option="--set")
