@@ -26,6 +26,7 @@ from .cases import FindingsCase
 from .findings_evaluation import FindingsEvaluation, FindingsResult
 from .lesson import NOT_CALIBRATED, Cancelled, Change, Progress, Sampler, stop_if
 from .loss import PartialLoss, Total, own
+from .options import no_pool
 from .patches import WHOLE, Batch
 from .roc_picture import write_roc
 
@@ -154,6 +155,14 @@ class ClassificationLesson:
     def sampler(self, training: Sequence[CachedFindings], new: Collection[str] = ()) -> Sampler:
         """Whole images, balanced by finding alone: an epoch meets most of them."""
         return FindingsSampler(training, spec=self.spec)
+
+    def pool_sampler(self, pool: Sequence[CachedFindings], training: Sequence[CachedFindings]) -> Sampler:
+        """None there is: images without findings are not learned from.
+
+        Raises:
+            InvalidInputError: Always.
+        """
+        raise no_pool(self.spec)
 
     def validate(self, network: nn.Module, items: Sequence[CachedFindings]) -> dict[str, float]:
         """Finding → AUROC; a thousandth of the Brier score decides between epochs that rank alike."""

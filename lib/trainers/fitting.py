@@ -57,6 +57,7 @@ class Fitting:
         change: How batches are changed at random.
         metric: What `validate` gives, for people.
         peers: Other processes that do a part of each step.
+        pool: Where patches without labels come from, see `Descent`.
         on_step: Told after each step, before `progress`.
         on_epoch: Told after each epoch; again after a resumption if the process died before its checkpoint was there.
         progress: Told after each step.
@@ -79,6 +80,7 @@ class Fitting:
     change: Change = augment
     metric: str = "Dice"
     peers: Peers = ALONE
+    pool: Sampler | None = None
     on_step: Callable[[Step], None] = lambda step: None
 
     def run(self) -> Fitted:
@@ -102,6 +104,7 @@ class Fitting:
             device=self.device,
             change=self.change,
             peers=self.peers,
+            pool=self.pool,
         )
         self._average = WeightAverage(self.network, decay=options.ema) if options.ema else None
         self._saved_at = time.monotonic()
@@ -231,6 +234,7 @@ class Fitting:
                 spec=self.spec,
                 options=self.options,
                 sampler=self.sampler,
+                pool=self.pool,
                 loss=loss,
                 change=self.change,
                 batch_size=standing.batch_size,
@@ -251,6 +255,7 @@ class Fitting:
             best=standing.best_state,
             average={} if self._average is None else self._average.state(),
             optimiser=descent["tensors"],
+            teacher=descent["teacher"],
             random={} if standing.random is None else standing.random[1],
         ).save(self.checkpoint)
         self._saved_at = time.monotonic()
@@ -262,7 +267,7 @@ class Fitting:
         self.network.load_state_dict(found.network)
         if self._average is not None:
             self._average.restore(found.average)
-        self._descent.restore({"tensors": found.optimiser, "scaler": found.state["scaler"]})
+        self._descent.restore({"tensors": found.optimiser, "teacher": found.teacher, "scaler": found.state["scaler"]})
         standing = Standing.from_json(found.state, best=found.best, random=found.random)
         _log.info("Training resumed in epoch %d after %d steps.", standing.number, len(standing.losses))
         return standing

@@ -57,6 +57,7 @@ def serve(peers: Together) -> None:
         device=peers.device,
         change=task.change,
         peers=peers,
+        pool=task.pool,
     )
     descent.restore(task.descent)
     descent.begin()

@@ -172,6 +172,15 @@ class Lesson(Examiner[C_in, I], Protocol[C_in, I]):
         """
         ...
 
+    def pool_sampler(self, pool: Sequence[I], training: Sequence[I]) -> Sampler:
+        """Where batches without labels come from, of the same size.
+
+        Args:
+            pool: Prepared images, at least one; only of kinds that `options.check_options` lets pass.
+            training: The prepared training cases.
+        """
+        ...
+
     def validate(self, network: nn.Module, items: Sequence[I]) -> dict[str, float]:
         """Label → quality (the wording's metric), nan where undefined: quick enough for every epoch."""
         ...

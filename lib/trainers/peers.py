@@ -22,6 +22,7 @@ class Assignment:
         spec: The task.
         options: Of the training.
         sampler: Where batches come from.
+        pool: Where patches without labels come from.
         loss: On the CPU.
         change: How batches are changed at random.
         batch_size: Of the whole batch.
@@ -32,6 +33,7 @@ class Assignment:
     spec: TaskSpec
     options: TrainerOptions
     sampler: Sampler
+    pool: Sampler | None
     loss: PartialLoss
     change: Change
     batch_size: int

@@ -30,13 +30,14 @@ from ..models.version import ModelVersion
 from ..networks.devices import resolve_device
 from ..networks.factory import build_network
 from ..task import TaskSpec, TrainerOptions
-from .cases import LabelledImage
+from .cases import Case, LabelledImage
 from .fitting import Fitted, Fitting
 from .gathering import gathered, own_gpu
 from .judging import Judgement, Judging
 from .kinds import lesson_of
 from .lesson import C, Cancelled, I, Lesson, Measured, Progress, stop_if
 from .measuring import Predict
+from .options import check_options
 from .sources import split
 from .splits import Part, SplitStore
 from .standing import Epoch, Step
@@ -90,6 +91,7 @@ def train(
     checkpoint: Path | None = None,
     checkpoint_every_s: float = 60.0,
     start_from: str = SERVED,
+    pool: Sequence[Case] = (),
 ) -> TrainResult:
     """Train a candidate and promote it if it is not worse.
 
@@ -111,6 +113,7 @@ def train(
             until the training has ended well.
         checkpoint_every_s: How often it is written within an epoch.
         start_from: `served`, `nothing` (random weights), or a version such as `v3`.
+        pool: Images without labels, learned from if `options.unlabelled_weight` is more than nothing.
 
     Raises:
         InvalidInputError: If no case may be trained on, or the loss stops being finite.
@@ -120,6 +123,7 @@ def train(
         PeerError: If one of several processes ends before the training does.
     """
     options = options or spec.trainer
+    check_options(spec, options)
     target = own_gpu(resolve_device(device))
     run = (tracking or NoTracking()).start(
         spec.name, name=time.strftime("%Y-%m-%d %H:%M:%S"), parameters={**asdict(options), "cases": len(cases)}
@@ -140,6 +144,7 @@ def train(
         checkpoint=checkpoint or work_dir / "checkpoint.safetensors",
         checkpoint_every_s=checkpoint_every_s,
         start_from=start_from,
+        pool=pool,
     )
     try:
         with _alone(work_dir, task=spec.name):
@@ -186,10 +191,11 @@ class _Training(Generic[C, I]):
     checkpoint: Path
     checkpoint_every_s: float
     start_from: str
+    pool: Sequence[Case]
 
     def run(self) -> TrainResult:
         started = time.monotonic()
-        self.sources = split(self.cases, spec=self.spec, splits=self.splits, options=self.options)
+        self.sources = split(self.cases, spec=self.spec, splits=self.splits, options=self.options, pool=self.pool)
         served = self.models.served(self.spec.name)
         parent = self._parent(served)
         fitted = self._fit(parent)
@@ -281,6 +287,7 @@ class _Training(Generic[C, I]):
                 checkpoint_every_s=self.checkpoint_every_s,
                 identity=self._identity(parent),
                 peers=peers,
+                pool=self.lesson.pool_sampler(self.items.pool, training) if self.items.pool else None,
                 on_step=self.on_step,
                 on_epoch=self._track_epoch,
                 progress=self._share(_PREPARED_AT, _FITTED_AT - _PREPARED_AT),
@@ -309,7 +316,7 @@ class _Training(Generic[C, I]):
     def _manifest(self, measured_on: Part, fitted: Fitted, parent: ModelVersion | None) -> dict[str, Any]:
         """What the version was made from; image ids and revisions, never patients."""
         return {
-            "cases": self.sources.listed(),
+            **self.sources.listed(),
             "measured_on": measured_on,
             "trained_labels": list(self.sources.trained_labels(self.spec, parent)),
             "options": asdict(self.options),
@@ -322,7 +329,7 @@ class _Training(Generic[C, I]):
             "fingerprint": self.spec.fingerprint(),
             "options": asdict(replace(self.options, processes=1)),  # of no account for what comes out
             "parent": parent.sha256 if parent else None,
-            "cases": self.sources.listed(),
+            **self.sources.listed(),
         }
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 

@@ -107,7 +107,7 @@ def test_a_helper_that_cannot_begin_is_named_with_its_last_words(task, monkeypat
     monkeypatch.setattr("carina.trainers.gathering.MODULE", "carina.trainers.nowhere")
     options = dataclasses.replace(task.trainer, processes=2)
     with (
-        pytest.raises(PeerError, match="status 1, whose last words were '.*No module named carina.trainers.nowhere"),
+        pytest.raises(PeerError, match=r"status 1, whose last words were '.*No module named carina.trainers.nowhere"),
         gathered(options, torch.device("cpu"), cancelled=lambda: False),
     ):
         pass
