@@ -26,5 +26,5 @@ def parameter_groups(network: nn.Module, *, decay: float) -> list[dict[str, Any]
         seen.update(id(one) for one in own)
         if own:
             layers.append(own)
-    last = max(1, len(layers) - 1)
-    return [{"params": own, "share": decay ** ((last - number) / last)} for number, own in enumerate(layers)]
+    last = len(layers) - 1
+    return [{"params": own, "share": decay ** ((last - number) / max(1, last))} for number, own in enumerate(layers)]

@@ -276,7 +276,7 @@ class _Training(Generic[C, I]):
             return Fitting(
                 network=network,
                 spec=self.spec,
-                options=warmed(self.options, new=len(new), of=len(training)) if parent else self.options,
+                options=self._fitting_options(parent, new=len(new), of=len(training)),
                 sampler=self.lesson.sampler(training, new),
                 loss=loss,
                 validate=lambda trained: self.lesson.validate(trained, self.items.compared),
@@ -293,6 +293,10 @@ class _Training(Generic[C, I]):
                 progress=self._share(_PREPARED_AT, _FITTED_AT - _PREPARED_AT),
                 cancelled=self.cancelled,
             ).run()
+
+    def _fitting_options(self, parent: ModelVersion | None, *, new: int, of: int) -> TrainerOptions:
+        """Rates that differ by layer keep what a version knows; random weights know nothing."""
+        return warmed(self.options, new=new, of=of) if parent else replace(self.options, layer_decay=1.0)
 
     def _network(self) -> nn.Module:
         """The task's network on the training's device; its first weights depend on the seed alone."""
