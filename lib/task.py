@@ -89,8 +89,14 @@ class TrainerOptions:
         warm_share: A training from an earlier version takes this share of the epochs and of the learning rate, or the
             share of its cases that are new if that is larger; 1 always takes all.
         ema: Decay of a moving average of the weights, kept where it validates better than the weights; 0 for none.
+        layer_decay: Share of the learning rate for the first layer in a training from an earlier version; the last
+            takes all of it, those between rise by equal factors. 1 trains all alike.
+        sharpness: Radius within which a step looks for the worst loss, to descend from there (SAM); 0.05 is usual and
+            takes twice the time; 0 for none.
+        unlabelled_weight: Weight of the agreement with a mean teacher on images without labels, 1 is usual; 0 for none.
         augmentation: Strength of the random changes, 1 is usual; 0 shows whether a network can fit its cases at all.
         seed: Of sampling, augmentation and initialisation.
+        processes: That share each batch, one per GPU or on the CPU; the result is that of one process.
     """
 
     max_epochs: int = 50
@@ -106,8 +112,12 @@ class TrainerOptions:
     new_share: float = 0.0
     warm_share: float = 1.0
     ema: float = 0.0
+    layer_decay: float = 1.0
+    sharpness: float = 0.0
+    unlabelled_weight: float = 0.0
     augmentation: float = 1.0
     seed: int = 0
+    processes: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
