@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..annotations.looks import KeptLook
 from ..datastores.port import read_image
@@ -16,8 +16,13 @@ from ..task import TaskSpec
 from .images import check_images, each_image, require_drawing, wanted_images
 from .kind import JobKind, Work
 
+if TYPE_CHECKING:
+    from torch import nn
+
 _OPTIONS = ("method", "images", "limit", "model_version", "device")
 _DEFAULT = "entropy"
+_OTHERS = 4
+"""Members of a committee beside the version that scores: each costs a pass of every image."""
 
 
 def check(spec: TaskSpec, options: Mapping[str, Any]) -> None:
@@ -48,12 +53,12 @@ def run(work: Work) -> dict[str, Any]:
 
     Raises:
         NoModelError: If the task has no model.
+        InvalidInputError: If several versions are to be asked, and there is one.
         CancelledError: If the job was asked to end.
         PacsError: If the PACS does not answer; a resumed job goes on.
     """
     from ..infers.looking import look  # torch takes seconds
     from ..infers.segmentation import SegmentationInfer
-    from ..networks.factory import build_network
     from ..preprocessing import prepare
 
     spec, models = work.spec, ModelStore(work.settings.models_dir)
@@ -61,12 +66,11 @@ def run(work: Work) -> dict[str, Any]:
     plan = work.folder.plan()
     if plan is None:
         version = SegmentationInfer(spec, models).version(work.options.get("model_version"))
-        plan = {"model_version": version.version, "images": wanted_images(work)}
+        others = _others(models, spec, version.version) if method.sampling == "members" else []
+        plan = {"model_version": version.version, "others": others, "images": wanted_images(work)}
         work.folder.write_plan(plan)
     version = plan["model_version"]
-    network = build_network(spec)
-    models.load_into(network, models.get(spec.name, version), spec=spec)
-    network.eval()
+    network, *others = [_network(models, spec, one) for one in (version, *plan.get("others", ()))]
     key = score_key(spec.name, method.name)
 
     def one(image_id: str, tell: Callable[[float, str], None]) -> str:
@@ -76,8 +80,8 @@ def run(work: Work) -> dict[str, Any]:
         image, _ = read_image(work.images, image_id)
         prepared = prepare(image, spec)
         seen = look(
-            network, prepared, spec=spec, score=method.score, sampling=method.sampling, device=work.device,
-            cancelled=work.cancelled,
+            network, prepared, spec=spec, score=method.score, sampling=method.sampling, others=others,
+            device=work.device, cancelled=work.cancelled,
         )  # fmt: skip
         kept = KeptLook(embedding=seen.embedding, presence=seen.presence)
         work.annotations.looks.put(image_id, kept, task=spec.name, model_version=version)
@@ -87,6 +91,29 @@ def run(work: Work) -> dict[str, Any]:
 
     done = each_image(work, plan["images"], ("scored", "already_scored"), one)
     return {"model_version": version, "method": method.name, **done}
+
+
+def _others(models: ModelStore, spec: TaskSpec, version: str) -> list[str]:
+    """The newest other versions that can be asked the same, at least one."""
+    fitting = [
+        one.version
+        for one in models.list(spec.name)
+        if one.version != version and one.has_weights and one.fingerprint == spec.fingerprint()
+    ]
+    if not fitting:
+        raise InvalidInputError(
+            f"A committee must have two or more versions of '{spec.name}' with weights, got {version} alone. Train the "
+            "task again, or score with tta, which needs one."
+        )
+    return fitting[::-1][:_OTHERS]
+
+
+def _network(models: ModelStore, spec: TaskSpec, version: str) -> nn.Module:
+    from ..networks.factory import build_network
+
+    network = build_network(spec)
+    models.load_into(network, models.get(spec.name, version), spec=spec)
+    return network.eval()
 
 
 KIND = JobKind(

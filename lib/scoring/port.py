@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from torch import Tensor
 
-Sampling = Literal["once", "dropout", "augmented"]
-"""How often a network is asked: once, several times with its dropout layers at work, or of changed images."""
+Sampling = Literal["once", "dropout", "augmented", "members"]
+"""How often a network is asked: once, several times with its dropout layers at work, of changed images, or each of
+several versions once."""
 
 
 @runtime_checkable
