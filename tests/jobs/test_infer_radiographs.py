@@ -16,7 +16,7 @@ from carina.annotations.submit import submit_findings
 from carina.datastores.port import open_store
 from carina.errors import CancelledError, InvalidInputError
 from carina.images import read_volume
-from carina.infers.classification import tell
+from carina.infers.told import tell
 from carina.jobs import infer
 from carina.jobs.images import ALL
 from carina.models.calibration import Calibration
