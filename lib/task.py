@@ -155,6 +155,8 @@ class TaskSpec:
         matrix_voxels: Working size in the same order instead of a spacing, for radiographs, whose pixels have often no
             size; every image is stretched to it. A size of 1 keeps the image's own.
         intensity: How intensities reach the network.
+        crop_mm: Of a classification that judges a part of an image: the size of the part, whose middle a click or a box
+            tells. None: it judges the whole image.
         body_threshold: Voxels above it are body; the input is cropped to their bounding box. None: no crop.
         roi_voxels: Sliding-window size at the working spacing.
         overlap: Share of a window that overlaps the next, 0 ≤ overlap < 1.
@@ -180,6 +182,7 @@ class TaskSpec:
     intensity: Intensity = field(default_factory=ZScoreThenRange)
     network: NetworkSpec = NO_NETWORK
     matrix_voxels: Voxels | None = None
+    crop_mm: Spacing | None = None
     body_threshold: float | None = None
     roi_voxels: Voxels = (96, 96, 96)
     overlap: float = 0.25
@@ -197,6 +200,10 @@ class TaskSpec:
             raise ConfigurationError(f"Overlap of task '{self.name}' must lie in [0, 1), got {self.overlap}.")
         if self.spacing_mm is not None and min(self.spacing_mm) <= 0:
             raise ConfigurationError(f"Spacing of task '{self.name}' must be positive, got {self.spacing_mm}.")
+        if self.crop_mm is not None and (not self.of_whole_images or min(self.crop_mm) <= 0):
+            raise ConfigurationError(
+                f"A crop must be positive and of a task that tells findings, got {self.crop_mm} of '{self.name}'."
+            )
         if self.matrix_voxels is not None and (self.spacing_mm is not None or min(self.matrix_voxels) < 1):
             raise ConfigurationError(
                 f"Task '{self.name}' must declare a spacing or a matrix of positive sizes, got {self.spacing_mm} and "
@@ -272,4 +279,6 @@ class TaskSpec:
             decisive["of_whole_images"] = True
         if self.matrix_voxels is not None:
             decisive["matrix_voxels"] = self.matrix_voxels
+        if self.crop_mm is not None:
+            decisive["crop_mm"] = self.crop_mm
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=list).encode()).hexdigest()

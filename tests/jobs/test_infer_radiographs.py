@@ -16,8 +16,8 @@ from carina.annotations.submit import for_task, submit_findings
 from carina.datastores.port import open_store
 from carina.errors import CancelledError, InvalidInputError
 from carina.images import read_volume
-from carina.infers.classification import tell
 from carina.infers.segmentation import segment
+from carina.infers.told import tell
 from carina.jobs import infer
 from carina.jobs.findings import growing_groups
 from carina.jobs.images import ALL
