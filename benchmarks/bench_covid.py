@@ -19,9 +19,9 @@ import numpy as np
 from radiographs import Radiograph, environment, folds_of, next_fold_chooses, radiographs, train_fold
 
 from carina.geometry import Volume
-from carina.infers.regions import region_around
 from carina.models.calibration import expected_calibration_error
 from carina.models.ranking import METRICS, ranking_interval
+from carina.regions import region_around
 from carina.registry import find_tasks
 from carina.trainers.cases import FindingsCase
 

@@ -20,6 +20,9 @@ from .voxel_values import check_names, present_values, recode, unnamed_values, u
 PREDICTION = "prediction"
 """The note on a version of findings that holds what the model had said; clients cannot change it."""
 
+MEASUREMENTS = "measurements"
+"""The note on a version of findings that holds what was measured on the image; clients cannot change it."""
+
 _BACKGROUND = "background"
 _NO_VOXELS = Volume(np.zeros((1, 1, 1), dtype=np.uint8), Grid((1, 1, 1), np.eye(4)))
 
@@ -102,6 +105,7 @@ def submit_findings(
     deliver: bool = True,
     time_spent_s: float | None = None,
     said: Sequence[Mapping[str, Any]] = (),
+    measured: Sequence[Mapping[str, Any]] = (),
 ) -> Annotation:
     """Store what an image has and has not as a whole: a version like any other, immutable and audited.
 
@@ -118,6 +122,7 @@ def submit_findings(
         deliver: Whether the PACS is to have it as well.
         time_spent_s: How long the user worked on it.
         said: What the model said of each finding (`Draft.prediction`); kept with the version under `PREDICTION`.
+        measured: What was measured (`Draft.measurements`); kept under `MEASUREMENTS`.
 
     Raises:
         UnsafeIdError: If the image id or the tag could leave its folder.
@@ -146,7 +151,7 @@ def submit_findings(
         deliver=deliver,
         time_spent_s=time_spent_s,
         findings=answers,
-        notes={PREDICTION: list(said)} if said else None,
+        notes={key: list(rows) for key, rows in ((PREDICTION, said), (MEASUREMENTS, measured)) if rows} or None,
     )
 
 

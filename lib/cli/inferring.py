@@ -46,6 +46,26 @@ def infer(
     roi: Annotated[
         str, typer.Option("--roi", metavar="image|lungs", help="Of findings: look at all of it, or at the lungs.")
     ] = "image",
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Of findings: a report, .txt or .dcm (SR)."),
+    ] = None,
+    measurements: Annotated[
+        str,
+        typer.Option(
+            "--measurements",
+            metavar="auto|yes|no",
+            help="Of findings: measure the radiograph on what cxr_anatomy draws; auto: where that is served.",
+        ),
+    ] = "auto",
+    point: Annotated[
+        str | None,
+        typer.Option("--point", metavar="I,J,K", help="Of findings of a part of an image: the voxel to look at."),
+    ] = None,
+    box: Annotated[
+        str | None,
+        typer.Option("--box", metavar="I0,I1,J0,J1,K0,K1", help="Instead of a point: a box of voxels around it."),
+    ] = None,
     device: DeviceOption = "auto",
     overlap: Annotated[
         float | None, typer.Option("--overlap", metavar="0…1", help="Of the windows; default: the task's.")
@@ -63,17 +83,18 @@ def infer(
     [bold]carina infer thorax_ct --image 1.2.840.1 --out draft.nii.gz[/],
     [bold]carina infer thorax_ct --image ct.nii.gz --out look.png[/],
     [bold]carina infer cxr_anatomy --image chest.png --out masks/[/],
-    [bold]carina infer cxr_covid19 --image dx.dcm --heatmap where.png[/]
+    [bold]carina infer cxr_covid19 --image dx.dcm --heatmap where.png --report report.txt[/],
+    [bold]carina infer nodule_malignancy --image ct/ --point 212,140,37[/]
     """
     with command(as_json=as_json) as output:
         spec = find_tasks().get(task)
         if spec.of_whole_images:
-            from ..infers.options import FINDINGS_OPTIONS
-            from .telling import tell
+            from .telling import Files, request_of, tell
 
-            given = {"device": device, "model_version": model_version, "roi": roi}
-            request = {one.name: one.parse(given[one.name]) for one in FINDINGS_OPTIONS if one.name in given}
-            tell(output, spec, image, heat_file=heatmap, finding=finding, request=request, store_url=store, user=user)
+            given = {"device": device, "model_version": model_version, "roi": roi, "measurements": measurements}
+            request = request_of(spec, given, point=point, box=box)
+            files = Files(heat=heatmap, finding=finding, report=report)
+            tell(output, spec, image, files=files, request=request, store_url=store, user=user)
             return
         kind, out = _kind_of(out, spec)
         from ..models.plausibility import plausibility_of
@@ -85,8 +106,8 @@ def infer(
             raise InvalidInputError(
                 f"A DICOM SEG must refer to a DICOM series, got '{image}'. Write {out.with_suffix('.nii.gz').name}."
             )
-        with output.progress(f"Draft with {spec.name} {drafter.version.version}") as report:
-            label = drafter(volume, report)
+        with output.progress(f"Draft with {spec.name} {drafter.version.version}") as tell_progress:
+            label = drafter(volume, tell_progress)
         out.parent.mkdir(parents=True, exist_ok=True)
         if kind == _SEG and series is not None:
             _write_seg(out, label, series, spec, drafter.version)

@@ -152,15 +152,28 @@ class SegmentationInfer(NetworkDrafter):
         volume, series = self._read(image)
         return Loaded(volume, series, prepare(volume, self.spec))
 
-    def label_of(self, image: Volume, *, device: str = "auto", cancelled: Cancelled | None = None) -> Volume:
-        """The served version's label map of an image that is there already, for tasks that build on this one.
+    def label_of(
+        self,
+        image: Volume,
+        *,
+        model_version: str | None = None,
+        device: str = "auto",
+        cancelled: Cancelled | None = None,
+    ) -> Volume:
+        """The label map of an image that is there already, for tasks that build on this one.
+
+        Args:
+            image: As in `segment`.
+            model_version: Which version draws; the served one by default.
+            device: As in `predict`.
+            cancelled: Asked between windows.
 
         Raises:
             NoModelError: If the task has no model.
             CarinaError: As `segment` does.
         """
         with self._lock:
-            _, network = self._network(None)
+            _, network = self._network(model_version)
             return segment(image, spec=self.spec, network=network, device=device, cancelled=cancelled)
 
     def _guide(self, request: Mapping[str, Any]) -> Callable[[Prepared], Prepared] | None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
+from functools import partial
 
 from ..annotations.annotation import FINAL_TAG, Annotation
 from ..annotations.store import AnnotationStore
 from ..annotations.submit import for_task
 from ..datastores.port import ImageStore, read_image
+from ..errors import ConflictError
 from ..geometry import Volume, resample_label
 from ..task import TaskSpec
-from ..trainers.cases import Case, FindingsCase, LabelledImage
+from ..trainers.cases import Case, FindingsCase, LabelledImage, without_label
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,39 @@ def labelled_cases(
     ]
 
 
+def unlabelled_cases(annotations: AnnotationStore, images: ImageStore, image_ids: Collection[str]) -> list[Case]:
+    """Images as they are, for trainings that learn from some without a label.
+
+    Args:
+        annotations: For the pseudonyms of patients.
+        images: Images.
+        image_ids: Which.
+
+    Raises:
+        ConflictError: If one is not there any more.
+    """
+    records = {record.image_id: record for record in images.list_images()} if image_ids else {}
+    missing = set(image_ids) - records.keys()
+    if missing:
+        raise ConflictError(
+            f"A resumed training must find the images without labels that it began with, got {len(missing)} missing. "
+            f"Bring them back, or start a new training."
+        )
+    return [
+        without_label(
+            image_id=image_id,
+            patient_id=annotations.patients.key(records[image_id].patient_id, image_id=image_id),
+            revision=image_id,
+            load=partial(_image, images, image_id),
+        )
+        for image_id in image_ids
+    ]
+
+
+def _image(images: ImageStore, image_id: str) -> Volume:
+    return read_image(images, image_id)[0]
+
+
 def _case(annotations: AnnotationStore, images: ImageStore, annotation: Annotation, spec: TaskSpec) -> LabelledImage:
     return Case(
         image_id=annotation.image_id,
@@ -67,7 +102,7 @@ def _findings_case(
     return FindingsCase(
         image_id=annotation.image_id,
         patient_id=annotation.patient_key,
-        load=lambda: read_image(images, annotation.image_id)[0],
+        load=partial(_image, images, annotation.image_id),
         findings=findings,
         revision=annotation.id,
         annotated=frozenset(findings),

@@ -10,7 +10,7 @@ from ..errors import InvalidInputError
 from ..labels import did_you_mean
 from ..networks.devices import device_name
 from ..task import TaskSpec, TrainerOptions
-from ..trainers.options import override
+from ..trainers.options import check_options, override
 from ..trainers.warm_start import NOTHING, SERVED
 
 _OPTIONS = frozenset(field.name for field in fields(TrainerOptions))
@@ -73,6 +73,7 @@ def parse_options(spec: TaskSpec, request: Mapping[str, Any]) -> TrainerOptions:
         changes["patience_epochs"] = request.get("max_epochs", spec.trainer.max_epochs)
     changes |= {name: value for name, value in request.items() if name in _OPTIONS}
     options = override(spec.trainer, changes)
+    check_options(spec, options)
     kept = options.validation_fraction + options.holdout_fraction
     if kept >= 1:
         raise InvalidInputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _OPTIONS = ("method", "images", "limit", "model_version", "device")
 _DEFAULT = "entropy"
+_OTHERS = 4
+"""Members of a committee beside the version that scores: each costs a pass of every image."""
 
 
 def check(spec: TaskSpec, options: Mapping[str, Any]) -> None:
@@ -58,12 +60,11 @@ def run(work: Work) -> dict[str, Any]:
 
     Raises:
         NoModelError: If the task has no model.
-        InvalidInputError: If the method is not possible with this version or network.
+        InvalidInputError: If the method is not possible with the versions or network there are.
         CancelledError: If the job was asked to end.
         PacsError: If the PACS does not answer; a resumed job goes on.
     """
     from ..infers.segmentation import SegmentationInfer  # torch takes seconds
-    from ..networks.factory import build_network
     from ..preprocessing import prepare
 
     spec, models = work.spec, ModelStore(work.settings.models_dir)
@@ -71,12 +72,12 @@ def run(work: Work) -> dict[str, Any]:
     plan = work.folder.plan()
     if plan is None:
         version = SegmentationInfer(spec, models).version(work.options.get("model_version"))
-        plan = {"model_version": version.version, "images": wanted_images(work)}
+        others = _others(models, spec, version.version) if method.sampling == "members" else []
+        plan = {"model_version": version.version, "others": others, "images": wanted_images(work)}
         work.folder.write_plan(plan)
     version = plan["model_version"]
-    network = build_network(spec)
-    models.load_into(network, models.get(spec.name, version), spec=spec)
-    looking = _looking_with(network.eval(), models.get(spec.name, version), method, work)
+    network, *committee = [_network(models, spec, one) for one in (version, *plan.get("others", ()))]
+    looking = _looking_with(network, committee, models.get(spec.name, version), method, work)
     key = score_key(spec.name, method.name)
 
     def one(image_id: str, tell: Callable[[float, str], None]) -> str:
@@ -96,7 +97,7 @@ def run(work: Work) -> dict[str, Any]:
 
 
 def _looking_with(
-    network: nn.Module, version: ModelVersion, method: ScoringMethod, work: Work
+    network: nn.Module, others: Sequence[nn.Module], version: ModelVersion, method: ScoringMethod, work: Work
 ) -> Callable[[Prepared], Look]:
     """How a prepared image is looked at and scored."""
     import torch
@@ -107,7 +108,7 @@ def _looking_with(
     spec = work.spec
     ask = partial(look, network, spec=spec, device=work.device, cancelled=work.cancelled)
     if method.sampling != "drawing":
-        return partial(ask, score=method.score, sampling=method.sampling)
+        return partial(ask, score=method.score, sampling=method.sampling, others=others)
     usual = plausibility_of(version)
     if usual is None:
         raise InvalidInputError(
@@ -121,6 +122,29 @@ def _looking_with(
         return replace(ask(prepared), score=method.score([torch.tensor(list(odd))]))
 
     return looking
+
+
+def _others(models: ModelStore, spec: TaskSpec, version: str) -> list[str]:
+    """The newest other versions that can be asked the same, at least one."""
+    fitting = [
+        one.version
+        for one in models.list(spec.name)
+        if one.version != version and one.has_weights and one.fingerprint == spec.fingerprint()
+    ]
+    if not fitting:
+        raise InvalidInputError(
+            f"A committee must have two or more versions of '{spec.name}' with weights, got {version} alone. Train the "
+            "task again, or score with tta, which needs one."
+        )
+    return fitting[::-1][:_OTHERS]
+
+
+def _network(models: ModelStore, spec: TaskSpec, version: str) -> nn.Module:
+    from ..networks.factory import build_network
+
+    network = build_network(spec)
+    models.load_into(network, models.get(spec.name, version), spec=spec)
+    return network.eval()
 
 
 KIND = JobKind(

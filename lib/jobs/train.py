@@ -15,8 +15,9 @@ from ..settings import Settings
 from ..task import TaskSpec
 from ..trainers.cases import LabelledImage
 from ..trainers.warm_start import NOTHING, SERVED
-from .cases import labelled_cases
+from .cases import labelled_cases, unlabelled_cases
 from .events import EventTracking
+from .images import unlabelled_images
 from .kind import JobKind, Work
 from .options import parse_options, parse_start
 
@@ -55,6 +56,7 @@ def run(work: Work) -> dict[str, Any]:
             f"A resumed training must find the {len(plan['annotations'])} labels and images it began with, got "
             f"{len(cases)}. Bring them back, or start a new training."
         )
+    options = parse_options(spec, work.options)
     if not cases:
         raise InvalidInputError(
             f"Training '{spec.name}' must have labelled images, got none. Submit final labels first."
@@ -63,7 +65,8 @@ def run(work: Work) -> dict[str, Any]:
     from ..trainers.training import train
 
     if plan is None:
-        plan = {"start_from": start_from(work, models), "annotations": _revisions(cases)}
+        pool = unlabelled_images(work) if options.unlabelled_weight else []
+        plan = {"start_from": start_from(work, models), "annotations": _revisions(cases), "unlabelled": pool}
         work.folder.write_plan(plan)
     result = train(
         cases,
@@ -72,7 +75,7 @@ def run(work: Work) -> dict[str, Any]:
         splits=work.annotations.splits,
         predict=predict,
         work_dir=work_dir(work.settings, spec.name),
-        options=parse_options(spec, work.options),
+        options=options,
         device=work.device,
         progress=work.reporter.progress,
         cancelled=work.cancelled,
@@ -81,6 +84,7 @@ def run(work: Work) -> dict[str, Any]:
         checkpoint=work.folder.checkpoint,
         checkpoint_every_s=work.settings.checkpoint_every_s,
         start_from=plan["start_from"],
+        pool=unlabelled_cases(work.annotations, work.images, plan.get("unlabelled", ())),
     )
     mirror(models, work.settings.tracking_dir, spec.name)
     shutil.copyfile(result.overlay, work.folder.overlay)

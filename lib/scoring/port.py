@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from torch import Tensor
 
-Sampling = Literal["once", "dropout", "augmented", "drawing"]
-"""How a network is asked: once, several times with dropout layers at work, of changed images, or for its drawing."""
+Sampling = Literal["once", "dropout", "augmented", "members", "drawing"]
+"""How a network is asked: once, several times with its dropout layers at work, of changed images, each of several
+versions once, or for its drawing."""
 
 
 @runtime_checkable

@@ -13,7 +13,7 @@ from fastapi import APIRouter, File, Form, Query, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from ..annotations.submit import PREDICTION
+from ..annotations.submit import MEASUREMENTS, PREDICTION
 from ..annotations.worklist import OFFERED
 from ..datastores.ids import check_id
 from ..errors import InvalidInputError, NotFoundError
@@ -218,8 +218,9 @@ def _made(services: Services, make: Callable[[Path], Path]) -> FileResponse:
 
 
 def _note_on_label(services: Services, label: str, tag: str, changes: dict[str, Any]) -> dict[str, Any]:
-    if PREDICTION in changes:
-        raise InvalidInputError(f"The note '{PREDICTION}' must be the server's own. Choose another name.")
+    for name in (PREDICTION, MEASUREMENTS):
+        if name in changes:
+            raise InvalidInputError(f"The note '{name}' must be the server's own. Choose another name.")
     annotation = find_annotation(services, label, tag)
     services.annotations.update_label_info(annotation.id, changes)
     return label_details(services, annotation)

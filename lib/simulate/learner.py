@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from ..infers.looking import Look, embed_plainly, look
 from ..infers.sliding_window import predict
 from ..label_maps import mask_of
+from ..models.contours import path_to_add
 from ..networks.devices import resolve_device
 from ..networks.factory import build_network
 from ..scoring import ScoringMethod
@@ -22,6 +24,19 @@ from ..trainers.cache import CachedVolume
 from ..trainers.patches import annotated_names
 from ..trainers.rehearsal import rehearse
 from ..trainers.segmentation import SegmentationLesson
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correction:
+    """What making a label of a draft takes.
+
+    Attributes:
+        voxels: In which the two differ.
+        contour: Voxels of outlines that have to be drawn anew, see `contours.added_path_length`.
+    """
+
+    voxels: int
+    contour: int
 
 
 class Learner:
@@ -81,12 +96,13 @@ class Learner:
             cancelled=self._cancelled,
         )
 
-    def voxels_to_correct(self, volume: CachedVolume) -> int:
-        """Voxels in which draft and label differ; before the first round all that are labelled."""
+    def to_correct(self, volume: CachedVolume) -> Correction:
+        """What a person would have to do to a draft; before the first round there is none, and all has to be drawn."""
         truth = np.asarray(volume.label)
-        if self._known is None:
-            return int(np.count_nonzero(truth))
-        return int(np.count_nonzero(self._draw(volume) != truth))
+        drawn = np.zeros_like(truth) if self._known is None else self._draw(volume)
+        return Correction(
+            voxels=int(np.count_nonzero(drawn != truth)), contour=path_to_add(drawn, truth, self._spec.labels)
+        )
 
     def measure(self, volumes: Sequence[CachedVolume]) -> dict[str, float]:
         """Label → Dice over all images taken as one; absent where no image shows or is given the label.

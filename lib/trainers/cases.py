@@ -9,6 +9,9 @@ import numpy as np
 
 from ..geometry import Volume
 
+# In a cache of prepared images, one that is labelled later must not be taken for what it was before.
+_UNLABELLED = "unlabelled-"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledImage:
@@ -53,9 +56,14 @@ class FindingsCase(LabelledImage):
 
     def with_empty_label(self) -> Case:
         """The image alone, for what prepares and keeps images of either sort."""
+        return without_label(image_id=self.image_id, patient_id=self.patient_id, revision=self.revision, load=self.load)
 
-        def load() -> tuple[Volume, Volume]:
-            image = self.load()
-            return image, Volume(np.zeros(image.grid.shape, dtype=np.uint8), image.grid)
 
-        return Case(image_id=self.image_id, patient_id=self.patient_id, revision=self.revision, load=load)
+def without_label(*, image_id: str, patient_id: str, revision: str, load: Callable[[], Volume]) -> Case:
+    """An image that nobody drew anything in: its label map is empty."""
+
+    def both() -> tuple[Volume, Volume]:
+        image = load()
+        return image, Volume(np.zeros(image.grid.shape, dtype=np.uint8), image.grid)
+
+    return Case(image_id=image_id, patient_id=patient_id, revision=f"{_UNLABELLED}{revision}", load=both)

@@ -18,7 +18,7 @@ from ..models.scores import Score
 from ..task import TaskSpec
 from .cases import LabelledImage
 from .loss import PartialLoss
-from .patches import Batch
+from .patches import WHOLE, Batch
 
 NOT_CALIBRATED: Mapping[str, Any] = MappingProxyType({})
 
@@ -56,8 +56,14 @@ class Cache(Protocol[C_in, I_out]):
 class Sampler(Protocol):
     """Where batches come from."""
 
-    def draw(self, batch_size: int, *, random: np.random.Generator) -> Batch:
-        """The next batch; one seed gives one sequence of batches."""
+    def draw(self, batch_size: int, *, random: np.random.Generator, part: slice = WHOLE) -> Batch:
+        """The next batch; one seed gives one sequence of batches.
+
+        Args:
+            batch_size: Of the whole batch.
+            random: Decides everything, and is left in the same state whatever the part.
+            part: Which of the batch to read and return.
+        """
         ...
 
 
@@ -164,6 +170,15 @@ class Lesson(Examiner[C_in, I], Protocol[C_in, I]):
         Args:
             training: The prepared training cases.
             new: Ids of the images among them that the version a training starts from has not learned.
+        """
+        ...
+
+    def pool_sampler(self, pool: Sequence[I], training: Sequence[I]) -> Sampler:
+        """Where batches without labels come from, of the same size.
+
+        Args:
+            pool: Prepared images, at least one; only of kinds that `options.check_options` lets pass.
+            training: The prepared training cases.
         """
         ...
 

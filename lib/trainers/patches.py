@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..task import TaskSpec, Voxels
 from .cache import CachedVolume
 
 _BACKGROUND_SHARE = 0.3
+
+WHOLE = slice(None)
+"""Of a batch, all of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,25 +69,30 @@ class PatchSampler:
         self._foreground = sorted(index for index in self._having if index)
         self._annotated = [annotated_channels(volume, spec) for volume in volumes]
 
-    def draw(self, batch_size: int, *, random: np.random.Generator) -> Batch:
+    def draw(self, batch_size: int, *, random: np.random.Generator, part: slice = WHOLE) -> Batch:
         """The next batch.
 
         Args:
             batch_size: Patches in it.
             random: Decides everything; one seed gives one sequence of batches.
+            part: Which patches of it to read and return; all are chosen.
         """
-        drawn = [self._draw_one(random) for _ in range(batch_size)]
-        images, labels, annotated = zip(*drawn, strict=True)
+        chosen = [self._choose(random) for _ in range(batch_size)]
+        images, labels, annotated = zip(*(self._read(*place) for place in chosen[part]), strict=True)
         return Batch(image=torch.stack(images), label=torch.stack(labels), annotated=torch.stack(annotated))
 
-    def _draw_one(self, random: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def _choose(self, random: np.random.Generator) -> tuple[int, NDArray[np.int64]]:
+        """A volume's position, and where in it the patch starts."""
         background = not self._foreground or (0 in self._having and random.random() < _BACKGROUND_SHARE)
         index = 0 if background else int(random.choice(self._foreground))
         position = self._one_of(self._having[index], random)
         volume = self._volumes[position]
         voxel = random.choice(volume.voxels[index])
         inside = random.integers(self._patch // 4, np.maximum(self._patch - self._patch // 4, self._patch // 4 + 1))
-        start = np.clip(voxel - inside, 0, np.maximum(np.array(volume.label.shape) - self._patch, 0))
+        return position, np.clip(voxel - inside, 0, np.maximum(np.array(volume.label.shape) - self._patch, 0))
+
+    def _read(self, position: int, start: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
+        volume = self._volumes[position]
         box = tuple(slice(int(low), int(low + size)) for low, size in zip(start, self._patch, strict=True))
         image = np.asarray(volume.image[box], dtype=np.float32)
         label = np.asarray(volume.label[box])

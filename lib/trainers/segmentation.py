@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..geometry import Volume
 from ..models.plausibility import Plausibility
 from ..networks.factory import size_multiple
-from ..task import TrainerOptions
+from ..task import TrainerOptions, Voxels
 from .augmentation import augment
 from .cache import CachedVolume, VolumeCache, evenly
 from .cases import Case
@@ -51,13 +51,17 @@ class SegmentationLesson(Measuring):
 
     def sampler(self, training: Sequence[CachedVolume], new: Collection[str] = ()) -> Sampler:
         """Patches of the size the options ask for, or as large as the volumes are."""
-        patch = fitting_patch(
+        return PatchSampler(
             training,
-            wanted=self.options.patch_voxels,
-            multiple=size_multiple(self.spec),
-            dimension=self.spec.dimension,
+            spec=self.spec,
+            patch_voxels=self._patch_voxels(training),
+            favoured=new,
+            share=self.options.new_share,
         )
-        return PatchSampler(training, spec=self.spec, patch_voxels=patch, favoured=new, share=self.options.new_share)
+
+    def pool_sampler(self, pool: Sequence[CachedVolume], training: Sequence[CachedVolume]) -> Sampler:
+        """Patches from anywhere in the images."""
+        return PatchSampler(pool, spec=self.spec, patch_voxels=self._patch_voxels(training))
 
     def validate(self, network: nn.Module, items: Sequence[CachedVolume]) -> dict[str, float]:
         """Label → mean Dice."""
@@ -81,6 +85,14 @@ class SegmentationLesson(Measuring):
         panels = [("served before", before)] if before is not None else []
         panels += [("candidate", after), ("reference", truth)]
         write_overlay(path, image, panels, labels=self.spec.labels)
+
+    def _patch_voxels(self, training: Sequence[CachedVolume]) -> Voxels:
+        return fitting_patch(
+            training,
+            wanted=self.options.patch_voxels,
+            multiple=size_multiple(self.spec),
+            dimension=self.spec.dimension,
+        )
 
     def _present(self, training: Sequence[CachedVolume]) -> Tensor:
         """`(channels,)` labels that occur in the training volumes."""

@@ -16,9 +16,10 @@ from carina.annotations.submit import for_task, submit_findings
 from carina.datastores.port import open_store
 from carina.errors import CancelledError, InvalidInputError
 from carina.images import read_volume
-from carina.infers.classification import tell
 from carina.infers.segmentation import segment
+from carina.infers.told import tell
 from carina.jobs import infer
+from carina.jobs.findings import growing_groups
 from carina.jobs.images import ALL
 from carina.models.calibration import Calibration
 from carina.models.store import ModelStore
@@ -56,6 +57,13 @@ def batch_of(job_of, radiographs, settings):
 @pytest.fixture
 def batch(batch_of):
     return batch_of(FINDINGS)
+
+
+def test_the_first_answers_come_soon_and_later_ones_many_at_once():
+    images = [str(number) for number in range(100)]
+    groups = list(growing_groups(images))
+    assert [len(group) for group in groups] == [8, 16, 32, 32, 12]
+    assert [one for group in groups for one in group] == images
 
 
 def events_of(tmp_path, job: str = "job"):

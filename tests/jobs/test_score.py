@@ -41,6 +41,17 @@ def test_every_image_gets_a_score_of_the_model_version_and_keeps_it(scoring, ann
     assert note(annotations, "case0")["version"] == newer
 
 
+def test_a_committee_is_the_versions_that_were_kept_and_never_one_alone(scoring, annotations, settings):
+    add_version(settings, 0)
+    with pytest.raises(InvalidInputError, match="two or more versions of 'thorax_ct' with weights, got v1 alone"):
+        scoring("alone", method="committee", images=["case0"])
+    newer = add_version(settings, 1)
+    assert scoring("two", method="committee", images=["case0"])["scored"] == 1
+    score_of_two = annotations.image_info("case0")[score_key(SPEC.name, "committee")]
+    assert score_of_two["version"] == newer
+    assert 0 < score_of_two["value"] <= 1
+
+
 def test_an_unknown_method_or_option_is_refused():
     with pytest.raises(UnknownNameError, match="entropy"):
         score.check(SPEC, {"method": "entropi"})

@@ -16,6 +16,7 @@ from carina.strategies import Candidate, find_strategies
         ("disagreement", "bald"),
         ("quality", "plausibility"),
         ("quality", "tta"),
+        ("committee", "committee"),
     ],
 )
 def test_the_highest_score_comes_first_and_what_has_none_last(strategy, method):

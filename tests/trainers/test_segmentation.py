@@ -20,7 +20,7 @@ from carina.structures import label_set
 from carina.task import NetworkSpec, Percentiles
 from carina.trainers.cache import VolumeCache
 from carina.trainers.checkpoint import load_checkpoint
-from carina.trainers.fitting import rate_share
+from carina.trainers.descent import rate_share
 from carina.trainers.segmentation import SegmentationLesson
 from carina.trainers.splits import FileSplitStore
 from carina.trainers.training import train
