@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,8 +45,9 @@ def infer(
         str | None, typer.Option("--finding", metavar="NAME", help="Whose heat map; default: the likeliest.")
     ] = None,
     roi: Annotated[
-        str, typer.Option("--roi", metavar="image|lungs", help="Of findings: look at all of it, or at the lungs.")
-    ] = "image",
+        str | None,
+        typer.Option("--roi", metavar="image|lungs", help="Of findings: look at all of it (default), or at the lungs."),
+    ] = None,
     device: DeviceOption = "auto",
     overlap: Annotated[
         float | None, typer.Option("--overlap", metavar="0…1", help="Of the windows; default: the task's.")
@@ -67,7 +69,10 @@ def infer(
     """
     with command(as_json=as_json) as output:
         spec = find_tasks().get(task)
+        of_findings = {"--heatmap": heatmap, "--finding": finding, "--roi": roi}
+        of_drawings = {"--out": out, "--overlap": overlap}
         if spec.of_whole_images:
+            _refuse(of_drawings, spec, instead=of_findings)
             from ..infers.options import FINDINGS_OPTIONS
             from .telling import tell
 
@@ -75,6 +80,7 @@ def infer(
             request = {one.name: one.parse(given[one.name]) for one in FINDINGS_OPTIONS if one.name in given}
             tell(output, spec, image, heat_file=heatmap, finding=finding, request=request, store_url=store, user=user)
             return
+        _refuse(of_findings, spec, instead=of_drawings)
         kind, out = _kind_of(out, spec)
         from .drafting import load_drafter, read_any
 
@@ -108,6 +114,17 @@ def infer(
                 "out": str(out),
                 "volumes_ml": volumes_ml,
             }
+        )
+
+
+def _refuse(given: Mapping[str, object], spec: TaskSpec, *, instead: Iterable[str]) -> None:
+    """Refuse options of the other sort of task, which would else change nothing without a word."""
+    wrong = [name for name, value in given.items() if value is not None]
+    if wrong:
+        does = "tells findings" if spec.of_whole_images else "draws"
+        raise InvalidInputError(
+            f"Options must be of the task's kind, got {', '.join(wrong)} for '{spec.name}', which {does}. It has "
+            f"{', '.join([*instead, '--device', '--version'])}."
         )
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Collection
 from functools import partial
 
-from ..annotations.annotation import FINAL_TAG, Annotation
+from ..annotations.annotation import Annotation
 from ..annotations.store import AnnotationStore
 from ..annotations.submit import for_task
 from ..datastores.port import ImageStore, read_image
@@ -33,10 +33,8 @@ def labelled_cases(
         only: Annotation ids, as an earlier call chose them; later versions and verdicts are passed over. None: all.
     """
     newest: dict[str, Annotation] = {}
-    candidates = annotations.for_training() if only is None else annotations.labelled(FINAL_TAG)
+    candidates = annotations.for_training() if only is None else annotations.named(only)
     for annotation in candidates:  # oldest first
-        if only is not None and annotation.id not in only:
-            continue
         names = annotation.findings if spec.of_whole_images else annotation.names
         if annotation.task == spec.name or any(name in spec.labels for name in names):
             newest[annotation.image_id] = annotation

@@ -14,7 +14,7 @@ from ..models.tracking import MlflowTracking
 from ..settings import Settings
 from ..task import TaskSpec
 from ..trainers.cases import LabelledImage
-from ..trainers.warm_start import NOTHING, SERVED
+from ..trainers.warm_start import NOTHING, SERVED, served_parent
 from .cases import labelled_cases, unlabelled_cases
 from .events import EventTracking
 from .images import unlabelled_images
@@ -124,7 +124,7 @@ def start_from(work: Work, models: ModelStore) -> str:
     wanted = parse_start(work.options)
     if wanted != SERVED:
         return wanted
-    served = models.served(work.spec.name)
+    served = served_parent(models, work.spec)
     return served.version if served else NOTHING
 
 
