@@ -264,7 +264,7 @@ class _Training(Generic[C, I]):
             return Fitting(
                 network=network,
                 spec=self.spec,
-                options=self._fitting_options(parent, new=len(new), of=len(training)),
+                options=self._fitting_options(parent, new=len(new), of=len(self.sources.train)),
                 sampler=self.lesson.sampler(training, new),
                 loss=loss,
                 validate=lambda trained: self.lesson.validate(trained, self.items.compared),

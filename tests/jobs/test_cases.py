@@ -153,3 +153,21 @@ def test_images_without_a_label_are_cases_with_an_empty_one_and_of_their_patient
 def test_images_without_a_label_that_a_job_began_with_must_be_there(annotations, tmp_path):
     with pytest.raises(ConflictError, match="got 1 missing"):
         unlabelled_cases(annotations, FakeImages(tmp_path, "a"), ["a", "gone"])
+
+
+def test_every_readers_newest_label_comes_along_on_wish(annotations, tmp_path, spec):
+    images = FakeImages(tmp_path, "a", "b")
+    send(annotations, "a", {"heart": 1}, user="anna")
+    bens = send(annotations, "a", {"heart": 1}, user="ben")
+    annas = send(annotations, "a", {"heart": 1}, user="anna")
+    send(annotations, "b", {"heart": 1}, user="anna")
+
+    first, second = labelled_cases(annotations, images, spec, every_reader=True)
+
+    assert [one.revision for one in first.every_reading()] == [annas.id, bens.id]
+    assert second.readings == ()
+    known = [one.revision for case in (first, second) for one in case.every_reading()]
+    send(annotations, "a", {"heart": 1}, user="carl")
+    again = labelled_cases(annotations, images, spec, only=known, every_reader=True)
+    assert [one.revision for case in again for one in case.every_reading()] == known
+    assert [case.readings for case in labelled_cases(annotations, images, spec)] == [(), ()]
