@@ -38,9 +38,10 @@ class PatchSampler:
     """Draws patches from memory-mapped volumes, reading nothing else of them.
 
     A label is drawn first (three times in ten the background, or air and bare edges are never learned), then a volume
-    that has it, then one of its voxels, then where in the patch that voxel lies: in the middle half along each axis. Of
-    an image that several readers labelled, each patch takes the label of one of them by chance: what they disagree about
-    is learned to be as likely as it was drawn.
+    that has it, then one of its voxels, then where in the patch that voxel lies: in the middle half along each axis.
+
+    Of an image that several readers labelled, each patch takes the label of one of them by chance: what they disagree
+    about is learned to be as likely as it was drawn.
 
     Args:
         volumes: To draw from; at least one. Those with one image id are readings of one image.
