@@ -19,6 +19,7 @@ from tests.infers.builder import noise_volume, task
 SMALL = {
     "densenet": {"init_features": 8, "growth_rate": 4, "block_config": (2, 2)},
     "segresnet": {"init_filters": 8, "blocks_down": (1, 1, 1), "blocks_up": (1, 1)},
+    "segresnet_ds": {"init_filters": 8, "blocks_down": (1, 1, 1)},
     "subpixel_unet": {"filters": (8, 8, 8)},
     "unet": {"filters": (8, 8, 8, 8)},
 }
