@@ -39,9 +39,7 @@ def shuffled(pool: Sequence[Candidate], seed: int) -> list[Candidate]:
     return [ordered[index] for index in np.random.default_rng(seed).permutation(len(ordered))]
 
 
-def drawn(
-    pool: Sequence[Candidate], *, count: int, seed: int, reason: str, now: float | None = None
-) -> list[Choice]:
+def drawn(pool: Sequence[Candidate], *, count: int, seed: int, reason: str, now: float | None = None) -> list[Choice]:
     """Any of them, with one reason for all; whoever leaves a choice to chance draws the same for a seed.
 
     Args:
