@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -231,6 +231,12 @@ class AnnotationStore:
         """The versions that may be learned from, oldest first: nothing rejected, of an accepted case only that."""
         with self.database.reading() as session:
             return [from_row(row, withdrawn=False) for row in fit_for_training(session, tag=tag)]
+
+    def named(self, annotation_ids: Collection[str]) -> list[Annotation]:
+        """Those of these versions that were not withdrawn, oldest first, whatever became of their cases."""
+        query = in_use().where(AnnotationRow.id.in_(annotation_ids)).order_by(AnnotationRow.sequence)
+        with self.database.reading() as session:
+            return [from_row(row, withdrawn=False) for row in session.scalars(query)]
 
     def labelled_images(self, tag: str = "final") -> list[str]:
         """Ids of the images that have a version with a tag, in alphabetical order."""

@@ -10,7 +10,8 @@ from typing import Any
 from ..errors import InvalidInputError
 from ..networks.devices import device_name
 
-QUALITY_OVERLAP: Mapping[str, float | None] = {"standard": None, "quick": 0.0, "fine": 0.5}
+QUICK = "quick"
+QUALITY_OVERLAP: Mapping[str, float | None] = {"standard": None, QUICK: 0.0, "fine": 0.5}
 """Share of a window that overlaps the next; None is the task's own."""
 
 

@@ -72,8 +72,8 @@ def run(work: Work) -> dict[str, Any]:
     plan = work.folder.plan()
     if plan is None:
         version = SegmentationInfer(spec, models).version(work.options.get("model_version"))
-        others = _others(models, spec, version.version) if method.sampling == "members" else []
-        plan = {"model_version": version.version, "others": others, "images": wanted_images(work)}
+        members = _others(models, spec, version.version) if method.sampling == "members" else []
+        plan = {"model_version": version.version, "others": members, "images": wanted_images(work)}
         work.folder.write_plan(plan)
     version = plan["model_version"]
     network, *committee = [_network(models, spec, one) for one in (version, *plan.get("others", ()))]

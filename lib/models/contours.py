@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..label_maps import LabelArray, Mask, mask_of
+from ..geometry import AnyArray
+from ..label_maps import Mask, mask_of
 from ..labels import LabelSet
 
 
@@ -26,7 +27,8 @@ def contour_of(mask: Mask) -> Mask:
 def added_path_length(drawn: Mask, truth: Mask) -> int:
     """Voxels of the truth's contour that the drawn one does not share: the added path length.
 
-    It says more about the time that correcting takes than overlap does (Vaassen et al., doi:10.1016/j.phro.2019.12.001).
+    It says more about the time that correcting takes than overlap does (Vaassen et al.,
+    doi:10.1016/j.phro.2019.12.001).
 
     Args:
         drawn: Boolean `(X, Y, Z)`, as `contour_of` takes it.
@@ -35,7 +37,7 @@ def added_path_length(drawn: Mask, truth: Mask) -> int:
     return int(np.count_nonzero(contour_of(truth) & ~contour_of(drawn)))
 
 
-def path_to_add(drawn: LabelArray, truth: LabelArray, labels: LabelSet) -> int:
+def path_to_add(drawn: AnyArray, truth: AnyArray, labels: LabelSet) -> int:
     """The added path length of all labels together.
 
     Args:

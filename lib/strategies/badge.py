@@ -85,7 +85,8 @@ class _Gradients:
         """`(n,)` squared distance of each to one: of outer products, the inner ones multiply."""
         lengths = self.squares
         inner = (self.features @ self.features[index]) * (self.errors @ self.errors[index])
-        return np.maximum(lengths + lengths[index] - 2 * inner, 0.0)
+        squares: NDArray[np.float64] = np.maximum(lengths + lengths[index] - 2 * inner, 0.0)
+        return squares
 
 
 def _gradients(pool: Sequence[Candidate]) -> _Gradients:
@@ -93,11 +94,15 @@ def _gradients(pool: Sequence[Candidate]) -> _Gradients:
     seen = [one for one in sorted(pool, key=lambda one: one.image_id) if one.embedding is not None and one.presence]
     if not seen:
         return _Gradients([], np.zeros((0, 0)), np.zeros((0, 0)))
-    names, size = sorted(seen[0].presence), np.size(seen[0].embedding)
-    members = [one for one in seen if np.size(one.embedding) == size and sorted(one.presence) == names]
+    names, size = sorted(seen[0].presence), _size(seen[0])
+    members = [one for one in seen if _size(one) == size and sorted(one.presence) == names]
     shares = np.array([[one.presence[name] for name in names] for one in members])
     features = np.array([one.embedding for one in members], np.float64)
     return _Gradients(members, features, shares - (shares >= 0.5))
+
+
+def _size(candidate: Candidate) -> int:
+    return 0 if candidate.embedding is None else candidate.embedding.size
 
 
 STRATEGY = Badge()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -23,12 +24,18 @@ class LabelledImage:
         revision: Changes when image or label change (an annotation id, or a hash of the files).
         annotated: Names of the labels the annotator cared for. A voxel without a label is background only as far as
             these go; another label of the task may well be there. None: all of the task's.
+        readings: The same image as others labelled it, to be trained on as well; it is measured by its own label.
     """
 
     image_id: str
     patient_id: str
     revision: str
     annotated: frozenset[str] | None = None
+    readings: tuple[Self, ...] = ()
+
+    def every_reading(self) -> tuple[Self, ...]:
+        """Itself and its `readings`."""
+        return (self, *self.readings)
 
 
 @dataclass(frozen=True, kw_only=True)

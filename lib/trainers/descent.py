@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from ..task import TaskSpec, TrainerOptions
 from .augmentation import augment
 from .checkpoint import optimiser_tensors, restore_optimiser
 from .clicks import click_on_errors
+from .depths import loss_at_depths, outputs_of
 from .layer_rates import parameter_groups
 from .lesson import Change, Sampler
 from .loss import PartialLoss
@@ -117,15 +118,15 @@ class Descent:
             image = click_on_errors(self.network, image, label, annotated, random=random.changes)
         tutor = self._tutor
         if tutor is None:
-            return lambda: self.loss(self._logits(image), label, annotated, total=self.peers.total)
+            return lambda: self._supervised(self._outputs(image), label, annotated)
         unlabelled, _, _ = self._drawn(tutor.sampler, batch_size, random)
         taught = tutor.teach(unlabelled.contiguous(memory_format=self._layout))
         both = torch.cat([image, tutor.disturb(unlabelled, random=random.changes)])
 
         def loss() -> Tensor:
-            known, unknown = self._logits(both).split([len(image), len(unlabelled)])
-            own = self.loss(known, label, annotated, total=self.peers.total)
-            return own + tutor.loss(unknown, taught, done=done, total=self.peers.total)
+            outputs = self._outputs(both)
+            own = self._supervised([logits[: len(image)] for logits in outputs], label, annotated)
+            return own + tutor.loss(outputs[0][len(image) :], taught, done=done, total=self.peers.total)
 
         return loss
 
@@ -140,10 +141,12 @@ class Descent:
             image, label = image[..., 0], label if self.spec.of_whole_images else label[..., 0]
         return image, label, batch.annotated.to(self.device)
 
-    def _logits(self, image: Tensor) -> Tensor:
+    def _outputs(self, image: Tensor) -> list[Tensor]:
         with short_numbers(self.device, training=True):
-            logits: Tensor = self._shared(image.contiguous(memory_format=self._layout))
-        return logits
+            return outputs_of(self._shared(image.contiguous(memory_format=self._layout)))
+
+    def _supervised(self, outputs: Sequence[Tensor], label: Tensor, annotated: Tensor) -> Tensor:
+        return loss_at_depths(self.loss, outputs, label, annotated, total=self.peers.total)
 
     def _descend(self, loss_of_batch: Callable[[], Tensor]) -> float:
         value = self._gradients(loss_of_batch)

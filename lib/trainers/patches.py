@@ -40,8 +40,11 @@ class PatchSampler:
     A label is drawn first (three times in ten the background, or air and bare edges are never learned), then a volume
     that has it, then one of its voxels, then where in the patch that voxel lies: in the middle half along each axis.
 
+    Of an image that several readers labelled, each patch takes the label of one of them by chance: what they disagree
+    about is learned to be as likely as it was drawn.
+
     Args:
-        volumes: To draw from; at least one.
+        volumes: To draw from; at least one. Those with one image id are readings of one image.
         spec: For its labels.
         patch_voxels: Size of a patch; smaller volumes are filled up with their lowest intensity and background.
         favoured: Images that a share of the patches is taken from, as far as they show what was drawn first.
@@ -63,8 +66,12 @@ class PatchSampler:
         self._volumes = volumes
         self._patch = np.array(patch_voxels)
         self._having: dict[int, list[int]] = {}
+        self._readings: dict[str, list[int]] = {}
         for position, volume in enumerate(volumes):
-            for index in volume.voxels:
+            self._readings.setdefault(volume.image_id, []).append(position)
+        for readings in self._readings.values():
+            first = {index: position for position in reversed(readings) for index in volumes[position].voxels}
+            for index, position in first.items():
                 self._having.setdefault(index, []).append(position)
         self._foreground = sorted(index for index in self._having if index)
         self._annotated = [annotated_channels(volume, spec) for volume in volumes]
@@ -89,6 +96,9 @@ class PatchSampler:
         volume = self._volumes[position]
         voxel = random.choice(volume.voxels[index])
         inside = random.integers(self._patch // 4, np.maximum(self._patch - self._patch // 4, self._patch // 4 + 1))
+        readings = self._readings[volume.image_id]
+        if len(readings) > 1:
+            position = readings[int(random.integers(len(readings)))]
         return position, np.clip(voxel - inside, 0, np.maximum(np.array(volume.label.shape) - self._patch, 0))
 
     def _read(self, position: int, start: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:

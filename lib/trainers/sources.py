@@ -26,7 +26,7 @@ class Items(Generic[I]):
     """Prepared cases.
 
     Attributes:
-        training: To learn from.
+        training: To learn from; an image once for each reading.
         validation: To compare epochs by; empty where no patient is left for it.
         pool: Without labels.
     """
@@ -73,7 +73,8 @@ class Sources(Generic[C]):
         Raises:
             CancelledError: If `cancelled` answers true.
         """
-        wanted = [*self.train, *self.validation, *self.pool]
+        train = [reading for case in self.train for reading in case.every_reading()]
+        wanted = [*train, *self.validation, *self.pool]
         done = 0
 
         def get(case: C) -> I:
@@ -83,7 +84,7 @@ class Sources(Generic[C]):
             progress(done / len(wanted), f"prepared {done} of {len(wanted)} images")
             return item
 
-        training, validation = [get(case) for case in self.train], [get(case) for case in self.validation]
+        training, validation = [get(case) for case in train], [get(case) for case in self.validation]
         pool = []
         for case in self.pool:
             try:
@@ -142,5 +143,6 @@ def split(
     return Sources(**parts, pool=learned)
 
 
-def _named(case: LabelledImage) -> dict[str, str]:
-    return {"image_id": case.image_id, "revision": case.revision}
+def _named(case: LabelledImage) -> dict[str, Any]:
+    readings = [reading.revision for reading in case.readings]
+    return {"image_id": case.image_id, "revision": case.revision} | ({"readings": readings} if readings else {})

@@ -41,7 +41,7 @@ from .options import check_options
 from .sources import split
 from .splits import Part, SplitStore
 from .standing import Epoch, Step
-from .warm_start import NOTHING, SERVED, new_cases, trained_labels, warmed
+from .warm_start import SERVED, new_cases, parent_of, trained_labels, warmed
 
 _PREPARED_AT = 0.1
 _FITTED_AT = 0.9
@@ -116,7 +116,8 @@ def train(
         pool: Images without labels, learned from if `options.unlabelled_weight` is more than nothing.
 
     Raises:
-        InvalidInputError: If no case may be trained on, or the loss stops being finite.
+        InvalidInputError: If no case may be trained on, the version to start from does not fit the task, or the loss
+            stops being finite.
         BusyError: If another training works in the same folder.
         CancelledError: If `cancelled` answers true; nothing is stored.
         OutOfMemoryError: If half a batch does not fit the device.
@@ -196,8 +197,7 @@ class _Training(Generic[C, I]):
     def run(self) -> TrainResult:
         started = time.monotonic()
         self.sources = split(self.cases, spec=self.spec, splits=self.splits, options=self.options, pool=self.pool)
-        served = self.models.served(self.spec.name)
-        parent = self._parent(served)
+        parent = parent_of(self.models, self.spec, self.start_from)
         fitted = self._fit(parent)
         measured_on = self.sources.measured_on
         measured = self.sources.of(measured_on)
@@ -251,18 +251,6 @@ class _Training(Generic[C, I]):
             seconds=time.monotonic() - started,
         )
 
-    def _parent(self, served: ModelVersion | None) -> ModelVersion | None:
-        """The version to start from; None for random weights."""
-        if self.start_from == NOTHING:
-            return None
-        if self.start_from == SERVED:
-            return self._fitting_the_task(served)
-        return self._fitting_the_task(self.models.get(self.spec.name, self.start_from))
-
-    def _fitting_the_task(self, version: ModelVersion | None) -> ModelVersion | None:
-        """The version, unless it was made for another version of the task."""
-        return version if version is not None and version.fingerprint == self.spec.fingerprint() else None
-
     def _fit(self, parent: ModelVersion | None) -> Fitted:
         self.items = self.sources.prepare(
             self.lesson.cache(self.work_dir / "volumes"), self._share(0.0, _PREPARED_AT), self.cancelled
@@ -277,7 +265,7 @@ class _Training(Generic[C, I]):
             return Fitting(
                 network=network,
                 spec=self.spec,
-                options=self._fitting_options(parent, new=len(new), of=len(training)),
+                options=self._fitting_options(parent, new=len(new), of=len(self.sources.train)),
                 sampler=self.lesson.sampler(training, new),
                 loss=loss,
                 validate=lambda trained: self.lesson.validate(trained, self.items.compared),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from carina.label_maps import label_type
 from carina.models.contours import added_path_length, contour_of, path_to_add

@@ -13,6 +13,7 @@ from carina.models.contours import path_to_add
 from carina.models.metrics import dice
 from carina.phantoms.chest import make_chest
 from carina.registry import find_tasks
+from carina.scoring import find_methods
 from carina.simulate.learner import Learner
 from carina.simulate.plan import FULL, Plan, split
 from carina.simulate.rounds import Journal, Run
@@ -139,6 +140,22 @@ def test_before_the_first_round_every_labelled_voxel_has_to_be_drawn(cases, tmp_
     assert effort.voxels == np.count_nonzero(volume.label)
     assert effort.contour == path_to_add(np.zeros_like(volume.label), volume.label, SPEC.labels)
     assert learner.look(volume, None).presence == {}
+
+
+def test_a_committee_is_the_network_as_it_was_after_the_rounds_before_also_after_a_restart(cases, tmp_path):
+    volume = VolumeCache(tmp_path, SPEC).get(cases[0])
+    learner, restarted = (Learner(SPEC, seed=0, device="cpu", cancelled=lambda: False) for _ in range(2))
+    method = find_methods().get("committee")
+    learner.learn([volume], number=0, steps=1)
+    assert learner.look(volume, method).score is None
+    for number in (1, 2):
+        learner.learn([volume], number=number, steps=1)
+    learner.save(tmp_path / "weights.safetensors")
+    restarted.restore(tmp_path / "weights.safetensors")
+    score = restarted.look(volume, method).score
+    assert score > 0
+    assert score == pytest.approx(learner.look(volume, method).score, rel=0.01)  # weights lie otherwise in memory
+    assert len(restarted._before) == 2
 
 
 @pytest.mark.parametrize("task", ["thorax_ct", "cxr_anatomy"])

@@ -21,7 +21,8 @@ from carina.trainers.gathering import gathered
 from carina.trainers.helping import MODULE
 from carina.trainers.splits import FileSplitStore
 from carina.trainers.together import outside
-from carina.trainers.training import NOTHING, train
+from carina.trainers.training import train
+from carina.trainers.warm_start import NOTHING
 
 
 @pytest.fixture(autouse=True)
