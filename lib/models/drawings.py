@@ -36,7 +36,6 @@ class Drawing:
         apart: Share of its voxels outside its largest piece, 0–1.
         holes: Voxels of its holes, as a share of its own.
         leftness_mm: Where its centre lies from the patient's right to the left; nan if it has no voxels.
-        places: `(structures, 3)` where its centre lies among all that is drawn, as `CoarseGrid.place` tells it; else nan.
         masks: `(structures, cells)` coarse masks; zeros if nothing is drawn at all.
     """
 
@@ -44,7 +43,6 @@ class Drawing:
     apart: Values
     holes: Values
     leftness_mm: Values
-    places: Values
     masks: Numbers
 
 
@@ -61,7 +59,7 @@ def measure(label: Volume, *, labels: LabelSet, names: Sequence[str], dimension:
     cells = coarse_cells(len(names), dimension)
     count, voxel_ml = len(names), math.prod(spacing_mm) / 1000.0
     volumes, apart, holes = np.zeros((3, count))
-    leftness, places = np.full(count, math.nan), np.full((count, 3), math.nan)
+    leftness = np.full(count, math.nan)
     masks = np.zeros((count, math.prod(cells)), dtype=np.float32)
     found = {name: _part(array, labels, name) for name in names}
     labelled = np.zeros(array.shape, dtype=np.bool_)
@@ -69,7 +67,7 @@ def measure(label: Volume, *, labels: LabelSet, names: Sequence[str], dimension:
         if part is not None:
             labelled[part[1]] |= drop_islands(part[0], smallest=_SMALLEST_PIECE)
     if not labelled.any():
-        return Drawing(volumes_ml=volumes, apart=apart, holes=holes, leftness_mm=leftness, places=places, masks=masks)
+        return Drawing(volumes_ml=volumes, apart=apart, holes=holes, leftness_mm=leftness, masks=masks)
     grid = CoarseGrid.around(labelled, spacing_mm=spacing_mm, cells=cells)
     for position, part in enumerate(found.values()):
         if part is None:
@@ -81,9 +79,8 @@ def measure(label: Volume, *, labels: LabelSet, names: Sequence[str], dimension:
         apart[position] = 1 - np.count_nonzero(drop_islands(mask, smallest=1.0)) / voxels
         holes[position] = np.count_nonzero(fill_holes(mask)) / voxels - 1
         leftness[position] = -(np.nonzero(mask)[0].mean() + start[0]) * spacing_mm[0]
-        places[position] = grid.place(mask, start)
         masks[position] = grid.shares(mask, start)
-    return Drawing(volumes_ml=volumes, apart=apart, holes=holes, leftness_mm=leftness, places=places, masks=masks)
+    return Drawing(volumes_ml=volumes, apart=apart, holes=holes, leftness_mm=leftness, masks=masks)
 
 
 def coarse_cells(structures: int, dimension: int) -> tuple[int, int, int]:

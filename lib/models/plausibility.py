@@ -30,8 +30,7 @@ from .version import PLAUSIBILITY_NAME, ModelVersion
 FEWEST_CASES = 5
 """With fewer labels there is no telling what is usual."""
 
-_PLACES = ("place_right", "place_anterior", "place_superior")
-_SMALLEST = {"shape": 0.02, "apart": 0.005, "holes": 0.01, "ratio": 0.05, **dict.fromkeys(_PLACES, 0.005)}
+_SMALLEST = {"shape": 0.02, "apart": 0.005, "holes": 0.01, "ratio": 0.05}
 _AGREEING = 0.9
 _PRESENT = 0.5
 
@@ -84,7 +83,7 @@ class Plausibility:
         names: The structures, in the order of all arrays.
         dimension: Of the task.
         present: Name → share of the labels that have it.
-        spreads: Name → `shape`, `apart`, `holes` and places along three axes, of labels that have it.
+        spreads: Name → `shape`, `apart` and `holes`, of labels that have it.
         pairs: Left and right name → what is usual for both.
         space: Of coarse masks.
     """
@@ -119,8 +118,6 @@ class Plausibility:
             "apart": np.array([drawing.apart for drawing in drawings]),
             "holes": np.array([drawing.holes for drawing in drawings]),
         }
-        for axis, feature in enumerate(_PLACES):
-            measured[feature] = np.array([drawing.places[:, axis] for drawing in drawings])
         spreads = {
             name: {
                 feature: Spread.of(values[there[:, position], position].tolist(), smallest=_SMALLEST[feature])
@@ -169,10 +166,7 @@ class Plausibility:
                 yield (name,), 1.0, f"{name} is drawn, and none of the labels learned from has it"
                 continue
             usual, apart, holes = self.spreads[name], drawing.apart[position], drawing.holes[position]
-            yield (name,), usual["shape"].beyond(residuals[position]), f"{name} has an unusual shape"
-            places = zip(_PLACES, drawing.places[position].tolist(), strict=True)
-            elsewhere = max(usual[feature].apart(place) for feature, place in places)
-            yield (name,), elsewhere, f"{name} lies elsewhere than usual"
+            yield (name,), usual["shape"].beyond(residuals[position]), f"{name} has an unusual shape or place"
             text = f"{name} is in pieces, {100 * apart:.0f} % of it apart from the largest"
             yield (name,), usual["apart"].beyond(apart), text
             yield (name,), usual["holes"].beyond(holes), f"{name} has holes of {100 * holes:.0f} % of its size"

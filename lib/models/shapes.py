@@ -57,12 +57,6 @@ class CoarseGrid:
         first = np.where(whole, 0.0, centre + 0.5 - half)
         return cls(first, 2 * half / np.array(cells), cells)
 
-    def place(self, mask: Mask, start: tuple[int, ...]) -> NDArray[np.float64]:
-        """`(3,)` where a mask's centre lies in the grid, 0–1 from end to end; arguments as of `shares`."""
-        centre = np.argwhere(mask).mean(axis=0) + np.array(start) + 0.5
-        found: NDArray[np.float64] = (centre - self.first) / (self.cell * np.array(self.cells))
-        return found
-
     def shares(self, mask: Mask, start: tuple[int, ...]) -> Numbers:
         """`(cells,)` which share of each cell a mask fills.
 

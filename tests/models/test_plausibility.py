@@ -78,7 +78,7 @@ FAULTS = {
     "exchanged": (lambda label: exchange_sides(label, SPEC.labels), "lung_left and lung_right look exchanged"),
     "half missing": (without_half, "lung_right"),
     "missing": (lambda label: np.where(label == HEART, 0, label).astype(np.uint8), "heart is missing"),
-    "shifted": (lambda label: moved(label, HEART, 9), "heart lies elsewhere than usual"),
+    "shifted": (lambda label: moved(label, HEART, 9), "heart has an unusual shape or place"),
     "in pieces": (with_islands, "lung_right is in pieces"),
     "crumbling": (in_crumbs, "heart has holes"),
 }
