@@ -195,7 +195,9 @@ class Run:
         """What the strategy takes of what is left; only what it needs is computed."""
         needs = strategy.needs
         left = [image_id for image_id in self._volumes if image_id not in set(labelled)]
-        method = find_methods().get(needs.scores[0]) if needs.scores else None
+        # What a draft is compared with belongs to a stored version, and a simulation stores none.
+        methods = (find_methods().get(name) for name in needs.scores)
+        method = next((one for one in methods if one.sampling != "drawing"), None)
         looks = bool(method or needs.embedding or needs.presence)
         pool = [
             self._candidate(image_id, learner, method) if looks else Candidate(image_id=image_id) for image_id in left

@@ -14,6 +14,8 @@ from carina.strategies import Candidate, find_strategies
         ("margin", "margin"),
         ("disagreement", "tta"),
         ("disagreement", "bald"),
+        ("quality", "plausibility"),
+        ("quality", "tta"),
         ("committee", "committee"),
     ],
 )
