@@ -14,6 +14,7 @@ from .labels import LabelSet
 
 Spacing = tuple[float, float, float]
 Voxels = tuple[int, int, int]
+Layout = Literal["carina", "torchxrayvision", "medicalnet"]
 Kind = Literal["segmentation", "scribbles", "deepedit", "classification"]
 
 _OF_WHOLE_IMAGES: frozenset[Kind] = frozenset({"classification"})
@@ -120,6 +121,8 @@ class PublicWeights:
         licence: SPDX identifier or the licence's name.
         sha256: Expected hash, None where the publisher gives none.
         state_key: Key of the state dict inside the checkpoint; None when the file is the state dict itself.
+        layout: Whose names and axes its parameters have (`models.foreign_layouts`).
+        judges: Whether it can answer. What cannot is a version to train from, and is not served by itself.
     """
 
     file_name: str
@@ -127,6 +130,8 @@ class PublicWeights:
     licence: str
     sha256: str | None = None
     state_key: str | None = None
+    layout: Layout = "carina"
+    judges: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Collection
 
 from ..annotations.annotation import FINAL_TAG, Annotation
 from ..annotations.store import AnnotationStore
-from ..annotations.submit import for_task
+from ..annotations.submit import PLACE, for_task
 from ..datastores.port import ImageStore, read_image
 from ..geometry import Volume, resample_label
+from ..regions import place_from_json, region_at
 from ..task import TaskSpec
 from ..trainers.cases import Case, FindingsCase, LabelledImage
 
@@ -19,7 +21,7 @@ logger = logging.getLogger(__name__)
 def labelled_cases(
     annotations: AnnotationStore, images: ImageStore, spec: TaskSpec, *, only: Collection[str] | None = None
 ) -> list[LabelledImage]:
-    """One case per image with a final label that says something about the task.
+    """One case per image, or per place in it, with a final label that says something about the task.
 
     The newest such version of an image counts that may be learned from, which no rejected one may. An image the store
     does not list at the moment is left out, and its annotation kept.
@@ -30,16 +32,19 @@ def labelled_cases(
         spec: The task.
         only: Annotation ids, as an earlier call chose them; later versions and verdicts are passed over. None: all.
     """
-    newest: dict[str, Annotation] = {}
+    newest: dict[tuple[str, str], Annotation] = {}
     candidates = annotations.for_training() if only is None else annotations.labelled(FINAL_TAG)
     for annotation in candidates:  # oldest first
         if only is not None and annotation.id not in only:
             continue
         names = annotation.findings if spec.of_whole_images else annotation.names
+        place = None if spec.crop_mm is None else annotations.label_info(annotation.id).get(PLACE)
+        if spec.crop_mm is not None and place is None:  # of another task that has a finding of this name
+            continue
         if annotation.task == spec.name or any(name in spec.labels for name in names):
-            newest[annotation.image_id] = annotation
+            newest[annotation.image_id, json.dumps(place)] = annotation
     listed = {record.image_id for record in images.list_images()}
-    missing = newest.keys() - listed
+    missing = {image_id for image_id, _ in newest} - listed
     if missing:
         logger.warning("%d labelled image(s) are not in the image store at the moment and are left out.", len(missing))
     case_of = _findings_case if spec.of_whole_images else _case
@@ -64,10 +69,18 @@ def _findings_case(
     annotations: AnnotationStore, images: ImageStore, annotation: Annotation, spec: TaskSpec
 ) -> LabelledImage:
     findings = {name: value for name, value in annotation.findings.items() if name in spec.labels}
+    place = annotations.label_info(annotation.id).get(PLACE) if spec.crop_mm is not None else None
+
+    def load() -> Volume:
+        image, _ = read_image(images, annotation.image_id)
+        if spec.crop_mm is None:
+            return image
+        return region_at(place_from_json(place), image.grid, size_mm=spec.crop_mm).crop(image)
+
     return FindingsCase(
-        image_id=annotation.image_id,
+        image_id=annotation.image_id if place is None else f"{annotation.image_id}-{annotation.id}",
         patient_id=annotation.patient_key,
-        load=lambda: read_image(images, annotation.image_id)[0],
+        load=load,
         findings=findings,
         revision=annotation.id,
         annotated=frozenset(findings),
