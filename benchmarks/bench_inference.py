@@ -54,7 +54,7 @@ from carina.networks.factory import build_network, size_multiple
 from carina.preprocessing import prepare, prepare_label
 from carina.registry import find_tasks
 from carina.task import NetworkSpec, TaskSpec
-from carina.trainers.fitting import rate_share
+from carina.trainers.descent import rate_share
 from carina.trainers.loss import PartialDiceCELoss, silence_unknown
 
 SEED = 0

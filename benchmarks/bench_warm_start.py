@@ -38,7 +38,8 @@ from carina.registry import find_tasks
 from carina.task import TaskSpec, Voxels
 from carina.trainers.cases import Case
 from carina.trainers.splits import FileSplitStore, Part
-from carina.trainers.training import NOTHING, SERVED, TrainResult, train
+from carina.trainers.training import TrainResult, train
+from carina.trainers.warm_start import NOTHING, SERVED
 
 SHAPE: Voxels = (32, 32, 24)
 SPACING_MM = (10.5, 10.5, 10.6)

@@ -27,6 +27,7 @@ A message reads `<what> must <rule>, got <value>. <next step>.` and never holds 
     ├── MissingDependencyError     501  an optional part is not installed
     ├── PacsError                  502  the PACS refused, failed or answered nonsense
     │   └── PacsTimeoutError       504
+    ├── PeerError                  500  a process that worked on the same training has ended
     ├── OutOfMemoryError           503  every rung of the memory ladder failed
     └── StorageError               507  the disk is full or not writable
 """
@@ -156,6 +157,10 @@ class PacsTimeoutError(PacsError):
     """The PACS did not answer in time."""
 
     http_status = 504
+
+
+class PeerError(CarinaError):
+    """A process that worked on the same training has ended before it."""
 
 
 class OutOfMemoryError(CarinaError):

@@ -90,8 +90,14 @@ class TrainerOptions:
         warm_share: A training from an earlier version takes this share of the epochs and of the learning rate, or the
             share of its cases that are new if that is larger; 1 always takes all.
         ema: Decay of a moving average of the weights, kept where it validates better than the weights; 0 for none.
+        layer_decay: Share of the learning rate for the first layer in a training from an earlier version; the last
+            takes all of it, those between rise by equal factors. 1 trains all alike.
+        sharpness: Radius within which a step looks for the worst loss, to descend from there (SAM); 0.05 is usual and
+            takes twice the time; 0 for none.
+        unlabelled_weight: Weight of the agreement with a mean teacher on images without labels, 1 is usual; 0 for none.
         augmentation: Strength of the random changes, 1 is usual; 0 shows whether a network can fit its cases at all.
         seed: Of sampling, augmentation and initialisation.
+        processes: That share each batch, one per GPU or on the CPU; the result is that of one process.
     """
 
     max_epochs: int = 50
@@ -107,8 +113,12 @@ class TrainerOptions:
     new_share: float = 0.0
     warm_share: float = 1.0
     ema: float = 0.0
+    layer_decay: float = 1.0
+    sharpness: float = 0.0
+    unlabelled_weight: float = 0.0
     augmentation: float = 1.0
     seed: int = 0
+    processes: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +167,12 @@ class TaskSpec:
         overlap: Share of a window that overlaps the next, 0 ≤ overlap < 1.
         network: Which network; without one there is nothing to train and no model to serve.
         trainer: Training defaults.
-        one_piece: Whether each label is one connected structure: a draft keeps its largest piece, with holes filled.
+        symmetric: Whether an image mirrored along its first axis could be another patient's, with left and right
+            exchanged: a training mirrors images at random, and a draft is the mean of an image and its mirror. Every
+            label with a side needs its other side.
+        smallest_piece: A draft loses the pieces of a label that are smaller than this share of its largest one: 0 keeps
+            all of them, 1 the largest alone.
+        fill_holes: Whether a draft has the holes of each label filled.
         weights: Public weights that fit.
         config: String options that Slicer shows as editable fields, sent back with each request.
     """
@@ -177,7 +192,9 @@ class TaskSpec:
     roi_voxels: Voxels = (96, 96, 96)
     overlap: float = 0.25
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
-    one_piece: bool = False
+    symmetric: bool = False
+    smallest_piece: float = 0.0
+    fill_holes: bool = False
     weights: tuple[PublicWeights, ...] = ()
     config: Mapping[str, str] = field(default_factory=dict)
 
@@ -196,6 +213,19 @@ class TaskSpec:
             raise ConfigurationError(
                 f"Task '{self.name}' must declare a spacing or a matrix of positive sizes, got {self.spacing_mm} and "
                 f"{self.matrix_voxels}. Set spacing_mm to None for a matrix."
+            )
+        if not 0 <= self.smallest_piece <= 1:
+            raise ConfigurationError(
+                f"The smallest piece of task '{self.name}' must be a share, 0 to 1, got {self.smallest_piece}."
+            )
+        self._check_symmetry()
+
+    def _check_symmetry(self) -> None:
+        alone = [label.name for label in self.labels if label.has_side and self.labels.other_side(label) is None]
+        if self.symmetric and (alone or self.kind != "segmentation"):
+            raise ConfigurationError(
+                f"A symmetric task must be a segmentation whose labels have both sides, got '{self.name}' of kind "
+                f"'{self.kind}', without the other side of {', '.join(alone) or 'none'}. Set symmetric to False."
             )
 
     @property

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from .patients import PatientKeys, load_patient_keys
 from .splits import SplitTable
 from .tables import AnnotationRow, ImageInfoRow, LabelInfoRow, WithdrawalRow
 from .versions import fit_for_training, in_use, is_readers_work, row_of
-from .voxel_values import LARGEST_VALUE, check_values, recode
+from .voxel_values import LARGEST_VALUE, are_bits, check_values, recode
 from .worklist import Worklist
 
 logger = logging.getLogger(__name__)
@@ -232,6 +232,12 @@ class AnnotationStore:
         with self.database.reading() as session:
             return [from_row(row, withdrawn=False) for row in fit_for_training(session, tag=tag)]
 
+    def named(self, annotation_ids: Collection[str]) -> list[Annotation]:
+        """Those of these versions that were not withdrawn, oldest first, whatever became of their cases."""
+        query = in_use().where(AnnotationRow.id.in_(annotation_ids)).order_by(AnnotationRow.sequence)
+        with self.database.reading() as session:
+            return [from_row(row, withdrawn=False) for row in session.scalars(query)]
+
     def labelled_images(self, tag: str = "final") -> list[str]:
         """Ids of the images that have a version with a tag, in alphabetical order."""
         query = in_use().where(AnnotationRow.tag == tag).with_only_columns(AnnotationRow.image_id).distinct()
@@ -383,7 +389,7 @@ class AnnotationStore:
         except (CarinaError, OSError, EOFError) as error:
             logger.warning("Annotation %s cannot be compared with a new version: %s", parent.id, error)
             return None
-        renumbered = recode(before.array, parent.names, names, other=LARGEST_VALUE + 1)
+        renumbered = recode(before.array, parent.names, names, other=LARGEST_VALUE + 1, sums=are_bits(names))
         return int(np.count_nonzero(renumbered != label.array))
 
     def _certainly_absent(self, annotation_id: str) -> bool:

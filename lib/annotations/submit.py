@@ -16,7 +16,7 @@ from ..structures import STRUCTURES
 from ..task import TaskSpec
 from .annotation import Annotation, Origin, safe
 from .store import AnnotationStore
-from .voxel_values import check_names, present_values, recode, unsigned
+from .voxel_values import check_names, present_values, recode, unnamed_values, unsigned
 
 PREDICTION = "prediction"
 """The note on a version of findings that holds what the model had said; clients cannot change it."""
@@ -56,7 +56,8 @@ def submit_label(
         image: The image's grid; the stored label lies exactly on it.
         label: `(X, Y, Z)` whole numbers of any type, on any grid that overlaps; voxel values are kept as sent.
         client_names: Label name → voxel value. A name at 0 is the background. Names without voxels say
-            "looked for, not there"; unknown ones among those are left out.
+            "looked for, not there"; unknown ones among those are left out. Where labels of the task overlap and all
+            values are powers of two, a voxel may have the sum of several.
         spec: The task; its label indices count when the client sends no names.
         tag: `original`, `final` or another safe name.
         user: Who submits.
@@ -183,7 +184,7 @@ def for_task(store: AnnotationStore, annotation: Annotation, spec: TaskSpec) -> 
         StorageError: If the label file is gone or was changed.
     """
     stored, names = store.read(annotation)
-    array = recode(stored.array, names, spec.labels.values)
+    array = recode(stored.array, names, spec.labels.values, sums=spec.labels.overlapping)
     return Volume(array.astype(label_type(spec.labels)), stored.grid)
 
 
@@ -194,7 +195,7 @@ def _checked_names(label: Volume, client_names: Mapping[str, int] | None, spec: 
     else:
         names = {name: value for name, value in client_names.items() if value != 0 and name.lower() != _BACKGROUND}
     check_names(names)
-    _refuse_unnamed(present, names)
+    _refuse_unnamed(unnamed_values(label.array, names, sums=spec is not None and spec.labels.overlapping))
     known: Collection[str] = {*STRUCTURES, *(spec.labels.names if spec else ())}
     for name, value in names.items():
         if name not in known and value in present:
@@ -205,8 +206,8 @@ def _checked_names(label: Volume, client_names: Mapping[str, int] | None, spec: 
     return {name: value for name, value in names.items() if name in known}
 
 
-def _refuse_unnamed(present: set[int], names: Mapping[str, int]) -> None:
-    unnamed = sorted(present - set(names.values()))
+def _refuse_unnamed(values: set[int]) -> None:
+    unnamed = sorted(values)
     if unnamed:
         shown = ", ".join(str(value) for value in unnamed[:12]) + (", …" if len(unnamed) > 12 else "")
         raise LabelError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,20 +45,21 @@ def infer(
         str | None, typer.Option("--finding", metavar="NAME", help="Whose heat map; default: the likeliest.")
     ] = None,
     roi: Annotated[
-        str, typer.Option("--roi", metavar="image|lungs", help="Of findings: look at all of it, or at the lungs.")
-    ] = "image",
+        str | None,
+        typer.Option("--roi", metavar="image|lungs", help="Of findings: look at all of it (default), or at the lungs."),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option("--report", metavar="FILE", help="Of findings: a report, .txt or .dcm (SR)."),
     ] = None,
     measurements: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--measurements",
             metavar="auto|yes|no",
-            help="Of findings: measure the radiograph on what cxr_anatomy draws; auto: where that is served.",
+            help="Of findings: measure the radiograph on what cxr_anatomy draws; auto: where that is served (default).",
         ),
-    ] = "auto",
+    ] = None,
     point: Annotated[
         str | None,
         typer.Option("--point", metavar="I,J,K", help="Of findings of a part of an image: the voxel to look at."),
@@ -88,7 +90,18 @@ def infer(
     """
     with command(as_json=as_json) as output:
         spec = find_tasks().get(task)
+        of_findings = {
+            "--heatmap": heatmap,
+            "--finding": finding,
+            "--roi": roi,
+            "--report": report,
+            "--measurements": measurements,
+            "--point": point,
+            "--box": box,
+        }
+        of_drawings = {"--out": out, "--overlap": overlap}
         if spec.of_whole_images:
+            _refuse(of_drawings, spec, instead=of_findings)
             from .telling import Files, request_of, tell
 
             given = {"device": device, "model_version": model_version, "roi": roi, "measurements": measurements}
@@ -96,7 +109,9 @@ def infer(
             files = Files(heat=heatmap, finding=finding, report=report)
             tell(output, spec, image, files=files, request=request, store_url=store, user=user)
             return
+        _refuse(of_findings, spec, instead=of_drawings)
         kind, out = _kind_of(out, spec)
+        from ..models.plausibility import plausibility_of
         from .drafting import load_drafter, read_any
 
         drafter = load_drafter(spec, version=model_version, device=device, overlap=overlap)
@@ -121,14 +136,31 @@ def infer(
 
             write_label(out, label)
         volumes_ml = _volumes_ml(label, spec)
+        usual = plausibility_of(drafter.version)
+        verdict = None if usual is None else usual.judge(label, spec.labels)
         output.table(str(out), ["Label", "Volume (ml)"], [[name, f"{ml:.1f}"] for name, ml in volumes_ml.items()])
+        if verdict is not None:
+            odd = "; ".join(verdict.reasons) or "like the labels it was trained on"
+            output.say(f"Plausibility {verdict.score:.2f}: {odd}.")
         output.result(
             {
                 "task": spec.name,
                 "model_version": drafter.version.version,
                 "out": str(out),
                 "volumes_ml": volumes_ml,
+                "plausibility": None if verdict is None else verdict.to_json(),
             }
+        )
+
+
+def _refuse(given: Mapping[str, object], spec: TaskSpec, *, instead: Iterable[str]) -> None:
+    """Refuse options of the other sort of task, which would else change nothing without a word."""
+    wrong = [name for name, value in given.items() if value is not None]
+    if wrong:
+        does = "tells findings" if spec.of_whole_images else "draws"
+        raise InvalidInputError(
+            f"Options must be of the task's kind, got {', '.join(wrong)} for '{spec.name}', which {does}. It has "
+            f"{', '.join([*instead, '--device', '--version'])}."
         )
 
 

@@ -18,6 +18,8 @@ from ..label_maps import colour_table
 from ..task import TaskSpec, Window
 
 _OPACITY = 0.5
+_LEGEND_INCHES = 2.2
+"""A column of the legend, whose longest names have about 17 letters."""
 _PLANES = ("axial", "coronal", "sagittal")
 
 
@@ -144,7 +146,7 @@ def _finish(figure: Figure, path: Path, spec: TaskSpec) -> None:
     figure.legend(
         handles=handles,
         loc="outside lower center",
-        ncols=min(6, len(handles)),
+        ncols=min(len(handles), max(1, int(figure.get_figwidth() / _LEGEND_INCHES))),
         frameon=False,
         labelcolor="white",
     )

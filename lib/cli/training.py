@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from ..trainers.lesson import Measured
     from ..trainers.training import TrainResult
 
+_USUAL_WEIGHT = 1.0
+
 
 def train(
     task: TaskArgument,
@@ -35,6 +38,14 @@ def train(
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Patches per step.")] = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Peak of the schedule.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of sampling and initialisation.")] = None,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option("--unlabelled", metavar="DIR", help="Images without labels to learn from as well (mean teacher)."),
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option("--processes", help="That share each batch, one per GPU, or on the CPU; torchrun sets it."),
+    ] = None,
     start_from: Annotated[
         str, typer.Option("--start-from", metavar="VERSION", help="served, nothing (random weights), or such as v3.")
     ] = "served",
@@ -52,6 +63,8 @@ def train(
 
     Examples: [bold]carina train thorax_ct --images phantoms/images --labels phantoms/labels[/],
     [bold]carina train wholebody_ct --images ct --labels seg --max-epochs 20 --set patience_epochs=5[/],
+    [bold]carina train wholebody_ct --images ct --labels seg --processes 4 --batch-size 8[/],
+    [bold]carina train thorax_ct --images ct --labels seg --unlabelled more-ct --set unlabelled_weight=0.5[/],
     [bold]carina train cxr_covid19 --images cxr/images --labels cxr/cases.csv[/]
     """
     with command(as_json=as_json) as output:
@@ -61,19 +74,27 @@ def train(
         from ..jobs.train import summary, work_dir
         from ..jobs.work import finite
         from ..models.tracking import MlflowTracking
+        from ..networks.devices import resolve_device
+        from ..trainers.gathering import help_another
         from ..trainers.kinds import read_cases
         from ..trainers.options import override
+        from ..trainers.pool import read_pool
         from ..trainers.splits import FileSplitStore
         from ..trainers.training import train as train_task
 
+        if help_another(resolve_device(device)):
+            return
         given: dict[str, object] = {
             "max_epochs": max_epochs,
             "steps_per_epoch": steps_per_epoch,
             "batch_size": batch_size,
             "learning_rate": learning_rate,
             "seed": seed,
+            "processes": processes,
         }
         chosen = {name: value for name, value in given.items() if value is not None}
+        if unlabelled is not None:
+            chosen["unlabelled_weight"] = _USUAL_WEIGHT
         chosen |= assignments(options or [], option="--set")
         settings = Settings()
         models = ModelStore(settings.models_dir)
@@ -92,6 +113,7 @@ def train(
                 tracking=MlflowTracking(settings.tracking_dir),
                 checkpoint_every_s=settings.checkpoint_every_s,
                 start_from=start_from,
+                pool=read_pool(unlabelled) if unlabelled else (),
             )
         mirror(models, settings.tracking_dir, spec.name)
         _show_training(output, result)

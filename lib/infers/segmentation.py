@@ -122,6 +122,8 @@ class SegmentationInfer(NetworkDrafter):
                     guide=self._guide(request),
                     prepared=asked.prepared if isinstance(asked, Loaded) else None,
                 )
+            with timed(timings, "judge"):
+                verdict = self._verdict(version, label)
         tell(_NETWORK_TO, "writing the result")
         wanted = {name: index for name, index in self.spec.labels.indices.items() if name in names}
         if len(wanted) < len(self.spec.labels):
@@ -137,6 +139,7 @@ class SegmentationInfer(NetworkDrafter):
                 "model_sha256": version.sha256,
                 "device": str(device),
                 "timings": timings,
+                **({} if verdict is None else {"plausibility": verdict.to_json()}),
             },
         )
 

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import Callable, Collection
+from functools import partial
 
-from ..annotations.annotation import FINAL_TAG, Annotation
+from ..annotations.annotation import Annotation
 from ..annotations.store import AnnotationStore
 from ..annotations.submit import PLACE, for_task
 from ..datastores.port import ImageStore, read_image
+from ..errors import ConflictError
 from ..geometry import Volume, resample_label
 from ..regions import place_from_json, region_at
 from ..task import TaskSpec
-from ..trainers.cases import Case, FindingsCase, LabelledImage
+from ..trainers.cases import Case, FindingsCase, LabelledImage, without_label
 
 logger = logging.getLogger(__name__)
 
 
 def labelled_cases(
-    annotations: AnnotationStore, images: ImageStore, spec: TaskSpec, *, only: Collection[str] | None = None
+    annotations: AnnotationStore,
+    images: ImageStore,
+    spec: TaskSpec,
+    *,
+    only: Collection[str] | None = None,
+    every_reader: bool = False,
 ) -> list[LabelledImage]:
     """One case per image, or per place in it, with a final label that says something about the task.
 
@@ -31,28 +39,63 @@ def labelled_cases(
         images: Images.
         spec: The task.
         only: Annotation ids, as an earlier call chose them; later versions and verdicts are passed over. None: all.
+        every_reader: Whether the newest such version of each other reader comes along, as `readings`.
     """
-    newest: dict[tuple[str, str], Annotation] = {}
-    candidates = annotations.for_training() if only is None else annotations.labelled(FINAL_TAG)
+    newest: dict[tuple[str, str], dict[str | None, Annotation]] = {}
+    candidates = annotations.for_training() if only is None else annotations.named(only)
     for annotation in candidates:  # oldest first
-        if only is not None and annotation.id not in only:
-            continue
         names = annotation.findings if spec.of_whole_images else annotation.names
         place = None if spec.crop_mm is None else annotations.label_info(annotation.id).get(PLACE)
         if spec.crop_mm is not None and place is None:  # of another task that has a finding of this name
             continue
         if annotation.task == spec.name or any(name in spec.labels for name in names):
-            newest[annotation.image_id, json.dumps(place)] = annotation
+            key = annotation.image_id, json.dumps(place)
+            readers = newest.setdefault(key, {}) if every_reader else {}
+            readers.pop(annotation.user, None)  # the newest comes last
+            newest[key] = readers | {annotation.user: annotation}
     listed = {record.image_id for record in images.list_images()}
     missing = {image_id for image_id, _ in newest} - listed
     if missing:
         logger.warning("%d labelled image(s) are not in the image store at the moment and are left out.", len(missing))
     case_of = _findings_case if spec.of_whole_images else _case
+    cases = []
+    for readers in (readers for (image_id, _), readers in newest.items() if image_id in listed):
+        *others, case = (case_of(annotations, images, version, spec) for version in readers.values())
+        cases.append(dataclasses.replace(case, readings=tuple(others)))
+    return sorted(cases, key=lambda case: case.image_id)
+
+
+def unlabelled_cases(annotations: AnnotationStore, images: ImageStore, image_ids: Collection[str]) -> list[Case]:
+    """Images as they are, for trainings that learn from some without a label.
+
+    Args:
+        annotations: For the pseudonyms of patients.
+        images: Images.
+        image_ids: Which.
+
+    Raises:
+        ConflictError: If one is not there any more.
+    """
+    records = {record.image_id: record for record in images.list_images()} if image_ids else {}
+    missing = set(image_ids) - records.keys()
+    if missing:
+        raise ConflictError(
+            f"A resumed training must find the images without labels that it began with, got {len(missing)} missing. "
+            f"Bring them back, or start a new training."
+        )
     return [
-        case_of(annotations, images, annotation, spec)
-        for annotation in newest.values()
-        if annotation.image_id in listed
+        without_label(
+            image_id=image_id,
+            patient_id=annotations.patients.key(records[image_id].patient_id, image_id=image_id),
+            revision=image_id,
+            load=partial(_image, images, image_id),
+        )
+        for image_id in image_ids
     ]
+
+
+def _image(images: ImageStore, image_id: str) -> Volume:
+    return read_image(images, image_id)[0]
 
 
 def _case(annotations: AnnotationStore, images: ImageStore, annotation: Annotation, spec: TaskSpec) -> LabelledImage:
@@ -72,7 +115,7 @@ def _findings_case(
     place = annotations.label_info(annotation.id).get(PLACE) if spec.crop_mm is not None else None
 
     def load() -> Volume:
-        image, _ = read_image(images, annotation.image_id)
+        image = _image(images, annotation.image_id)
         if spec.crop_mm is None:
             return image
         return region_at(place_from_json(place), image.grid, size_mm=spec.crop_mm).crop(image)

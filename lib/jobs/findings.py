@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ..preprocessing import Prepared
 
 _TOGETHER = 8
+"""Through the network, and in the first group."""
+_MOST_TOGETHER = 32
+"""Read and noted: asking and telling the database costs about as much for one image as for 32."""
 _AHEAD = 2
 _THREADS = 2
 
@@ -67,10 +70,9 @@ class FindingsBatch:
     def _each(self, images: Sequence[str]) -> Generator[Made[str, str], None, None]:
         from ..preprocessing import Prepared  # torch takes seconds
 
-        groups = [images[start : start + _TOGETHER] for start in range(0, len(images), _TOGETHER)]
         with (
             ThreadPoolExecutor(max_workers=1, thread_name_prefix="carina-ahead-notes") as notes,
-            closing(made_ahead(groups, self._read, ahead=_AHEAD, threads=_THREADS)) as read,
+            closing(made_ahead(growing_groups(images), self._read, ahead=_AHEAD, threads=_THREADS)) as read,
         ):
             before: list[Made[str, str]] = []
             noted: Future[None] = notes.submit(lambda: None)
@@ -108,7 +110,12 @@ class FindingsBatch:
         return self._infer.prepared(image_id, roi=self._work.options.get("roi"))
 
     def _tell(self, prepared: Mapping[str, Prepared]) -> dict[str, list[dict[str, Any]]]:
-        answers = self._infer.tell_all(list(prepared.values()), model_version=self._version.version)
+        asked = list(prepared.values())
+        answers = [
+            answer
+            for start in range(0, len(asked), _TOGETHER)
+            for answer in self._infer.tell_all(asked[start : start + _TOGETHER], model_version=self._version.version)
+        ]
         return {
             image_id: [asdict(one) for one in answer] for image_id, answer in zip(prepared, answers, strict=True)
         }  # fmt: skip
@@ -123,3 +130,11 @@ class FindingsBatch:
             user=self._work.user,
         )
         self._told |= told
+
+
+def growing_groups(images: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Split what is worked on together: few at first, so that the first answers come soon, then more at once."""
+    start, size = 0, _TOGETHER
+    while start < len(images):
+        yield images[start : start + size]
+        start, size = start + size, min(2 * size, _MOST_TOGETHER)

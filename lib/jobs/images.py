@@ -46,11 +46,13 @@ def wanted_images(work: Work) -> list[str]:
     if isinstance(images, list):
         wanted: Sequence[str] = images
     else:
-        records = work.images.list_images()
-        wanted = [record.image_id for record in records if work.spec.takes(record.modality)]
-        if images == UNLABELLED:
-            wanted = [image_id for image_id in wanted if not _any_label(work, image_id)]
+        wanted = unlabelled_images(work) if images == UNLABELLED else _images_of_modality(work)
     return list(wanted)[: work.options.get("limit")]
+
+
+def unlabelled_images(work: Work) -> list[str]:
+    """Ids of the images of the task's modalities that have no label of the task at all, drafts included."""
+    return [image_id for image_id in _images_of_modality(work) if not _any_label(work, image_id)]
 
 
 def each_image(
@@ -102,6 +104,10 @@ def persons_work(annotation: Annotation, spec: TaskSpec) -> bool:
     return annotation.task == spec.name or (
         annotation.task is None and any(name in spec.labels for name in annotation.names)
     )
+
+
+def _images_of_modality(work: Work) -> list[str]:
+    return [record.image_id for record in work.images.list_images() if work.spec.takes(record.modality)]
 
 
 def _any_label(work: Work, image_id: str) -> bool:

@@ -10,7 +10,7 @@ from ..errors import InvalidInputError
 from ..labels import did_you_mean
 from ..networks.devices import device_name
 from ..task import TaskSpec, TrainerOptions
-from ..trainers.options import override
+from ..trainers.options import check_options, override
 from ..trainers.warm_start import NOTHING, SERVED
 
 _OPTIONS = frozenset(field.name for field in fields(TrainerOptions))
@@ -47,7 +47,10 @@ _IGNORED = frozenset(
 _DEVICE = "device"
 _START = "start_from"
 _PRETRAINED = "pretrained"
-_ELSEWHERE = frozenset({_DEVICE, _START, _PRETRAINED})
+_READERS = "readers"
+_ELSEWHERE = frozenset({_DEVICE, _START, _PRETRAINED, _READERS})
+
+NEWEST, EVERY = "newest", "all"
 
 
 def parse_options(spec: TaskSpec, request: Mapping[str, Any]) -> TrainerOptions:
@@ -65,7 +68,7 @@ def parse_options(spec: TaskSpec, request: Mapping[str, Any]) -> TrainerOptions:
         if name in _OPTIONS or name in _IGNORED or name in spec.config or name in _ELSEWHERE:
             continue
         if name not in _MAPPED:
-            known = {*_OPTIONS, *_MAPPED, _DEVICE, _START}
+            known = {*_OPTIONS, *_MAPPED, _DEVICE, _START, _READERS}
             raise InvalidInputError(f"Training option '{name[:64]}' is not known.{did_you_mean(name, known, shown=20)}")
         if (name, value) != ("early_stop_patience", -1):  # MONAI Label's "never stop early"
             changes[_MAPPED[name]] = value
@@ -73,6 +76,7 @@ def parse_options(spec: TaskSpec, request: Mapping[str, Any]) -> TrainerOptions:
         changes["patience_epochs"] = request.get("max_epochs", spec.trainer.max_epochs)
     changes |= {name: value for name, value in request.items() if name in _OPTIONS}
     options = override(spec.trainer, changes)
+    check_options(spec, options)
     kept = options.validation_fraction + options.holdout_fraction
     if kept >= 1:
         raise InvalidInputError(
@@ -107,3 +111,19 @@ def parse_start(request: Mapping[str, Any]) -> str:
     if pretrained not in ("true", "false"):
         raise InvalidInputError(f"Option pretrained must be true or false, got {pretrained[:32]!r}.")
     return SERVED if pretrained == "true" else NOTHING
+
+
+def parse_readers(spec: TaskSpec, request: Mapping[str, Any]) -> bool:
+    """Whether every reader's newest label of an image counts (`all`), or the newest alone (`newest`, the default).
+
+    Raises:
+        InvalidInputError: If it is anything else, or `all` for a task that tells findings.
+    """
+    readers = request.get(_READERS, NEWEST)
+    if readers not in (NEWEST, EVERY):
+        raise InvalidInputError(f"Option readers must be {NEWEST} or {EVERY}, got {str(readers)[:32]!r}.")
+    if readers == EVERY and spec.of_whole_images:
+        raise InvalidInputError(
+            f"Option readers must be {NEWEST} for '{spec.name}', which tells findings, got {EVERY}. Leave it out."
+        )
+    return bool(readers == EVERY)

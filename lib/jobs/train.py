@@ -14,11 +14,12 @@ from ..models.tracking import MlflowTracking
 from ..settings import Settings
 from ..task import TaskSpec
 from ..trainers.cases import LabelledImage
-from ..trainers.warm_start import NOTHING, SERVED
-from .cases import labelled_cases
+from ..trainers.warm_start import NOTHING, SERVED, served_parent
+from .cases import labelled_cases, unlabelled_cases
 from .events import EventTracking
+from .images import unlabelled_images
 from .kind import JobKind, Work
-from .options import parse_options, parse_start
+from .options import parse_options, parse_readers, parse_start
 
 if TYPE_CHECKING:
     from ..trainers.training import TrainResult
@@ -32,6 +33,7 @@ def check(spec: TaskSpec, options: Mapping[str, Any]) -> None:
     """
     parse_options(spec, options)
     parse_start(options)
+    parse_readers(spec, options)
 
 
 def run(work: Work) -> dict[str, Any]:
@@ -49,12 +51,15 @@ def run(work: Work) -> dict[str, Any]:
     spec, models = work.spec, ModelStore(work.settings.models_dir)
     work.reporter.progress(0.0, "looking for labelled images")
     plan = work.folder.plan()
-    cases = labelled_cases(work.annotations, work.images, spec, only=None if plan is None else plan["annotations"])
-    if plan is not None and len(cases) < len(plan["annotations"]):
+    every_reader = parse_readers(spec, work.options)
+    only = None if plan is None else plan["annotations"]
+    cases = labelled_cases(work.annotations, work.images, spec, only=only, every_reader=every_reader)
+    if only is not None and len(_revisions(cases)) < len(only):
         raise ConflictError(
-            f"A resumed training must find the {len(plan['annotations'])} labels and images it began with, got "
-            f"{len(cases)}. Bring them back, or start a new training."
+            f"A resumed training must find the {len(only)} labels and images it began with, got "
+            f"{len(_revisions(cases))}. Bring them back, or start a new training."
         )
+    options = parse_options(spec, work.options)
     if not cases:
         raise InvalidInputError(
             f"Training '{spec.name}' must have labelled images, got none. Submit final labels first."
@@ -63,7 +68,8 @@ def run(work: Work) -> dict[str, Any]:
     from ..trainers.training import train
 
     if plan is None:
-        plan = {"start_from": start_from(work, models), "annotations": _revisions(cases)}
+        pool = unlabelled_images(work) if options.unlabelled_weight else []
+        plan = {"start_from": start_from(work, models), "annotations": _revisions(cases), "unlabelled": pool}
         work.folder.write_plan(plan)
     result = train(
         cases,
@@ -72,7 +78,7 @@ def run(work: Work) -> dict[str, Any]:
         splits=work.annotations.splits,
         predict=predict,
         work_dir=work_dir(work.settings, spec.name),
-        options=parse_options(spec, work.options),
+        options=options,
         device=work.device,
         progress=work.reporter.progress,
         cancelled=work.cancelled,
@@ -81,6 +87,7 @@ def run(work: Work) -> dict[str, Any]:
         checkpoint=work.folder.checkpoint,
         checkpoint_every_s=work.settings.checkpoint_every_s,
         start_from=plan["start_from"],
+        pool=unlabelled_cases(work.annotations, work.images, plan.get("unlabelled", ())),
     )
     mirror(models, work.settings.tracking_dir, spec.name)
     shutil.copyfile(result.overlay, work.folder.overlay)
@@ -120,9 +127,9 @@ def start_from(work: Work, models: ModelStore) -> str:
     wanted = parse_start(work.options)
     if wanted != SERVED:
         return wanted
-    served = models.served(work.spec.name)
+    served = served_parent(models, work.spec)
     return served.version if served else NOTHING
 
 
 def _revisions(cases: Sequence[LabelledImage]) -> list[str]:
-    return [case.revision for case in cases]
+    return [reading.revision for case in cases for reading in case.every_reading()]

@@ -24,7 +24,8 @@ class NetworkFactory:
     Attributes:
         name: What `TaskSpec.network.name` says.
         build: Makes the network for a task: `spec.in_channels` input channels, `spec.out_channels` scores per voxel,
-            same spatial shape as the input. Weights are random.
+            same spatial shape as the input. Weights are random. In training it may give a list of scores, the finest
+            first, for coarser levels that are to be taught too.
         size_multiple: Every spatial size of the input must be a multiple of this.
         scores: `voxels` as above; `images` for a network that gives `(B, spec.out_channels)`, one score per finding.
         features: Finds in the network the layer whose output `(B, features, …)` says most about an image: the

@@ -17,7 +17,15 @@ from ..annotations.submit import SERVERS_NOTES
 from ..annotations.worklist import OFFERED
 from ..datastores.ids import check_id
 from ..errors import InvalidInputError, NotFoundError
-from .catalogue import dataset_archive, find_annotation, image_as_file, image_details, label_details, listing
+from .catalogue import (
+    dataset_archive,
+    find_annotation,
+    flat_label_file,
+    image_as_file,
+    image_details,
+    label_details,
+    listing,
+)
 from .info import datastore_status
 from .inputs import json_object, refuse_reserved
 from .local_images import receive_image
@@ -157,12 +165,13 @@ def check_label(services: ServicesOf, image: str, tag: str) -> Response:
 
 @router.get("/label")
 def download_label(services: ServicesOf, label: str, tag: str) -> Response:
-    """A label map, by its own id or its image's."""
+    """A label map, by its own id or its image's; a voxel of several labels has the one with the highest value."""
     annotation = find_annotation(services, label, tag)
     if annotation.answers:
         return JSONResponse({"findings": annotation.answers})
-    path = services.annotations.label_path(annotation)
-    return file_response(f"{annotation.id}.nii.gz", path.read_bytes())
+    with temporary_folder(services.settings) as folder:
+        content = flat_label_file(services, annotation, folder).read_bytes()
+    return file_response(f"{annotation.id}.nii.gz", content)
 
 
 @router.get("/label/info")

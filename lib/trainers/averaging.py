@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -24,14 +24,11 @@ class WeightAverage:
     def __init__(self, network: nn.Module, *, decay: float) -> None:
         self._network = network
         self._decay = decay
-        self._averaged = {name: value.clone() for name, value in self._moving()}
+        self._averaged = {name: value.clone() for name, value in moving_tensors(network).items()}
 
     def update(self, steps: int) -> None:
         """Take in the weights after so many steps."""
-        decay = min(self._decay, (1 + steps) / (10 + steps))
-        with torch.no_grad():
-            weights = [value for _, value in self._moving()]
-            torch._foreach_lerp_(list(self._averaged.values()), weights, 1 - decay)
+        follow(self._averaged.values(), moving_tensors(self._network).values(), decay=self._decay, steps=steps)
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
@@ -52,12 +49,20 @@ class WeightAverage:
         for name, value in state.items():
             self._averaged[name].copy_(value)
 
-    def _moving(self) -> list[tuple[str, Tensor]]:
-        """What is averaged: every floating-point tensor, each storage once."""
-        seen: set[int] = set()
-        found = []
-        for name, value in self._network.state_dict().items():
-            if value.is_floating_point() and value.data_ptr() not in seen:
-                seen.add(value.data_ptr())
-                found.append((name, value))
-        return found
+
+def follow(averaged: Iterable[Tensor], weights: Iterable[Tensor], *, decay: float, steps: int) -> None:
+    """Move averages towards weights in place; the first steps count for more than the decay says."""
+    decay = min(decay, (1 + steps) / (10 + steps))
+    with torch.no_grad():
+        torch._foreach_lerp_(list(averaged), list(weights), 1 - decay)
+
+
+def moving_tensors(network: nn.Module) -> dict[str, Tensor]:
+    """What is averaged: every floating-point tensor by its name, each storage once."""
+    seen: set[int] = set()
+    found = {}
+    for name, value in network.state_dict().items():
+        if value.is_floating_point() and value.data_ptr() not in seen:
+            seen.add(value.data_ptr())
+            found[name] = value
+    return found

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..geometry import Grid, Volume
 from ..label_maps import mask_of
@@ -35,6 +36,7 @@ from .cases import Case
 
 _FORMAT = 1
 _SAMPLED_VOXELS = 4096
+_MAPPED = ("image", "label")
 
 VoxelIndices = NDArray[np.int32]
 
@@ -59,12 +61,26 @@ class CachedVolume:
     voxels: Mapping[int, VoxelIndices]
     annotated: frozenset[str] | None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which reads the files by itself."""
+        state = dict(self.__dict__)
+        mapped = {name: state[name] for name in _MAPPED if isinstance(state[name], np.memmap)}
+        return state | {name: Path(array.filename) for name, array in mapped.items()}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        paths = {name: state[name] for name in _MAPPED if isinstance(state[name], Path)}
+        self.__dict__.update(state, **{name: np.load(path, mmap_mode="r") for name, path in paths.items()})
+
+    @property
+    def tensor(self) -> Tensor:
+        """`(1, X', Y', Z')` float32, read from the file."""
+        return torch.from_numpy(np.asarray(self.image, dtype=np.float32))[None]
+
     def prepared(self) -> Prepared:
         """As inference gets it, but with the working grid as the image's own."""
-        tensor = torch.from_numpy(np.asarray(self.image, dtype=np.float32))[None]
         x, y, z = (AxisMap(first=0.0, step=1.0, size=size, source_size=size) for size in self.grid.shape)
         return Prepared(
-            tensor=tensor,
+            tensor=self.tensor,
             grid=self.grid,
             source=self.grid,
             order=(0, 1, 2),
@@ -160,12 +176,13 @@ def sample_voxels(array: NDArray[Any], labels: LabelSet, *, most: int = _SAMPLED
         Label index → `(n, 3)` indices; 0, the background, included.
     """
     return {
-        index: np.stack(np.unravel_index(where[_evenly(len(where), most)], array.shape), axis=1).astype(np.int32)
+        index: np.stack(np.unravel_index(where[evenly(len(where), most)], array.shape), axis=1).astype(np.int32)
         for index, where in _places(array.reshape(-1), labels)
     }
 
 
-def _evenly(count: int, most: int) -> NDArray[np.int64]:
+def evenly(count: int, most: int) -> NDArray[np.int64]:
+    """At most so many positions among `count`, evenly spread."""
     return np.linspace(0, count - 1, num=min(most, count), dtype=np.int64)
 
 

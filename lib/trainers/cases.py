@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from ..geometry import Volume
+
+# In a cache of prepared images, one that is labelled later must not be taken for what it was before.
+_UNLABELLED = "unlabelled-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,12 +24,18 @@ class LabelledImage:
         revision: Changes when image or label change (an annotation id, or a hash of the files).
         annotated: Names of the labels the annotator cared for. A voxel without a label is background only as far as
             these go; another label of the task may well be there. None: all of the task's.
+        readings: The same image as others labelled it, to be trained on as well; it is measured by its own label.
     """
 
     image_id: str
     patient_id: str
     revision: str
     annotated: frozenset[str] | None = None
+    readings: tuple[Self, ...] = ()
+
+    def every_reading(self) -> tuple[Self, ...]:
+        """Itself and its `readings`."""
+        return (self, *self.readings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +63,14 @@ class FindingsCase(LabelledImage):
 
     def with_empty_label(self) -> Case:
         """The image alone, for what prepares and keeps images of either sort."""
+        return without_label(image_id=self.image_id, patient_id=self.patient_id, revision=self.revision, load=self.load)
 
-        def load() -> tuple[Volume, Volume]:
-            image = self.load()
-            return image, Volume(np.zeros(image.grid.shape, dtype=np.uint8), image.grid)
 
-        return Case(image_id=self.image_id, patient_id=self.patient_id, revision=self.revision, load=load)
+def without_label(*, image_id: str, patient_id: str, revision: str, load: Callable[[], Volume]) -> Case:
+    """An image that nobody drew anything in: its label map is empty."""
+
+    def both() -> tuple[Volume, Volume]:
+        image = load()
+        return image, Volume(np.zeros(image.grid.shape, dtype=np.uint8), image.grid)
+
+    return Case(image_id=image_id, patient_id=patient_id, revision=f"{_UNLABELLED}{revision}", load=both)

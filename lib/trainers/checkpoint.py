@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from ..models.files import sync
 
-_FORMAT = "3"
-_GROUPS = ("network", "best", "average", "optimiser", "random")
+_FORMAT = "4"
+_GROUPS = ("network", "best", "average", "optimiser", "teacher", "random")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,7 @@ class Checkpoint:
         best: State dict of the best epoch.
         average: Moving average of the weights; empty without one.
         optimiser: `<parameter number>/<name>` → tensor.
+        teacher: Weights of the teacher that images without labels are shown to; empty without one.
         random: States of torch's random number generators; empty at the end of an epoch.
     """
 
@@ -40,6 +41,7 @@ class Checkpoint:
     best: Mapping[str, Tensor]
     average: Mapping[str, Tensor]
     optimiser: Mapping[str, Tensor]
+    teacher: Mapping[str, Tensor]
     random: Mapping[str, Tensor]
 
     def save(self, path: Path) -> None:

@@ -25,8 +25,9 @@ from .cache import CachedVolume, VolumeCache
 from .cases import FindingsCase
 from .findings_evaluation import FindingsEvaluation, FindingsResult
 from .lesson import NOT_CALIBRATED, Cancelled, Change, Progress, Sampler, stop_if
-from .loss import PartialLoss
-from .patches import Batch
+from .loss import PartialLoss, Total, own
+from .options import no_pool
+from .patches import WHOLE, Batch
 from .roc_picture import write_roc
 
 _TIE_BREAK = 1e-3
@@ -43,11 +44,6 @@ class CachedFindings:
 
     volume: CachedVolume
     case: FindingsCase
-
-    @property
-    def tensor(self) -> Tensor:
-        """`(1, X', Y', Z')` float32."""
-        return torch.from_numpy(np.asarray(self.volume.image, dtype=np.float32))[None]
 
 
 class FindingsCache:
@@ -87,7 +83,7 @@ class FindingsSampler:
             raise InvalidInputError(
                 f"Images of '{spec.name}' must be prepared to one size, got {len(shapes)}. Declare matrix_voxels."
             )
-        self._items = items
+        self._volumes = [item.volume for item in items]
         self._truths = [truths_of(item.case, spec) for item in items]
         self._having: dict[str, list[list[int]]] = {}
         for position, item in enumerate(items):
@@ -97,17 +93,18 @@ class FindingsSampler:
             raise InvalidInputError(f"Training '{spec.name}' must have findings, got none. Fill in the table.")
         self._names = sorted(self._having)
 
-    def draw(self, batch_size: int, *, random: np.random.Generator) -> Batch:
+    def draw(self, batch_size: int, *, random: np.random.Generator, part: slice = WHOLE) -> Batch:
         """The next batch.
 
         Args:
             batch_size: Images in it.
             random: Decides everything; one seed gives one sequence of batches.
+            part: Which images of it to read and return; all are chosen.
         """
-        positions = [self._position(random) for _ in range(batch_size)]
+        positions = [self._position(random) for _ in range(batch_size)][part]
         values, asked = zip(*(self._truths[position] for position in positions), strict=True)
         return Batch(
-            image=torch.stack([self._items[position].tensor for position in positions]),
+            image=torch.stack([self._volumes[position].tensor for position in positions]),
             label=torch.stack(values),
             annotated=torch.stack(asked),
         )
@@ -120,10 +117,11 @@ class FindingsSampler:
 class MaskedCrossEntropy(nn.Module):
     """Binary cross-entropy of every finding somebody looked for; the others teach nothing."""
 
-    def forward(self, logits: Tensor, label: Tensor, annotated: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, label: Tensor, annotated: Tensor, *, total: Total = own) -> Tensor:
         """See `loss.PartialLoss`; everything is `(B, findings)`."""
         each = functional.binary_cross_entropy_with_logits(logits.float(), label, reduction="none")
-        return (each * annotated).sum() / annotated.sum().clamp(min=1)
+        surprise, asked = total(torch.stack([(each * annotated).sum(), annotated.sum().float()]))
+        return surprise / asked.clamp(min=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +155,14 @@ class ClassificationLesson:
     def sampler(self, training: Sequence[CachedFindings], new: Collection[str] = ()) -> Sampler:
         """Whole images, balanced by finding alone: an epoch meets most of them."""
         return FindingsSampler(training, spec=self.spec)
+
+    def pool_sampler(self, pool: Sequence[CachedFindings], training: Sequence[CachedFindings]) -> Sampler:
+        """None there is: images without findings are not learned from.
+
+        Raises:
+            InvalidInputError: Always.
+        """
+        raise no_pool(self.spec)
 
     def validate(self, network: nn.Module, items: Sequence[CachedFindings]) -> dict[str, float]:
         """Finding → AUROC; a thousandth of the Brier score decides between epochs that rank alike."""
@@ -202,6 +208,9 @@ class ClassificationLesson:
             findings={name: fit_finding(logits, truths) for name, (logits, truths) in columns.items()}
         ).to_json()
 
+    def plausibility(self, training: Sequence[CachedFindings]) -> None:
+        """None: nothing is drawn."""
+
     def picture(
         self, path: Path, case: FindingsCase, before: FindingsEvaluation | None, after: FindingsEvaluation
     ) -> None:
@@ -211,7 +220,7 @@ class ClassificationLesson:
 
     def _logits(self, network: nn.Module, items: Sequence[CachedFindings]) -> Tensor:
         stop_if(self.cancelled)
-        return image_logits(network, [item.tensor for item in items], spec=self.spec, device=self.device)
+        return image_logits(network, [item.volume.tensor for item in items], spec=self.spec, device=self.device)
 
     def _by_finding(self, network: nn.Module, items: Sequence[CachedFindings]) -> dict[str, tuple[Numbers, Truths]]:
         """Finding → logits and truths of the images in which somebody looked for it."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..networks.guidance import click_maps
+from .depths import outputs_of
 
 _WITHOUT_SHARE = 0.4
 _MOST_CLICKS = 4
@@ -31,7 +32,7 @@ def click_on_errors(
     maps = image.new_zeros(image.shape[0], channels, *image.shape[2:])
     if any(clicked):
         with torch.no_grad():
-            drawn = network(image).argmax(dim=1)
+            drawn = outputs_of(network(image))[0].argmax(dim=1)
         for position in (place for place, wanted in enumerate(clicked) if wanted):
             cared = annotated[position].to(image.device)
             truth = label[position, 0].long()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import math
 import time
@@ -15,22 +16,18 @@ from torch import Tensor, nn
 
 from ..errors import CancelledError, InvalidInputError, OutOfMemoryError
 from ..models.metrics import mean_of_defined
-from ..networks.devices import is_out_of_memory, memory_layout, short_numbers, short_type
+from ..networks.devices import is_out_of_memory
 from ..task import TaskSpec, TrainerOptions
 from .augmentation import augment
 from .averaging import WeightAverage
-from .checkpoint import Checkpoint, copy_state, load_checkpoint, optimiser_tensors, restore_optimiser
-from .clicks import click_on_errors
+from .checkpoint import Checkpoint, copy_state, load_checkpoint
+from .descent import Descent
 from .lesson import Change, Sampler, stop_if
 from .loss import PartialLoss
-from .patches import Batch
+from .peers import ALONE, Assignment, Peers
 from .standing import Epoch, Randomness, Standing, Step, seeded
 
 _log = logging.getLogger(__name__)
-
-_WARM_UP_SHARE = 0.05
-_LAST_RATE_SHARE = 0.01
-_LARGEST_GRADIENT_NORM = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +50,14 @@ class Fitting:
         sampler: Where batches come from.
         loss: On `device`.
         validate: Network → label → quality, such as Dice (nan where undefined).
-        device: CPU or CUDA; in 16 bits where that is faster (`devices.short_type`), float16 with loss scaling.
+        device: CPU or CUDA, see `Descent`.
         checkpoint: File to resume from; written after each epoch, now and then within one, and when cancelled.
         checkpoint_every_s: Seconds of an epoch after which the next step is followed by a checkpoint.
         identity: See `Checkpoint.identity`.
         change: How batches are changed at random.
         metric: What `validate` gives, for people.
+        peers: Other processes that do a part of each step.
+        pool: Where patches without labels come from, see `Descent`.
         on_step: Told after each step, before `progress`.
         on_epoch: Told after each epoch; again after a resumption if the process died before its checkpoint was there.
         progress: Told after each step.
@@ -80,6 +79,8 @@ class Fitting:
     checkpoint_every_s: float = 60.0
     change: Change = augment
     metric: str = "Dice"
+    peers: Peers = ALONE
+    pool: Sampler | None = None
     on_step: Callable[[Step], None] = lambda step: None
 
     def run(self) -> Fitted:
@@ -94,18 +95,22 @@ class Fitting:
             OutOfMemoryError: If half a batch does not fit either.
         """
         options = self.options
-        # The layout the sliding window uses as well, so that validations do not change it back and forth.
-        self._layout = memory_layout(self.spec.dimension)
-        self.network.to(memory_format=self._layout)
-        self._optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
-        )
-        self._scaler = torch.amp.GradScaler(
-            self.device.type, enabled=short_type(self.device, training=True) == torch.float16
+        self._descent = Descent(
+            network=self.network,
+            spec=self.spec,
+            options=options,
+            sampler=self.sampler,
+            loss=self.loss,
+            device=self.device,
+            change=self.change,
+            peers=self.peers,
+            pool=self.pool,
         )
         self._average = WeightAverage(self.network, decay=options.ema) if options.ema else None
         self._saved_at = time.monotonic()
         standing = self._resume()
+        self._brief(standing)
+        self._descent.begin()
         while not self._ended(standing):
             with seeded(self.options.seed, standing.number) as random:
                 self._one_epoch(standing, random)
@@ -169,10 +174,7 @@ class Fitting:
         stop_if(self.cancelled)
         step = len(standing.losses)
         done = len(standing.history) * self._steps + step
-        total = self.options.max_epochs * self._steps
-        self._optimiser.param_groups[0]["lr"] = self.options.learning_rate * rate_share(done, total)
-        self.network.train()
-        value = self._attempt(standing, random)
+        value = self._attempt(standing, random, done)
         if value is None:  # outside the handler, which would keep the failed step's tensors alive
             return self._step(standing, random)
         if not math.isfinite(value):
@@ -186,15 +188,15 @@ class Fitting:
         self._tell(standing, step + 1, value)
         return value
 
-    def _attempt(self, standing: Standing, random: Randomness) -> float | None:
-        """The loss of one step; None when memory ran out and the batch was halved."""
-        batch = self.sampler.draw(standing.batch_size, random=random.patches)
+    def _attempt(self, standing: Standing, random: Randomness, done: int) -> float | None:
+        """The loss of one step; None when memory ran out and the batch was halved, which a process can only alone."""
         try:
-            return self._descend(batch, random.changes)
+            self.peers.lead(standing.number, done)
+            return self._descent.step(standing.batch_size, done=done, random=random)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            if standing.batch_size < 2 or standing.batch_size < self.options.batch_size:
+            if self.peers.count > 1 or standing.batch_size < 2 or standing.batch_size < self.options.batch_size:
                 raise OutOfMemoryError(
                     f"A training step must fit into the device's memory, got none left with batch_size "
                     f"{standing.batch_size}. Set a smaller patch_voxels than {self.options.patch_voxels}."
@@ -224,39 +226,36 @@ class Fitting:
             f"epoch {standing.number} of at most {self.options.max_epochs}: loss {loss:.3f}{quality}",
         )
 
-    def _descend(self, batch: Batch, generator: torch.Generator) -> float:
-        """One optimiser step; returns the loss."""
-        image, label = batch.image.to(self.device), batch.label.to(self.device)
-        image, label = self.change(image, label, spec=self.spec, random=generator, strength=self.options.augmentation)
-        if self.spec.dimension == 2:
-            image, label = image[..., 0], label if self.spec.of_whole_images else label[..., 0]
-        self._optimiser.zero_grad(set_to_none=True)
-        if self.spec.in_channels > 1:
-            image = click_on_errors(self.network, image, label, batch.annotated, random=generator)
-        image = image.contiguous(memory_format=self._layout)
-        with short_numbers(self.device, training=True):
-            logits = self.network(image)
-        loss: Tensor = self.loss(logits, label, batch.annotated.to(self.device))
-        value = float(loss.detach())
-        if math.isfinite(value):
-            self._scaler.scale(loss).backward()
-            self._scaler.unscale_(self._optimiser)
-            nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT_NORM)
-            self._scaler.step(self._optimiser)
-            self._scaler.update()
-        return value
+    def _brief(self, standing: Standing) -> None:
+        """Tell the helpers what they work on."""
+        loss = copy.deepcopy(self.loss).cpu() if isinstance(self.loss, nn.Module) else self.loss
+        self.peers.brief(
+            Assignment(
+                spec=self.spec,
+                options=self.options,
+                sampler=self.sampler,
+                pool=self.pool,
+                loss=loss,
+                change=self.change,
+                batch_size=standing.batch_size,
+                descent=self._descent.state(),
+                numbers=None if standing.random is None else standing.random[0],
+            )
+        )
 
     def _save(self, standing: Standing, random: Randomness | None = None) -> None:
         """Write a checkpoint; `random` within an epoch, whose end needs none."""
         standing.random = None if random is None else (random.numbers(), random.tensors())
         standing.seconds = 0.0 if random is None else time.monotonic() - self._since
+        descent = self._descent.state()
         Checkpoint(
             identity=self.identity,
-            state=standing.to_json() | {"scaler": self._scaler.state_dict()},
+            state=standing.to_json() | {"scaler": descent["scaler"]},
             network=self.network.state_dict(),
             best=standing.best_state,
             average={} if self._average is None else self._average.state(),
-            optimiser=optimiser_tensors(self._optimiser),
+            optimiser=descent["tensors"],
+            teacher=descent["teacher"],
             random={} if standing.random is None else standing.random[1],
         ).save(self.checkpoint)
         self._saved_at = time.monotonic()
@@ -268,8 +267,7 @@ class Fitting:
         self.network.load_state_dict(found.network)
         if self._average is not None:
             self._average.restore(found.average)
-        restore_optimiser(self._optimiser, found.optimiser)
-        self._scaler.load_state_dict(found.state["scaler"])
+        self._descent.restore({"tensors": found.optimiser, "teacher": found.teacher, "scaler": found.state["scaler"]})
         standing = Standing.from_json(found.state, best=found.best, random=found.random)
         _log.info("Training resumed in epoch %d after %d steps.", standing.number, len(standing.losses))
         return standing
@@ -282,12 +280,3 @@ class _Measured:
         self.per_label = per_label
         self.averaged = averaged
         self.mean = mean_of_defined(list(per_label.values()))
-
-
-def rate_share(step: int, total: int) -> float:
-    """Share of the peak learning rate at a step: a short linear rise, then half a cosine down to a hundredth."""
-    rise = max(1, round(total * _WARM_UP_SHARE))
-    if step < rise:
-        return (step + 1) / rise
-    way = (step - rise) / max(1, total - rise)
-    return _LAST_RATE_SHARE + (1 - _LAST_RATE_SHARE) * (1 + math.cos(math.pi * way)) / 2

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from ..errors import CancelledError
 from ..models.gate import Wording
+from ..models.plausibility import Plausibility
 from ..models.scores import Score
 from ..task import TaskSpec
 from .cases import LabelledImage
 from .loss import PartialLoss
-from .patches import Batch
+from .patches import WHOLE, Batch
 
 NOT_CALIBRATED: Mapping[str, Any] = MappingProxyType({})
 
@@ -55,8 +56,14 @@ class Cache(Protocol[C_in, I_out]):
 class Sampler(Protocol):
     """Where batches come from."""
 
-    def draw(self, batch_size: int, *, random: np.random.Generator) -> Batch:
-        """The next batch; one seed gives one sequence of batches."""
+    def draw(self, batch_size: int, *, random: np.random.Generator, part: slice = WHOLE) -> Batch:
+        """The next batch; one seed gives one sequence of batches.
+
+        Args:
+            batch_size: Of the whole batch.
+            random: Decides everything, and is left in the same state whatever the part.
+            part: Which of the batch to read and return.
+        """
         ...
 
 
@@ -166,12 +173,25 @@ class Lesson(Examiner[C_in, I], Protocol[C_in, I]):
         """
         ...
 
+    def pool_sampler(self, pool: Sequence[I], training: Sequence[I]) -> Sampler:
+        """Where batches without labels come from, of the same size.
+
+        Args:
+            pool: Prepared images, at least one; only of kinds that `options.check_options` lets pass.
+            training: The prepared training cases.
+        """
+        ...
+
     def validate(self, network: nn.Module, items: Sequence[I]) -> dict[str, float]:
         """Label → quality (the wording's metric), nan where undefined: quick enough for every epoch."""
         ...
 
     def calibration(self, network: nn.Module, validation: Sequence[I]) -> Mapping[str, Any]:
         """What is stored as `ModelVersion.calibration`; empty where there is nothing to calibrate."""
+        ...
+
+    def plausibility(self, training: Sequence[I]) -> Plausibility | None:
+        """What the labels learned from usually look like; None of a kind that draws nothing, or of too few labels."""
         ...
 
     def picture(self, path: Path, case: C_in, before: Any, after: Any) -> None:

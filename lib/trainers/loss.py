@@ -5,6 +5,7 @@ Labels that exclude each other share a softmax with the background; labels that 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -18,16 +19,26 @@ _NOWHERE = -1e4
 _SILENT = -8.0
 
 
+Total = Callable[[Tensor], Tensor]
+"""Adds up what the processes of a training found in their shares of a batch; gradients pass."""
+
+
+def own(sums: Tensor) -> Tensor:
+    """The total of a process that has the batch to itself."""
+    return sums
+
+
 class PartialLoss(Protocol):
     """What a training descends."""
 
-    def __call__(self, logits: Tensor, label: Tensor, annotated: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, label: Tensor, annotated: Tensor, *, total: Total = own) -> Tensor:
         """Mean loss of a batch.
 
         Args:
             logits: `(B, channels, …)`, any float type.
             label: `(B, 1, …)` label map, or of whole images `(B, channels)`.
             annotated: `(B, channels)` whether each label was annotated there.
+            total: Of the whole batch, where this is a share of it: the loss is then the same in every process.
 
         Returns:
             Scalar float32.
@@ -47,7 +58,7 @@ class PartialSigmoidLoss(nn.Module):
     arXiv:1606.04797) takes its patches as one volume, so one in which it is not drawn does not make it undefined.
     """
 
-    def forward(self, logits: Tensor, label: Tensor, annotated: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, label: Tensor, annotated: Tensor, *, total: Total = own) -> Tensor:
         """See `PartialLoss`; label values are bits (`LabelSet.values`)."""
         channels = logits.shape[1]
         bits = torch.arange(channels, device=logits.device).view(1, channels, *(1,) * (logits.ndim - 2))
@@ -56,10 +67,11 @@ class PartialSigmoidLoss(nn.Module):
         logits, over = logits.float(), [0, *range(2, logits.ndim)]
         each = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
         probabilities, truth = logits.sigmoid() * asked, truth * asked
-        volume = probabilities.sum(dim=over) + truth.sum(dim=over)
-        dice = 2 * (probabilities * truth).sum(dim=over) / volume.clamp(min=1.0)
-        there = truth.amax(dim=over) > 0
-        cross_entropy = (each * asked).sum() / asked.sum().clamp(min=1)
+        sums = [probabilities * truth, probabilities, truth, each * asked, asked]
+        overlap, drawn, labelled, surprise, voxels = total(torch.stack([part.sum(dim=over) for part in sums]))
+        dice = 2 * overlap / (drawn + labelled).clamp(min=1.0)
+        there = labelled > 0
+        cross_entropy = surprise.sum() / voxels.sum().clamp(min=1)
         return cross_entropy + ((1 - dice) * there).sum() / there.sum().clamp(min=1)
 
 
@@ -84,21 +96,22 @@ class PartialDiceCELoss(nn.Module):
         self.register_buffer("_present", present & (torch.arange(len(present)) > 0))
         self.register_buffer("_known", known)
 
-    def forward(self, logits: Tensor, label: Tensor, annotated: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, label: Tensor, annotated: Tensor, *, total: Total = own) -> Tensor:
         """Mean loss of a batch.
 
         Args:
             logits: `(B, channels, …)`, any float type.
             label: `(B, 1, …)` label indices.
             annotated: `(B, channels)` whether each label was annotated there.
+            total: See `PartialLoss`.
 
         Returns:
             Scalar float32, about 0–3 and above.
         """
         logits = self._fold(logits.float(), annotated)
         target = label[:, 0].long()
-        counts = torch.bincount(target.flatten(), minlength=logits.shape[1]).float()
-        logarithms, overlap, drawn = class_sums(logits, target)
+        own_counts = torch.bincount(target.flatten(), minlength=logits.shape[1]).float()
+        logarithms, overlap, drawn, counts = total(torch.stack([*class_sums(logits, target), own_counts]))
         weights = counts.clamp(min=1).rsqrt()
         cross_entropy = -(weights * logarithms).sum() / (weights * counts).sum()
         # One minus the mean soft Dice (Milletari et al., arXiv:1606.04797) of the labels in the batch.

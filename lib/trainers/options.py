@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InvalidInputError
 from ..labels import did_you_mean
-from ..task import TrainerOptions
+from ..task import TaskSpec, TrainerOptions
 
 _MAY_BE_ZERO = frozenset(
     {
@@ -20,9 +20,11 @@ _MAY_BE_ZERO = frozenset(
         "seed",
         "new_share",
         "ema",
+        "sharpness",
+        "unlabelled_weight",
     }
 )
-_MOST = {"new_share": 1.0, "warm_share": 1.0, "ema": 0.9999}
+_MOST = {"new_share": 1.0, "warm_share": 1.0, "layer_decay": 1.0, "ema": 0.9999}
 
 
 def override(options: TrainerOptions, values: Mapping[str, object]) -> TrainerOptions:
@@ -42,6 +44,24 @@ def override(options: TrainerOptions, values: Mapping[str, object]) -> TrainerOp
             raise InvalidInputError(f"Trainer option '{name}' is not known.{did_you_mean(name, names, shown=20)}")
         changes[name] = _parse(name, value, like=getattr(options, name))
     return dataclasses.replace(options, **changes)
+
+
+def check_options(spec: TaskSpec, options: TrainerOptions) -> None:
+    """Refuse options that mean nothing for a task.
+
+    Raises:
+        InvalidInputError: If there is one.
+    """
+    if options.unlabelled_weight and spec.kind != "segmentation":
+        raise no_pool(spec)
+
+
+def no_pool(spec: TaskSpec) -> InvalidInputError:
+    """What is said of a task that learns nothing from images without labels."""
+    return InvalidInputError(
+        f"Option unlabelled_weight must be 0 for a task of kind '{spec.kind}', got more for '{spec.name}'. Leave it "
+        f"out: only segmentations learn from images without labels."
+    )
 
 
 def _parse(name: str, value: object, *, like: object) -> object:

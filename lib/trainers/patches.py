@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..task import TaskSpec, Voxels
 from .cache import CachedVolume
 
 _BACKGROUND_SHARE = 0.3
+
+WHOLE = slice(None)
+"""Of a batch, all of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +40,11 @@ class PatchSampler:
     A label is drawn first (three times in ten the background, or air and bare edges are never learned), then a volume
     that has it, then one of its voxels, then where in the patch that voxel lies: in the middle half along each axis.
 
+    Of an image that several readers labelled, each patch takes the label of one of them by chance: what they disagree
+    about is learned to be as likely as it was drawn.
+
     Args:
-        volumes: To draw from; at least one.
+        volumes: To draw from; at least one. Those with one image id are readings of one image.
         spec: For its labels.
         patch_voxels: Size of a patch; smaller volumes are filled up with their lowest intensity and background.
         favoured: Images that a share of the patches is taken from, as far as they show what was drawn first.
@@ -59,31 +66,43 @@ class PatchSampler:
         self._volumes = volumes
         self._patch = np.array(patch_voxels)
         self._having: dict[int, list[int]] = {}
+        self._readings: dict[str, list[int]] = {}
         for position, volume in enumerate(volumes):
-            for index in volume.voxels:
+            self._readings.setdefault(volume.image_id, []).append(position)
+        for readings in self._readings.values():
+            first = {index: position for position in reversed(readings) for index in volumes[position].voxels}
+            for index, position in first.items():
                 self._having.setdefault(index, []).append(position)
         self._foreground = sorted(index for index in self._having if index)
         self._annotated = [annotated_channels(volume, spec) for volume in volumes]
 
-    def draw(self, batch_size: int, *, random: np.random.Generator) -> Batch:
+    def draw(self, batch_size: int, *, random: np.random.Generator, part: slice = WHOLE) -> Batch:
         """The next batch.
 
         Args:
             batch_size: Patches in it.
             random: Decides everything; one seed gives one sequence of batches.
+            part: Which patches of it to read and return; all are chosen.
         """
-        drawn = [self._draw_one(random) for _ in range(batch_size)]
-        images, labels, annotated = zip(*drawn, strict=True)
+        chosen = [self._choose(random) for _ in range(batch_size)]
+        images, labels, annotated = zip(*(self._read(*place) for place in chosen[part]), strict=True)
         return Batch(image=torch.stack(images), label=torch.stack(labels), annotated=torch.stack(annotated))
 
-    def _draw_one(self, random: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def _choose(self, random: np.random.Generator) -> tuple[int, NDArray[np.int64]]:
+        """A volume's position, and where in it the patch starts."""
         background = not self._foreground or (0 in self._having and random.random() < _BACKGROUND_SHARE)
         index = 0 if background else int(random.choice(self._foreground))
         position = self._one_of(self._having[index], random)
         volume = self._volumes[position]
         voxel = random.choice(volume.voxels[index])
         inside = random.integers(self._patch // 4, np.maximum(self._patch - self._patch // 4, self._patch // 4 + 1))
-        start = np.clip(voxel - inside, 0, np.maximum(np.array(volume.label.shape) - self._patch, 0))
+        readings = self._readings[volume.image_id]
+        if len(readings) > 1:
+            position = readings[int(random.integers(len(readings)))]
+        return position, np.clip(voxel - inside, 0, np.maximum(np.array(volume.label.shape) - self._patch, 0))
+
+    def _read(self, position: int, start: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
+        volume = self._volumes[position]
         box = tuple(slice(int(low), int(low + size)) for low, size in zip(start, self._patch, strict=True))
         image = np.asarray(volume.image[box], dtype=np.float32)
         label = np.asarray(volume.label[box])

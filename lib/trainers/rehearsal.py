@@ -21,6 +21,7 @@ def rehearse(
     lesson: SegmentationLesson,
     steps: int,
     known: Iterable[str] | None = None,
+    pool: Sequence[CachedVolume] = (),
     progress: Callable[[float, str], None] = lambda fraction, text: None,
 ) -> None:
     """Train a network in place.
@@ -31,6 +32,7 @@ def rehearse(
         lesson: Its options count, but for the number of epochs and steps.
         steps: How many.
         known: Labels the network has learned before; None for random weights.
+        pool: Without labels, learned from if the options give them a weight.
         progress: Told after each step.
 
     Raises:
@@ -44,6 +46,7 @@ def rehearse(
             spec=spec,
             options=dataclasses.replace(lesson.options, max_epochs=1, steps_per_epoch=steps),
             sampler=lesson.sampler(volumes),
+            pool=lesson.pool_sampler(pool, volumes) if pool else None,
             loss=loss,
             validate=lambda trained: {},
             device=lesson.device,

@@ -11,16 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from ..geometry import Volume
+from ..models.plausibility import Plausibility
 from ..networks.factory import size_multiple
-from ..task import TrainerOptions
+from ..task import TrainerOptions, Voxels
 from .augmentation import augment
-from .cache import CachedVolume, VolumeCache
+from .cache import CachedVolume, VolumeCache, evenly
 from .cases import Case
 from .lesson import Change, Sampler
 from .loss import PartialLoss, loss_of, silence_unknown
 from .measuring import Measuring
 from .overlays import write_overlay
-from .patches import PatchSampler, annotated_channels, channels_of, fitting_patch
+from .patches import PatchSampler, annotated_channels, annotated_names, channels_of, fitting_patch
+
+_MOST_SHAPES = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +51,17 @@ class SegmentationLesson(Measuring):
 
     def sampler(self, training: Sequence[CachedVolume], new: Collection[str] = ()) -> Sampler:
         """Patches of the size the options ask for, or as large as the volumes are."""
-        patch = fitting_patch(
+        return PatchSampler(
             training,
-            wanted=self.options.patch_voxels,
-            multiple=size_multiple(self.spec),
-            dimension=self.spec.dimension,
+            spec=self.spec,
+            patch_voxels=self._patch_voxels(training),
+            favoured=new,
+            share=self.options.new_share,
         )
-        return PatchSampler(training, spec=self.spec, patch_voxels=patch, favoured=new, share=self.options.new_share)
+
+    def pool_sampler(self, pool: Sequence[CachedVolume], training: Sequence[CachedVolume]) -> Sampler:
+        """Patches from anywhere in the images."""
+        return PatchSampler(pool, spec=self.spec, patch_voxels=self._patch_voxels(training))
 
     def validate(self, network: nn.Module, items: Sequence[CachedVolume]) -> dict[str, float]:
         """Label → mean Dice."""
@@ -64,12 +71,28 @@ class SegmentationLesson(Measuring):
         """None: a label map has no probabilities."""
         return {}
 
+    def plausibility(self, training: Sequence[CachedVolume]) -> Plausibility | None:
+        """Of the structures that most labels speak of, in the labels that speak of all those."""
+        spoken = [annotated_names(volume, self.spec) for volume in training]
+        names = [name for name in self.spec.labels.names if 2 * sum(name in named for named in spoken) > len(spoken)]
+        whole = [volume for volume, named in zip(training, spoken, strict=True) if named.issuperset(names)]
+        chosen = [whole[position] for position in evenly(len(whole), _MOST_SHAPES)]
+        return Plausibility.of((volume.truth() for volume in chosen), spec=self.spec, names=names)
+
     def picture(self, path: Path, case: Case, before: Volume | None, after: Volume) -> None:
         """One slice of a case: served before, candidate, reference."""
         image, truth = case.load()
         panels = [("served before", before)] if before is not None else []
         panels += [("candidate", after), ("reference", truth)]
         write_overlay(path, image, panels, labels=self.spec.labels)
+
+    def _patch_voxels(self, training: Sequence[CachedVolume]) -> Voxels:
+        return fitting_patch(
+            training,
+            wanted=self.options.patch_voxels,
+            multiple=size_multiple(self.spec),
+            dimension=self.spec.dimension,
+        )
 
     def _present(self, training: Sequence[CachedVolume]) -> Tensor:
         """`(channels,)` labels that occur in the training volumes."""

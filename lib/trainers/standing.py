@@ -65,7 +65,8 @@ class Randomness:
 
     def __init__(self, seed: int, epoch: int) -> None:
         self.patches = np.random.default_rng([seed, epoch])
-        self.changes = torch.Generator().manual_seed(_torch_seed(seed, epoch))
+        self._seed = _torch_seed(seed, epoch)
+        self.changes = torch.Generator().manual_seed(self._seed)
 
     def numbers(self) -> dict[str, Any]:
         """NumPy's part, JSON-able."""
@@ -76,6 +77,17 @@ class Randomness:
         return {"changes": self.changes.get_state(), "cpu": torch.get_rng_state()} | {
             f"cuda:{number}": state for number, state in enumerate(_cuda_states())
         }
+
+    def apart(self, rank: int, done: int) -> None:
+        """Go on with numbers that belong to one process and one step; which patches there are stays common to all.
+
+        Args:
+            rank: Number of the process.
+            done: Steps before this one, of all epochs.
+        """
+        seed = int(np.random.SeedSequence([self._seed, rank, done]).generate_state(1)[0])
+        self.changes.manual_seed(seed)
+        torch.manual_seed(seed)
 
     def put_back(self, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Go on where `numbers` and `tensors` were taken; CUDA's only if there are as many devices."""

@@ -21,7 +21,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
-from ..errors import BusyError, CancelledError, ConflictError, InvalidInputError
+from ..errors import BusyError, CancelledError, ConflictError
 from ..models.gate import Decision
 from ..models.record import record_outcome
 from ..models.store import ModelStore
@@ -30,19 +30,21 @@ from ..models.version import ModelVersion
 from ..networks.devices import resolve_device
 from ..networks.factory import build_network
 from ..task import TaskSpec, TrainerOptions
-from .cases import LabelledImage
+from .cases import Case, LabelledImage
 from .fitting import Fitted, Fitting
+from .gathering import gathered, own_gpu
 from .judging import Judgement, Judging
 from .kinds import lesson_of
 from .lesson import C, Cancelled, I, Lesson, Measured, Progress, stop_if
 from .measuring import Predict
-from .splits import Fractions, Part, SplitStore, parts_of
+from .options import check_options
+from .sources import split
+from .splits import Part, SplitStore
 from .standing import Epoch, Step
-from .warm_start import NOTHING, SERVED, new_cases, trained_labels, warmed
+from .warm_start import SERVED, new_cases, parent_of, trained_labels, warmed
 
 _PREPARED_AT = 0.1
 _FITTED_AT = 0.9
-_MEASURED_FIRST: tuple[Part, ...] = ("holdout", "validation", "train")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,7 @@ def train(
     checkpoint: Path | None = None,
     checkpoint_every_s: float = 60.0,
     start_from: str = SERVED,
+    pool: Sequence[Case] = (),
 ) -> TrainResult:
     """Train a candidate and promote it if it is not worse.
 
@@ -110,15 +113,19 @@ def train(
             until the training has ended well.
         checkpoint_every_s: How often it is written within an epoch.
         start_from: `served`, `nothing` (random weights), or a version such as `v3`.
+        pool: Images without labels, learned from if `options.unlabelled_weight` is more than nothing.
 
     Raises:
-        InvalidInputError: If no case may be trained on, or the loss stops being finite.
+        InvalidInputError: If no case may be trained on, the version to start from does not fit the task, or the loss
+            stops being finite.
         BusyError: If another training works in the same folder.
         CancelledError: If `cancelled` answers true; nothing is stored.
         OutOfMemoryError: If half a batch does not fit the device.
+        PeerError: If one of several processes ends before the training does.
     """
     options = options or spec.trainer
-    target = resolve_device(device)
+    check_options(spec, options)
+    target = own_gpu(resolve_device(device))
     run = (tracking or NoTracking()).start(
         spec.name, name=time.strftime("%Y-%m-%d %H:%M:%S"), parameters={**asdict(options), "cases": len(cases)}
     )
@@ -138,6 +145,7 @@ def train(
         checkpoint=checkpoint or work_dir / "checkpoint.safetensors",
         checkpoint_every_s=checkpoint_every_s,
         start_from=start_from,
+        pool=pool,
     )
     try:
         with _alone(work_dir, task=spec.name):
@@ -184,18 +192,18 @@ class _Training(Generic[C, I]):
     checkpoint: Path
     checkpoint_every_s: float
     start_from: str
+    pool: Sequence[Case]
 
     def run(self) -> TrainResult:
         started = time.monotonic()
-        self.parts = self._split()
-        served = self.models.served(self.spec.name)
-        parent = self._parent(served)
+        self.sources = split(self.cases, spec=self.spec, splits=self.splits, options=self.options, pool=self.pool)
+        parent = parent_of(self.models, self.spec, self.start_from)
         fitted = self._fit(parent)
-        measured_on: Part = next(part for part in _MEASURED_FIRST if self.parts[part])
-        measured = self.parts[measured_on]
+        measured_on = self.sources.measured_on
+        measured = self.sources.of(measured_on)
         candidate = self._network()
         candidate.load_state_dict(fitted.best_state)
-        calibration = self.lesson.calibration(candidate, self.validation)
+        calibration = self.lesson.calibration(candidate, self.items.validation)
         evaluation, drawn = self.lesson.evaluate(
             candidate, measured, self._share(_FITTED_AT, 0.05), calibration=calibration
         )
@@ -203,12 +211,12 @@ class _Training(Generic[C, I]):
             measuring=self.lesson,
             models=self.models,
             margin=self.options.gate_margin,
-            labels=self._trained_labels(parent),
+            labels=self.sources.trained_labels(self.spec, parent),
             measured_on=measured_on,
         ).judge(
             candidate,
             evaluation,
-            training=self.training,
+            training=self.items.training,
             cases=measured,
             progress=self._share(0.95, 0.04),
         )
@@ -226,6 +234,7 @@ class _Training(Generic[C, I]):
             data=self._manifest(measured_on, fitted, parent),
             decision=judgement.decision.to_json(),
             calibration=calibration,
+            plausibility=self.lesson.plausibility(self.items.training),
             parent=parent.version if parent else None,
         )
         decision = self._promote(version, judgement)
@@ -242,78 +251,41 @@ class _Training(Generic[C, I]):
             seconds=time.monotonic() - started,
         )
 
-    def _parent(self, served: ModelVersion | None) -> ModelVersion | None:
-        """The version to start from; None for random weights."""
-        if self.start_from == NOTHING:
-            return None
-        if self.start_from == SERVED:
-            return self._fitting_the_task(served)
-        return self._fitting_the_task(self.models.get(self.spec.name, self.start_from))
-
-    def _fitting_the_task(self, version: ModelVersion | None) -> ModelVersion | None:
-        """The version, unless it was made for another version of the task."""
-        return version if version is not None and version.fingerprint == self.spec.fingerprint() else None
-
-    def _split(self) -> dict[Part, list[C]]:
-        fractions = Fractions(validation=self.options.validation_fraction, holdout=self.options.holdout_fraction)
-        known = parts_of(
-            (case.patient_id for case in self.cases),
-            task=self.spec.name,
-            store=self.splits,
-            fractions=fractions,
-            seed=self.options.seed,
-        )
-        parts: dict[Part, list[C]] = {"train": [], "validation": [], "holdout": []}
-        for case in sorted(self.cases, key=lambda case: case.image_id):
-            parts[known[case.patient_id]].append(case)
-        if not parts["train"]:
-            raise InvalidInputError(
-                f"At least one labelled image must belong to a training patient, got {len(self.cases)} image(s), all "
-                f"of validation or holdout patients. Label an image of another patient."
-            )
-        return parts
-
-    def _prepare(self) -> None:
-        """Fill training and validation with what is prepared; a single part serves as both when epochs are compared."""
-        cache = self.lesson.cache(self.work_dir / "volumes")
-        wanted = self.parts["train"] + self.parts["validation"]
-        items: list[I] = []
-        for position, case in enumerate(wanted):
-            stop_if(self.cancelled)
-            items.append(cache.get(case))
-            self.progress(
-                _PREPARED_AT * (position + 1) / len(wanted), f"prepared {position + 1} of {len(wanted)} images"
-            )
-        cache.prune(wanted)
-        self.training = items[: len(self.parts["train"])]
-        self.validation = items[len(self.training) :]
-
     def _fit(self, parent: ModelVersion | None) -> Fitted:
-        self._prepare()
+        self.items = self.sources.prepare(
+            self.lesson.cache(self.work_dir / "volumes"), self._share(0.0, _PREPARED_AT), self.cancelled
+        )
+        training = self.items.training
         network = self._network()
         if parent is not None:
             self.models.load_into(network, parent, spec=self.spec)
-        loss = self.lesson.begin(network, self.training, None if parent is None else trained_labels(parent))
-        compared = self.validation or self.training
-        new = new_cases(self.parts["train"], parent)
-        return Fitting(
-            network=network,
-            spec=self.spec,
-            options=warmed(self.options, new=len(new), of=len(self.training)) if parent else self.options,
-            sampler=self.lesson.sampler(self.training, new),
-            loss=loss,
-            validate=lambda trained: self.lesson.validate(trained, compared),
-            change=self.lesson.change,
-            metric=self.lesson.wording.metric,
-            device=self.device,
-            checkpoint=self.checkpoint,
-            checkpoint_every_s=self.checkpoint_every_s,
-            identity=self._identity(parent),
-            on_step=self.on_step,
-            on_epoch=self._track_epoch,
-            progress=self._share(_PREPARED_AT, _FITTED_AT - _PREPARED_AT),
-            cancelled=self.cancelled,
-        ).run()
+        loss = self.lesson.begin(network, training, None if parent is None else trained_labels(parent))
+        new = new_cases(self.sources.train, parent)
+        with gathered(self.options, self.device, cancelled=self.cancelled) as peers:
+            return Fitting(
+                network=network,
+                spec=self.spec,
+                options=self._fitting_options(parent, new=len(new), of=len(self.sources.train)),
+                sampler=self.lesson.sampler(training, new),
+                loss=loss,
+                validate=lambda trained: self.lesson.validate(trained, self.items.compared),
+                change=self.lesson.change,
+                metric=self.lesson.wording.metric,
+                device=self.device,
+                checkpoint=self.checkpoint,
+                checkpoint_every_s=self.checkpoint_every_s,
+                identity=self._identity(parent),
+                peers=peers,
+                pool=self.lesson.pool_sampler(self.items.pool, training) if self.items.pool else None,
+                on_step=self.on_step,
+                on_epoch=self._track_epoch,
+                progress=self._share(_PREPARED_AT, _FITTED_AT - _PREPARED_AT),
+                cancelled=self.cancelled,
+            ).run()
+
+    def _fitting_options(self, parent: ModelVersion | None, *, new: int, of: int) -> TrainerOptions:
+        """Rates that differ by layer keep what a version knows; random weights know nothing."""
+        return warmed(self.options, new=new, of=of) if parent else replace(self.options, layer_decay=1.0)
 
     def _network(self) -> nn.Module:
         """The task's network on the training's device; its first weights depend on the seed alone."""
@@ -337,31 +309,20 @@ class _Training(Generic[C, I]):
     def _manifest(self, measured_on: Part, fitted: Fitted, parent: ModelVersion | None) -> dict[str, Any]:
         """What the version was made from; image ids and revisions, never patients."""
         return {
-            "cases": [
-                {"image_id": case.image_id, "revision": case.revision, "part": part}
-                for part, cases in self.parts.items()
-                for case in cases
-            ],
+            **self.sources.listed(),
             "measured_on": measured_on,
-            "trained_labels": list(self._trained_labels(parent)),
+            "trained_labels": list(self.sources.trained_labels(self.spec, parent)),
             "options": asdict(self.options),
             "epochs": len(fitted.history),
             "best_epoch": fitted.best_epoch,
         }
 
-    def _trained_labels(self, parent: ModelVersion | None) -> tuple[str, ...]:
-        """Labels that the candidate, or a version it started from, was trained on."""
-        annotated: set[str] = set() if parent is None else set(trained_labels(parent))
-        for case in self.parts["train"]:
-            annotated |= set(self.spec.labels.names) if case.annotated is None else case.annotated
-        return tuple(name for name in self.spec.labels.names if name in annotated)
-
     def _identity(self, parent: ModelVersion | None) -> str:
         decisive: Mapping[str, Any] = {
             "fingerprint": self.spec.fingerprint(),
-            "options": asdict(self.options),
+            "options": asdict(replace(self.options, processes=1)),  # of no account for what comes out
             "parent": parent.sha256 if parent else None,
-            "cases": [[part, case.image_id, case.revision] for part, cases in self.parts.items() for case in cases],
+            **self.sources.listed(),
         }
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 

@@ -2,16 +2,59 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..errors import InvalidInputError
+from ..models.store import ModelStore
 from ..models.version import ModelVersion
-from ..task import TrainerOptions
+from ..task import TaskSpec, TrainerOptions
 from .cases import LabelledImage
+
+_log = logging.getLogger(__name__)
 
 SERVED, NOTHING = "served", "nothing"
 """What a training may start from, besides a version by its name."""
+
+
+def parent_of(models: ModelStore, spec: TaskSpec, start_from: str) -> ModelVersion | None:
+    """The version a training starts from; None for random weights.
+
+    Args:
+        models: Where versions are.
+        spec: The task.
+        start_from: `served`, `nothing`, or a version.
+
+    Raises:
+        UnknownModelError: If there is no version of that name.
+        InvalidInputError: If a version that was named does not fit the task as it is now.
+    """
+    if start_from == NOTHING:
+        return None
+    if start_from == SERVED:
+        return served_parent(models, spec)
+    version = models.get(spec.name, start_from)
+    if version.fingerprint != spec.fingerprint():
+        raise InvalidInputError(
+            f"A training of '{spec.name}' must start from a version that fits it, got {version.version}, made for "
+            f"other labels, another network, spacing or intensity rule. Name another version, or 'nothing'."
+        )
+    return version
+
+
+def served_parent(models: ModelStore, spec: TaskSpec) -> ModelVersion | None:
+    """The served version, unless it was made for another form of the task, which is said in the log."""
+    served = models.served(spec.name)
+    if served is None or served.fingerprint == spec.fingerprint():
+        return served
+    _log.warning(
+        "The served version %s of '%s' was made for another form of the task: starting from random weights.",
+        served.version,
+        spec.name,
+    )
+    return None
 
 
 def new_cases(training: Sequence[LabelledImage], parent: ModelVersion | None) -> frozenset[str]:

@@ -16,10 +16,10 @@ from .serving import Place, real_series, running_place
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two cores are few for a browser, its server and another test process: one more try, and the report says so."""
+    """Two cores are few for a browser, its server and another test process: two more tries, and the report says so."""
     for item in items:
         if item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.flaky(reruns=1))
+            item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 @pytest.fixture(scope="package")

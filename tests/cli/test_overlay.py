@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from carina.cli.overlay import write_comparison, write_overlay
-from carina.geometry import Volume
+from carina.geometry import Grid, Volume
 from carina.phantoms.chest import make_chest
 from carina.registry import find_tasks
 
@@ -50,3 +50,17 @@ def test_a_comparison_has_one_column_per_label_map(tmp_path, phantom):
     columns = _columns_of(above_legend, spec.labels.named("lung_left").colour)
     assert len(columns) > 500
     assert columns.max() < pixels.shape[1] / 2
+
+
+def test_the_legend_of_a_narrow_picture_is_not_cut_off(tmp_path):
+    spec = find_tasks().get("cxr_anatomy")
+    black = Volume(np.zeros((40, 50, 1), dtype=np.uint8), Grid((40, 50, 1), np.eye(4)))
+
+    write_overlay(tmp_path / "c.png", black, black, spec)
+
+    with Image.open(tmp_path / "c.png") as picture:
+        pixels = np.asarray(picture.convert("L"))
+    written = np.argwhere(pixels[int(pixels.shape[0] * 0.85) :] > 100)[:, 1]
+    assert len(written) > 100
+    assert written.min() > 3
+    assert written.max() < pixels.shape[1] - 4

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from carina.annotations.consensus import make_consensus
 from carina.annotations.store import open_annotations
 from carina.annotations.submit import submit_findings, submit_label
 from carina.datastores.port import ImageRecord
+from carina.errors import ConflictError
 from carina.geometry import Grid, Volume
 from carina.images import write_image
-from carina.jobs.cases import labelled_cases
+from carina.jobs.cases import labelled_cases, unlabelled_cases
 from carina.registry import find_tasks
 
 GRID = Grid((6, 5, 4), np.array([[0.0, -2.0, 0.1, 9.0], [1.5, 0.0, 0.0, 8.0], [0.0, 0.1, 4.0, 7.0], [0, 0, 0, 1.0]]))
@@ -121,3 +123,51 @@ def test_findings_become_cases_of_a_task_of_whole_images_only(annotations, tmp_p
     assert case.findings == {"mass": False, "edema": True}
     assert case.load().grid.matches(GRID)
     assert [case.image_id for case in labelled_cases(annotations, images, spec)] == ["two"]
+
+
+def test_a_job_that_began_with_an_accepted_consensus_finds_it_again(annotations, tmp_path, spec):
+    images = FakeImages(tmp_path, "a")
+    for reader in ("anna", "ben"):
+        send(annotations, "a", {"heart": 1}, spec=spec, user=reader)
+    merged = make_consensus(annotations, "a", task=spec.name, method="majority")
+    annotations.cases.accept("a", spec.name, annotation_id=merged.id)
+    (begun,) = labelled_cases(annotations, images, spec)
+    assert begun.revision == merged.id
+    send(annotations, "a", {"heart": 1}, spec=spec, user="anna")
+
+    (resumed,) = labelled_cases(annotations, images, spec, only=[begun.revision])
+
+    assert (resumed.revision, resumed.image_id, resumed.annotated) == (merged.id, "a", {"heart"})
+    annotations.withdraw(merged.id)
+    assert labelled_cases(annotations, images, spec, only=[begun.revision]) == []
+
+
+def test_images_without_a_label_are_cases_with_an_empty_one_and_of_their_patient(annotations, tmp_path):
+    (case,) = unlabelled_cases(annotations, FakeImages(tmp_path, "a", "b"), ["b"])
+    image, label = case.load()
+    assert (case.image_id, case.patient_id) == ("b", annotations.patients.key("p", image_id="b"))
+    assert (image.array == 7).all()
+    assert not label.array.any()
+
+
+def test_images_without_a_label_that_a_job_began_with_must_be_there(annotations, tmp_path):
+    with pytest.raises(ConflictError, match="got 1 missing"):
+        unlabelled_cases(annotations, FakeImages(tmp_path, "a"), ["a", "gone"])
+
+
+def test_every_readers_newest_label_comes_along_on_wish(annotations, tmp_path, spec):
+    images = FakeImages(tmp_path, "a", "b")
+    send(annotations, "a", {"heart": 1}, user="anna")
+    bens = send(annotations, "a", {"heart": 1}, user="ben")
+    annas = send(annotations, "a", {"heart": 1}, user="anna")
+    send(annotations, "b", {"heart": 1}, user="anna")
+
+    first, second = labelled_cases(annotations, images, spec, every_reader=True)
+
+    assert [one.revision for one in first.every_reading()] == [annas.id, bens.id]
+    assert second.readings == ()
+    known = [one.revision for case in (first, second) for one in case.every_reading()]
+    send(annotations, "a", {"heart": 1}, user="carl")
+    again = labelled_cases(annotations, images, spec, only=known, every_reader=True)
+    assert [one.revision for case in again for one in case.every_reading()] == known
+    assert [case.readings for case in labelled_cases(annotations, images, spec)] == [(), ()]

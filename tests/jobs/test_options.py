@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from carina.errors import InvalidInputError
-from carina.jobs.options import parse_device, parse_options, parse_start
+from carina.jobs.options import parse_device, parse_options, parse_readers, parse_start
 from carina.registry import find_tasks
 
 # What Slicer's module sends for a stock trainer: the `_config` of monailabel 0.8.5, lists reduced to the chosen entry.
@@ -125,3 +125,15 @@ def test_a_client_says_what_a_training_starts_from(spec, request_, start):
 def test_what_no_training_can_start_from_is_refused(request_):
     with pytest.raises(InvalidInputError, match="must be"):
         parse_start(request_)
+
+
+def test_every_readers_label_counts_on_wish_where_labels_are_drawn(spec):
+    assert [parse_readers(spec, request) for request in ({}, {"readers": "newest"}, {"readers": "all"})] == [
+        False,
+        False,
+        True,
+    ]
+    with pytest.raises(InvalidInputError, match="must be newest or all, got 'both'"):
+        parse_readers(spec, {"readers": "both"})
+    with pytest.raises(InvalidInputError, match="must be newest for 'cxr_findings'"):
+        parse_readers(find_tasks().get("cxr_findings"), {"readers": "all"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import secrets
+import shutil
 import signal
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 from carina.annotations.store import open_annotations
 from carina.annotations.submit import submit_label
 from carina.datastores.port import open_store
-from carina.errors import ConflictError
+from carina.errors import CancelledError, ConflictError
 from carina.geometry import Grid, Volume
 from carina.images import write_image
 from carina.jobs.events import Reporter
@@ -173,6 +174,35 @@ def test_a_resumed_training_that_misses_a_label_of_its_first_attempt_says_so(set
     work.folder.write_plan({"start_from": "nothing", "annotations": ["gone"]})
     with pytest.raises(ConflictError, match="began with, got 0"):
         KIND.run(work)
+
+
+def test_a_served_version_of_another_form_of_the_task_is_not_started_from_and_the_log_says_so(
+    settings, images, labelled, caplog
+):
+    work, models = work_of(settings, {}, images, labelled), ModelStore(settings.models_dir)
+    version = models.add(work.spec.name, {"weight": torch.zeros(2)}, fingerprint="other", labels={"heart": 1})
+    models.promote(work.spec.name, version.version, reason="test")
+    assert start_from(work, models) == "nothing"
+    assert "v1 of 'thorax_ct' was made for another form of the task" in caplog.text
+
+
+def test_a_training_may_learn_from_the_images_that_nobody_labelled(settings, images, labelled, monkeypatch):
+    """Its plan names them, so that drafts made meanwhile do not turn a resumed job into another training."""
+    seen = []
+
+    def train(cases, *, options, pool, **_given):
+        seen.append((options.unlabelled_weight, [case.image_id for case in pool]))
+        raise CancelledError("That is all.")
+
+    monkeypatch.setattr("carina.trainers.training.train", train)
+    shutil.copy(images / "case0.nii.gz", images / "fresh.nii.gz")
+    for options in ({"unlabelled_weight": 0.5}, {}):
+        home = dataclasses.replace(settings, home=settings.home / str(len(seen)))
+        work = dataclasses.replace(work_of(home, options, images, labelled), settings=settings)
+        with pytest.raises(CancelledError):
+            KIND.run(work)
+        assert work.folder.plan()["unlabelled"] == seen[-1][1]
+    assert seen == [(0.5, ["fresh"]), (0.0, [])]
 
 
 def test_a_training_starts_from_what_is_served_when_it_is_asked_for_or_as_it_is_told(settings, images, labelled):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -90,3 +92,17 @@ def test_only_annotated_labels_are_spoken_about(spec):
 def test_patches_are_no_larger_than_the_volumes_need(shapes, wanted, dimension, expected):
     volumes = [volume_of(np.zeros(shape, dtype=np.uint8)) for shape in shapes]
     assert fitting_patch(volumes, wanted=wanted, multiple=8, dimension=dimension) == expected
+
+
+def test_each_patch_takes_the_label_of_one_reader_and_an_image_counts_once_however_many_read_it(spec):
+    """Of three readers one draws the structure: in the long run a third of the patches around it show it."""
+    drawn = np.zeros((8, 8, 8), dtype=np.uint8)
+    drawn[2:6, 2:6, 2:6] = 2
+    read = [dataclasses.replace(volume_of(label), image_id="read") for label in (0 * drawn, drawn, 0 * drawn)]
+    other = dataclasses.replace(volume_of(drawn), image_id="other", image=np.ones((8, 8, 8), dtype=np.float16))
+    sampler = PatchSampler([*read, other], spec=spec, patch_voxels=(8, 8, 8))
+    batch = sampler.draw(3000, random=np.random.default_rng(4))
+    of_read = batch.image.flatten(1).mean(dim=1) != 1
+    has = (batch.label == 2).flatten(1).any(dim=1)
+    assert float(of_read.float().mean()) == pytest.approx(0.5, abs=0.05)
+    assert float(has[of_read].float().mean()) == pytest.approx(1 / 3, abs=0.05)

@@ -16,7 +16,8 @@ from carina.task import NetworkSpec
 from carina.trainers.checkpoint import load_checkpoint
 from carina.trainers.splits import FileSplitStore
 from carina.trainers.standing import seeded
-from carina.trainers.training import NOTHING, train
+from carina.trainers.training import train
+from carina.trainers.warm_start import NOTHING
 
 EPOCHS, STEPS = 2, 3
 

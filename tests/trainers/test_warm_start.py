@@ -6,15 +6,17 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
+from carina.errors import InvalidInputError, UnknownModelError
 from carina.infers.sliding_window import predict
 from carina.models.store import ModelStore
 from carina.task import TrainerOptions
 from carina.trainers.cache import VolumeCache
 from carina.trainers.patches import PatchSampler
 from carina.trainers.splits import FileSplitStore
-from carina.trainers.training import NOTHING, train
-from carina.trainers.warm_start import new_cases, warmed
+from carina.trainers.training import train
+from carina.trainers.warm_start import NOTHING, new_cases, parent_of, warmed
 
 
 @pytest.fixture
@@ -64,6 +66,21 @@ def test_few_new_cases_take_a_short_and_gentle_training_and_many_a_whole_one():
     assert warmed(options, new=30, of=40).max_epochs == 9
     assert warmed(options, new=40, of=40) == options
     assert warmed(dataclasses.replace(options, max_epochs=1), new=1, of=99).max_epochs == 1
+
+
+def test_a_version_that_was_named_must_fit_the_task_and_a_served_one_is_passed_over_with_a_word(tmp_path, spec, caplog):
+    models = ModelStore(tmp_path / "models")
+    other = models.add(spec.name, {"weight": torch.zeros(2)}, fingerprint="other", labels=spec.labels.indices)
+    models.promote(spec.name, other.version, reason="test")
+
+    with pytest.raises(InvalidInputError, match="must start from a version that fits it, got v1"):
+        parent_of(models, spec, "v1")
+    with pytest.raises(UnknownModelError):
+        parent_of(models, spec, "v9")
+    assert caplog.text == ""
+    assert parent_of(models, spec, "served") is None
+    assert "starting from random weights" in caplog.text
+    assert parent_of(models, spec, NOTHING) is None
 
 
 def test_only_a_training_from_a_version_is_shortened(start, parent, toy_case):

@@ -1,0 +1,30 @@
+"""Learning rates that fall from the last layer to the first, so that a warm start keeps what early layers know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+
+def parameter_groups(network: nn.Module, *, decay: float) -> list[dict[str, Any]]:
+    """An optimiser's parameter groups, one per layer, each with the `share` of the learning rate that it takes.
+
+    The last layer takes all of it and the first `decay`; between them each takes the same factor less than the next (as
+    Howard & Ruder, arXiv:1801.06146, do for text). Layers are in the order in which the network declares them.
+
+    Args:
+        network: Any.
+        decay: Above 0, at most 1; 1 for one group with all parameters.
+    """
+    if decay == 1:
+        return [{"params": list(network.parameters()), "share": 1.0}]
+    seen: set[int] = set()
+    layers = []
+    for module in network.modules():
+        own = [one for one in module.parameters(recurse=False) if id(one) not in seen]
+        seen.update(id(one) for one in own)
+        if own:
+            layers.append(own)
+    last = len(layers) - 1
+    return [{"params": own, "share": decay ** ((last - number) / max(1, last))} for number, own in enumerate(layers)]

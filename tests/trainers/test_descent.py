@@ -1,0 +1,70 @@
+"""A step as the options ask for it, against the same step written out."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from carina.trainers.descent import Descent
+from carina.trainers.patches import Batch
+from carina.trainers.standing import Randomness
+
+IMAGE = torch.tensor([1.0, -2.0, 0.5]).view(1, 1, 3, 1, 1)
+
+
+class OneBatch:
+    def draw(self, batch_size, *, random, part=slice(None)):
+        return Batch(image=IMAGE, label=torch.zeros_like(IMAGE), annotated=torch.ones(1, 3, dtype=torch.bool))
+
+
+def squares(logits, label, annotated, *, total=None):
+    return logits.square().sum()
+
+
+@pytest.fixture
+def descend(spec):
+    def run(**options):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Conv3d(1, 2, 1), nn.Conv3d(2, 3, 1))
+        trainer = dataclasses.replace(
+            spec.trainer, augmentation=0.0, max_epochs=1, steps_per_epoch=1, weight_decay=1e-5, **options
+        )
+        descent = Descent(
+            network=network, spec=spec, options=trainer, sampler=OneBatch(), loss=squares, device=torch.device("cpu")
+        )
+        descent.begin()
+        before = [one.detach().clone() for one in network.parameters()]
+        descent.step(1, done=0, random=Randomness(0, 1))
+        return network, before
+
+    return run
+
+
+def test_a_sharpness_aware_step_takes_the_gradient_of_the_worst_point_nearby(descend):
+    network, before = descend(sharpness=0.1)
+    there = [one.clone().requires_grad_() for one in before]
+
+    def loss(parameters):
+        first, first_bias, second, second_bias = parameters
+        hidden = first.view(2, 1) @ IMAGE.view(1, 3) + first_bias[:, None]
+        return (second.view(3, 2) @ hidden + second_bias[:, None]).square().sum()
+
+    gradients = torch.autograd.grad(loss(there), there)
+    norm = torch.cat([one.flatten() for one in gradients]).norm()
+    worst = [(one + 0.1 * g / norm).detach().requires_grad_() for one, g in zip(there, gradients, strict=True)]
+    expected = torch.cat([one.flatten() for one in torch.autograd.grad(loss(worst), worst)])
+    expected = expected / expected.norm().clamp(min=1)  # as gradients are clipped
+
+    found = torch.cat([one.grad.flatten() for one in network.parameters()])
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_layers_move_by_their_own_rates(descend):
+    """AdamW's first step has the length of the rate in every weight."""
+    network, before = descend(layer_decay=0.1, learning_rate=1e-2)
+    moved = [(one.detach() - then).abs().max().item() for one, then in zip(network.parameters(), before, strict=True)]
+    assert moved == [pytest.approx(rate, rel=1e-2) for rate in (1e-3, 1e-3, 1e-2, 1e-2)]
