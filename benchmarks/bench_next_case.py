@@ -211,11 +211,10 @@ def report(result: dict) -> None:
     readers = f"{result['readers']} at once"
     print(f"{'':14}{'CPU ms':>10}{'alone p50 ms':>14}{'p99 ms':>10}{readers + ' p50':>18}{'p99 ms':>10}")
     for name, row in result["strategies"].items():
-        times = [row[how][key] * 1000 for how in ("alone", "together") for key in ("p50_s", "p99_s")]
+        times = [row[how][key] for how in ("alone", "together") for key in ("p50_s", "p99_s")]
+        cpu, alone, slowest, together, last = (1000 * seconds for seconds in (row["cpu_s"], *times))
         within = "" if row["alone"]["p99_s"] <= LIMIT_S else f"  OVER the limit of {LIMIT_S * 1000:.0f} ms"
-        print(
-            f"{name:14}{row['cpu_s'] * 1000:10.0f}{times[0]:14.0f}{times[1]:10.0f}{times[2]:18.0f}{times[3]:10.0f}{within}"
-        )
+        print(f"{name:14}{cpu:10.0f}{alone:14.0f}{slowest:10.0f}{together:18.0f}{last:10.0f}{within}")
     peer = result["peer"]
     print(f"{'peer: random':24}{peer['p50_s'] * 1000:14.0f}{peer['p99_s'] * 1000:10.0f}")
     ratio = result["strategies"].get("random", {}).get("alone", {}).get("p50_s")
