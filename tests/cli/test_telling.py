@@ -83,7 +83,12 @@ def test_what_cannot_be_done_is_said(carina, radiograph, untrained_covid19, more
 @pytest.mark.parametrize(
     ("task", "more", "wrong", "has"),
     [
-        (TASK, ("--out", "draft.dcm", "--overlap", 0.5), "--out, --overlap", "--heatmap, --finding, --roi"),
+        (
+            TASK,
+            ("--out", "draft.dcm", "--overlap", 0.5),
+            "--out, --overlap",
+            "--heatmap, --finding, --roi, --report, --measurements, --point, --box",
+        ),
         (
             "cxr_anatomy",
             ("--out", "masks", "--finding", "mass", "--roi", "lungs"),
