@@ -278,6 +278,12 @@ class TaskSpec:
         """
         return len(self.labels) + (0 if self.labels.overlapping or self.of_whole_images else 1)
 
+    @property
+    def exchanged_channels(self) -> list[int]:
+        """For each output channel the one that it is in a mirrored image, where left and right are exchanged."""
+        indices = [label.index for label in self.labels.exchanged]
+        return [index - 1 for index in indices] if self.labels.overlapping else [0, *indices]
+
     def takes(self, modality: str) -> bool:
         """Whether an image of this DICOM modality is for the task; a file without one may be."""
         return not modality or modality in self.modality

@@ -58,11 +58,12 @@ class SegmentationLesson(Measuring):
             patch_voxels=self._patch_voxels(training),
             favoured=new,
             share=self.options.new_share,
+            mirrored=self._mirrored,
         )
 
     def pool_sampler(self, pool: Sequence[CachedVolume], training: Sequence[CachedVolume]) -> Sampler:
         """Patches from anywhere in the images."""
-        return PatchSampler(pool, spec=self.spec, patch_voxels=self._patch_voxels(training))
+        return PatchSampler(pool, spec=self.spec, patch_voxels=self._patch_voxels(training), mirrored=self._mirrored)
 
     def validate(self, network: nn.Module, items: Sequence[CachedVolume]) -> dict[str, float]:
         """Label → mean Dice."""
@@ -86,6 +87,10 @@ class SegmentationLesson(Measuring):
         panels = [("served before", before)] if before is not None else []
         panels += [("candidate", after), ("reference", truth)]
         write_overlay(path, image, panels, labels=self.spec.labels)
+
+    @property
+    def _mirrored(self) -> bool:
+        return self.spec.symmetric and self.options.augmentation > 0
 
     def _patch_voxels(self, training: Sequence[CachedVolume]) -> Voxels:
         return fitting_patch(
