@@ -3,8 +3,8 @@
     python benchmarks/bench_pretraining.py [--pool 24] [--labelled 4] [--pretrain 240] [--steps 60 240] [--seeds 5]
 
 Networks are those of thorax_ct on phantoms at a small matrix. One begins with weights pretrained on images without
-labels, the other with random ones; both then learn from the same few patients with labels, in the same patches. The Dice
-is that of patients no network learned from. The interval of the difference is Student's, over the seeds.
+labels, the other with random ones; both then learn from the same few patients with labels, in the same patches. The
+Dice is that of patients no network learned from. The interval of the difference is Student's, over the seeds.
 """
 
 from __future__ import annotations
