@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from radiographs import Radiograph, environment, folds_of, radiographs, train_fold
+from radiographs import Radiograph, environment, folds_of, next_fold_chooses, radiographs, train_fold
 
 from carina.geometry import Volume
-from carina.infers.regions import region_around
 from carina.models.calibration import expected_calibration_error
 from carina.models.ranking import METRICS, ranking_interval
+from carina.regions import region_around
 from carina.registry import find_tasks
 from carina.trainers.cases import FindingsCase
 
@@ -51,7 +51,7 @@ def run_fold(cases: list[FindingsCase], folds: list[list[str]], fold: int, *, fo
     done = folder / "cases.json"
     if not done.is_file():
         options = dataclasses.replace(SPEC.trainer, max_epochs=epochs)
-        result = train_fold(cases, folds, fold, spec=SPEC, folder=folder, options=options)
+        result = train_fold(cases, next_fold_chooses(folds, fold), spec=SPEC, folder=folder, options=options)
         rows = [
             [case.patient_id, case.truths["covid19"], case.probabilities["covid19"]] for case in result.evaluation.cases
         ]

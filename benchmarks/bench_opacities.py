@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from radiographs import Radiograph, environment, folds_of, radiographs, train_fold
+from radiographs import Radiograph, environment, folds_of, next_fold_chooses, radiographs, train_fold
 from scipy import ndimage
 
 from carina.findings import finding_set
@@ -124,7 +124,7 @@ def main() -> None:
     started = time.monotonic()
     options = dataclasses.replace(SPEC.trainer, **OPTIONS, max_epochs=epochs, patience_epochs=epochs)
     cases = [case_of(one, variant) for one in found for variant in variants]
-    result = train_fold(cases, folds, 0, spec=SPEC, folder=folder, options=options)
+    result = train_fold(cases, next_fold_chooses(folds, 0), spec=SPEC, folder=folder, options=options)
     measured = result.evaluation.cases
     probabilities = np.array([case.probabilities[FINDING] for case in measured])
     truths = np.array([case.truths[FINDING] for case in measured], bool)

@@ -1,4 +1,4 @@
-"""What benchmarks of findings share: the radiographs of the test data, folds by patient, one training per fold."""
+"""What benchmarks of radiographs share: the radiographs of the test data, folds by patient, one training per fold."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from carina.images import read_label, read_volume
 from carina.infers.sliding_window import predict
 from carina.models.store import ModelStore
 from carina.task import TaskSpec, TrainerOptions
-from carina.trainers.cases import FindingsCase
+from carina.trainers.cases import LabelledImage
 from carina.trainers.splits import Part
 from carina.trainers.training import TrainResult, train
 
 SEED = 0
 LUNGS = ("left_lung", "right_lung")
+Parts = dict[str, Part]
+"""Patient → part of the split."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,13 +83,18 @@ def folds_of(answers: Mapping[str, bool], *, count: int, seed: int = SEED) -> li
     return folds
 
 
-class FixedSplit:
-    """A split that the benchmark decides: one fold is held out, the next one chooses the epoch and calibrates."""
+def next_fold_chooses(folds: list[list[str]], held_out: int) -> Parts:
+    """One fold is held out, the next one chooses the epoch and calibrates, the others are learnt from."""
+    parts: Parts = {patient: "train" for fold in folds for patient in fold}
+    parts |= dict.fromkeys(folds[(held_out + 1) % len(folds)], "validation")
+    return parts | dict.fromkeys(folds[held_out], "holdout")
 
-    def __init__(self, folds: list[list[str]], held_out: int) -> None:
-        self._parts: dict[str, Part] = {patient: "train" for fold in folds for patient in fold}
-        self._parts |= dict.fromkeys(folds[(held_out + 1) % len(folds)], "validation")
-        self._parts |= dict.fromkeys(folds[held_out], "holdout")
+
+class FixedSplit:
+    """A split that the benchmark decides."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
 
     def get(self, task: str) -> Mapping[str, Part]:
         """Patient → part."""
@@ -99,15 +106,14 @@ class FixedSplit:
 
 
 def train_fold(
-    cases: Sequence[FindingsCase], folds: list[list[str]], held_out: int, *, spec: TaskSpec, folder: Path,
-    options: TrainerOptions,
-) -> TrainResult:  # fmt: skip
+    cases: Sequence[LabelledImage], parts: Parts, *, spec: TaskSpec, folder: Path, options: TrainerOptions
+) -> TrainResult:
     """Train with `carina train`'s own code; measured on the fold held out, which nothing else saw."""
     return train(
         cases,
         spec=spec,
         models=ModelStore(folder / "models"),
-        splits=FixedSplit(folds, held_out),
+        splits=FixedSplit(parts),
         predict=predict,
         work_dir=folder / "work",
         options=options,

@@ -87,6 +87,23 @@ def keep_only(array: LabelArray, names: set[str] | frozenset[str], labels: Label
     return kept[array]
 
 
+def side_table(labels: LabelSet) -> LabelArray:
+    """`(values,)` what each voxel value of these labels becomes where left and right are exchanged."""
+    exchanged = [other.index for other in labels.exchanged]
+    if not labels.overlapping:
+        return np.array([0, *exchanged], dtype=label_type(labels))
+    table: LabelArray = np.zeros(1 << len(labels), dtype=label_type(labels))
+    having = np.arange(len(table))
+    for label, index in zip(labels, exchanged, strict=True):
+        table[having >> (label.index - 1) & 1 == 1] += 1 << (index - 1)
+    return table
+
+
+def exchange_sides(array: LabelArray, labels: LabelSet) -> LabelArray:
+    """The label map with left and right exchanged, as a mirrored image has them; nothing is moved."""
+    return side_table(labels)[array]
+
+
 def flatten(array: LabelArray, labels: LabelSet) -> LabelArray:
     """One label index per voxel, for who can show no more: where labels overlap, the one with the higher index wins."""
     if not labels.overlapping:

@@ -19,6 +19,8 @@ BACKGROUND_INDEX = 0
 MOST_OVERLAPPING = 16
 """Labels that may overlap in one label map: each takes one bit of uint16."""
 
+_OTHER_SIDE = {"left": "right", "right": "left"}
+
 
 @dataclass(frozen=True)
 class Code:
@@ -48,6 +50,12 @@ class Label:
     type: Code
     modifier: Code | None = None
     colour: tuple[int, int, int] = (128, 174, 128)
+
+    @property
+    def has_side(self) -> bool:
+        """Whether it is a left or a right one, by its name or its coded modifier."""
+        coded = self.modifier is not None and self.modifier.meaning.lower() in _OTHER_SIDE
+        return coded or not _OTHER_SIDE.keys().isdisjoint(self.name.lower().split("_"))
 
 
 class LabelSet:
@@ -134,6 +142,16 @@ class LabelSet:
         if not 1 <= index <= len(self._labels):
             raise LabelError(f"Label index must lie in 1…{len(self._labels)}, got {index}.")
         return self._labels[index - 1]
+
+    def other_side(self, label: Label) -> Label | None:
+        """The same structure of the other side, by name; None where there is none."""
+        name = "_".join(_OTHER_SIDE.get(word, word) for word in label.name.split("_"))
+        return self._by_name.get(name) if name != label.name else None
+
+    @property
+    def exchanged(self) -> tuple[Label, ...]:
+        """What each label is called in a mirrored image, in the order of the indices: the other side's, or itself."""
+        return tuple(self.other_side(label) or label for label in self._labels)
 
     def remap(self, values: Mapping[str, int]) -> dict[int, int]:
         """Map a foreign numbering to ours, by name.

@@ -57,11 +57,11 @@ def _structures() -> Iterator[Structure]:
             modifier=_SIDES[side],
             colour=colour,
         )
-    for name, code, meaning, side, colour, (region, region_meaning, region_side) in table.ALTERED:
+    for name, code, scheme, meaning, side, colour, (region, region_meaning, region_side) in table.ALTERED:
         yield Structure(
             name=name,
             category=MORPHOLOGICALLY_ALTERED_STRUCTURE,
-            type=Code(code, "SCT", meaning),
+            type=Code(code, scheme, meaning),
             modifier=_SIDES[side],
             colour=colour,
             region=Code(region, "SCT", region_meaning),
@@ -76,7 +76,9 @@ TOTALSEGMENTATOR_V1: tuple[str, ...] = tuple(row[0] for row in table.TOTALSEGMEN
 """The 104 classes of TotalSegmentator v1; class `n` of the public bundle is at position `n - 1`."""
 
 
-ALIASES: Mapping[str, str] = MappingProxyType({"left_lung": "lung_left", "right_lung": "lung_right"})
+ALIASES: Mapping[str, str] = MappingProxyType(
+    {"left_lung": "lung_left", "right_lung": "lung_right", "ground_glass_opacities": "ground_glass_opacity"}
+)
 """Names that public data sets have for structures of the catalogue."""
 
 

@@ -5,14 +5,15 @@ Facts (SNOMED CT codes, meanings, display colours) come from `totalsegmentator_s
 arteries carry 36765005 with a laterality (29700009 is the right one alone), and "minimus" is spelt out. The rows of
 `CHEST` are carina's own, with codes from PS3.16 Annex D.
 
-A row is `(name, type code, type meaning, side, sRGB colour)`; the side is "L", "R" or "". A row of `ALTERED` continues
+A row is `(name, type code, type meaning, side, sRGB colour)`; the side is "L", "R" or "". A row of `ALTERED` names the
+coding scheme after the code, because the standard codes ground glass as its own (PS3.16 CID 6102), and continues
 with the anatomic region `(code, meaning, side)`.
 """
 
 from __future__ import annotations
 
 Row = tuple[str, str, str, str, tuple[int, int, int]]
-AlteredRow = tuple[str, str, str, str, tuple[int, int, int], tuple[str, str, str]]
+AlteredRow = tuple[str, str, str, str, str, tuple[int, int, int], tuple[str, str, str]]
 
 # Anatomical structures of TotalSegmentator v1, in the channel order of MONAI's wholeBody_ct_segmentation bundle.
 TOTALSEGMENTATOR_V1_ROWS: tuple[Row, ...] = (
@@ -155,7 +156,9 @@ CHEST: tuple[Row, ...] = (
 
 # Morphologically altered structures, each with the region it lies in.
 ALTERED: tuple[AlteredRow, ...] = (
-    ("kidney_cyst_left", "367643001", "Cyst", "", (83, 175, 221), ("64033007", "Kidney", "L")),
-    ("kidney_cyst_right", "367643001", "Cyst", "", (71, 139, 173), ("64033007", "Kidney", "R")),
-    ("nodule", "27925004", "Nodule", "", (255, 90, 0), ("39607008", "Lung", "")),
+    ("kidney_cyst_left", "367643001", "SCT", "Cyst", "", (83, 175, 221), ("64033007", "Kidney", "L")),
+    ("kidney_cyst_right", "367643001", "SCT", "Cyst", "", (71, 139, 173), ("64033007", "Kidney", "R")),
+    ("nodule", "27925004", "SCT", "Nodule", "", (255, 90, 0), ("39607008", "Lung", "")),
+    ("ground_glass_opacity", "112120", "DCM", "Ground glass opacity", "", (250, 200, 90), ("39607008", "Lung", "")),
+    ("consolidation", "95436008", "SCT", "Pulmonary consolidation", "", (200, 60, 160), ("39607008", "Lung", "")),
 )

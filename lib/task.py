@@ -155,12 +155,19 @@ class TaskSpec:
         matrix_voxels: Working size in the same order instead of a spacing, for radiographs, whose pixels have often no
             size; every image is stretched to it. A size of 1 keeps the image's own.
         intensity: How intensities reach the network.
+        crop_mm: Of a classification that judges a part of an image: the size of the part, whose middle a click or a box
+            tells. None: it judges the whole image.
         body_threshold: Voxels above it are body; the input is cropped to their bounding box. None: no crop.
         roi_voxels: Sliding-window size at the working spacing.
         overlap: Share of a window that overlaps the next, 0 ≤ overlap < 1.
         network: Which network; without one there is nothing to train and no model to serve.
         trainer: Training defaults.
-        one_piece: Whether each label is one connected structure: a draft keeps its largest piece, with holes filled.
+        symmetric: Whether an image mirrored along its first axis could be another patient's, with left and right
+            exchanged: a training mirrors images at random, and a draft is the mean of an image and its mirror. Every
+            label with a side needs its other side.
+        smallest_piece: A draft loses the pieces of a label that are smaller than this share of its largest one: 0 keeps
+            all of them, 1 the largest alone.
+        fill_holes: Whether a draft has the holes of each label filled.
         weights: Public weights that fit.
         config: String options that Slicer shows as editable fields, sent back with each request.
     """
@@ -175,11 +182,14 @@ class TaskSpec:
     intensity: Intensity = field(default_factory=ZScoreThenRange)
     network: NetworkSpec = NO_NETWORK
     matrix_voxels: Voxels | None = None
+    crop_mm: Spacing | None = None
     body_threshold: float | None = None
     roi_voxels: Voxels = (96, 96, 96)
     overlap: float = 0.25
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
-    one_piece: bool = False
+    symmetric: bool = False
+    smallest_piece: float = 0.0
+    fill_holes: bool = False
     weights: tuple[PublicWeights, ...] = ()
     config: Mapping[str, str] = field(default_factory=dict)
 
@@ -190,10 +200,27 @@ class TaskSpec:
             raise ConfigurationError(f"Overlap of task '{self.name}' must lie in [0, 1), got {self.overlap}.")
         if self.spacing_mm is not None and min(self.spacing_mm) <= 0:
             raise ConfigurationError(f"Spacing of task '{self.name}' must be positive, got {self.spacing_mm}.")
+        if self.crop_mm is not None and (not self.of_whole_images or min(self.crop_mm) <= 0):
+            raise ConfigurationError(
+                f"A crop must be positive and of a task that tells findings, got {self.crop_mm} of '{self.name}'."
+            )
         if self.matrix_voxels is not None and (self.spacing_mm is not None or min(self.matrix_voxels) < 1):
             raise ConfigurationError(
                 f"Task '{self.name}' must declare a spacing or a matrix of positive sizes, got {self.spacing_mm} and "
                 f"{self.matrix_voxels}. Set spacing_mm to None for a matrix."
+            )
+        if not 0 <= self.smallest_piece <= 1:
+            raise ConfigurationError(
+                f"The smallest piece of task '{self.name}' must be a share, 0 to 1, got {self.smallest_piece}."
+            )
+        self._check_symmetry()
+
+    def _check_symmetry(self) -> None:
+        alone = [label.name for label in self.labels if label.has_side and self.labels.other_side(label) is None]
+        if self.symmetric and (alone or self.kind != "segmentation"):
+            raise ConfigurationError(
+                f"A symmetric task must be a segmentation whose labels have both sides, got '{self.name}' of kind "
+                f"'{self.kind}', without the other side of {', '.join(alone) or 'none'}. Set symmetric to False."
             )
 
     @property
@@ -252,4 +279,6 @@ class TaskSpec:
             decisive["of_whole_images"] = True
         if self.matrix_voxels is not None:
             decisive["matrix_voxels"] = self.matrix_voxels
+        if self.crop_mm is not None:
+            decisive["crop_mm"] = self.crop_mm
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=list).encode()).hexdigest()

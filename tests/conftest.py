@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from .orthanc_fixture import orthanc, orthanc_installed  # noqa: F401
 from .postgres_fixture import database_url, postgres  # noqa: F401
+from .scheduling import ByFile, longest_first
+
+
+@pytest.hookimpl(optionalhook=True)  # only where pytest-xdist is used
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | None:
+    """Share the tests out by file, longest work first."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first."""
+    longest_first(items)
 
 
 @pytest.fixture(scope="session")

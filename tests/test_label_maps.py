@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from carina.errors import ConfigurationError
-from carina.label_maps import colour_table, flatten, join_masks, keep_only, label_type, mask_of, voxel_counts
+from carina.label_maps import (
+    colour_table,
+    exchange_sides,
+    flatten,
+    join_masks,
+    keep_only,
+    label_type,
+    mask_of,
+    voxel_counts,
+)
 from carina.labels import LabelSet
 from carina.structures import TOTALSEGMENTATOR_V1, label_set
 
@@ -74,3 +83,14 @@ def test_more_overlapping_labels_than_bits_are_refused():
 def test_sets_that_differ_only_in_overlap_are_different():
     assert OVERLAPPING != EXCLUSIVE
     assert LabelSet(EXCLUSIVE, overlapping=True) == OVERLAPPING
+
+
+@pytest.mark.parametrize("labels", [OVERLAPPING, EXCLUSIVE], ids=["overlapping", "exclusive"])
+def test_exchanged_sides_are_the_other_sides_masks(masks, labels):
+    array = join_masks(masks.items(), labels, shape=(7, 5, 2))
+    exchanged = exchange_sides(array, labels)
+    assert exchanged.dtype == array.dtype
+    for name, other in (("lung_left", "lung_right"), ("cardiomediastinum", "cardiomediastinum")):
+        before = mask_of(array, labels.named(name), labels)
+        np.testing.assert_array_equal(mask_of(exchanged, labels.named(other), labels), before)
+    np.testing.assert_array_equal(exchange_sides(exchanged, labels), array)

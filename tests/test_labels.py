@@ -6,6 +6,7 @@ import pytest
 
 from carina.errors import ConfigurationError, LabelError
 from carina.labels import Code, Label, LabelSet
+from carina.structures import label_set
 
 ORGAN = Code("123037004", "SCT", "Anatomical Structure")
 
@@ -52,3 +53,17 @@ def test_a_foreign_numbering_is_mapped_by_name_and_unknown_names_are_left_out():
 def test_a_foreign_numbering_with_one_value_for_two_names_is_refused():
     with pytest.raises(LabelError, match="own voxel value"):
         LabelSet([make("liver", 1), make("aorta", 2)]).remap({"aorta": 1, "liver": 1})
+
+
+def test_the_other_side_is_found_by_name_and_only_within_the_set():
+    labels = label_set("lung_left", "heart", "lung_right", "kidney_left")
+    across = {label.name: other.name for label in labels if (other := labels.other_side(label)) is not None}
+    assert across == {"lung_left": "lung_right", "lung_right": "lung_left"}
+    assert [label.name for label in labels.exchanged] == ["lung_right", "heart", "lung_left", "kidney_left"]
+
+
+def test_a_side_is_known_by_name_or_by_code():
+    coded = Label(name="lungs", index=1, category=ORGAN, type=ORGAN, modifier=Code("7771000", "SCT", "Left"))
+    assert coded.has_side
+    assert make("hip_right", 1).has_side
+    assert not make("heart", 1).has_side

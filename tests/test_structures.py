@@ -8,6 +8,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code as DicomCode
 
 from carina.errors import ConfigurationError, LabelError
+from carina.findings import FINDINGS
 from carina.structures import STRUCTURES, TOTALSEGMENTATOR_V1, label_set
 
 THORAX = ("lung_left", "lung_right", "heart", "trachea", "spine", "nodule")
@@ -56,11 +57,16 @@ def test_name_and_codes_identify_each_structure():
         ("lung_middle_lobe_right", codes.SCT.MiddleLobeOfRightLung),
         ("cardiomediastinum", codes.SCT.Mediastinum),
         ("airways", codes.SCT.AirwayStructure),
+        ("ground_glass_opacity", codes.DCM.GroundGlassOpacity),
     ],
 )
 def test_codes_are_those_of_the_standard(name, expected):
     found = STRUCTURES[name].type
     assert DicomCode(found.value, found.scheme, found.meaning) == expected
+
+
+def test_consolidation_has_one_code_as_a_structure_and_as_a_finding():
+    assert STRUCTURES["consolidation"].type == FINDINGS["consolidation"]
 
 
 def test_every_side_in_a_name_is_in_its_codes():

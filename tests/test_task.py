@@ -10,6 +10,7 @@ import pytest
 
 from carina.errors import ConfigurationError
 from carina.labels import Code, Label, LabelSet
+from carina.structures import label_set
 from carina.task import NetworkSpec, TaskSpec, TrainerOptions, Window, ZScoreThenRange
 
 
@@ -38,6 +39,9 @@ def make_spec(**changes) -> TaskSpec:
         {"spacing_mm": (1.0, 0.0, 1.0)},
         {"matrix_voxels": (256, 256, 1)},
         {"spacing_mm": None, "matrix_voxels": (256, 0, 1)},
+        {"smallest_piece": 1.5},
+        {"symmetric": True, "labels": label_set("lung_left", "heart")},
+        {"symmetric": True, "kind": "deepedit"},
     ],
 )
 def test_refuses_a_declaration_that_contradicts_itself(changes):
@@ -90,3 +94,7 @@ def test_another_matrix_makes_another_checkpoint():
 def test_a_task_takes_its_modalities_and_files_without_one():
     spec = make_spec(modality=("CR", "DX"))
     assert [spec.takes(modality) for modality in ("DX", "CT", "")] == [True, False, True]
+
+
+def test_a_task_with_both_sides_may_be_symmetric():
+    assert make_spec(labels=label_set("lung_left", "lung_right", "heart"), symmetric=True).symmetric

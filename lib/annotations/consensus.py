@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from ..errors import ConflictError, InvalidInputError
 from ..geometry import Volume, resample_label
 from ..label_maps import bounding_box
+from ..labels import MOST_OVERLAPPING
 from .annotation import CONSENSUS_TAG, Annotation, from_row
 from .store import AnnotationStore
 from .versions import is_readers_work, of_case, verdicts
+from .voxel_values import mask_named, unnamed_values
 
 Method = Literal["staple", "majority"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -62,11 +64,12 @@ def make_consensus(
             f"A consensus must have labels of two readers or more, got {len(readers)} of image '{image_id[:64]}' for "
             f"task '{task or ''}'. Readers are told apart by 'user' or 'client_id'; let another one submit."
         )
-    names = _numbers(readers)
     opinions = [_opinion(store, reader, readers[0]) for reader in readers]
+    overlapping = any(unnamed_values(array, known, sums=False) for array, known in opinions)
+    names = _bits(readers) if overlapping else _numbers(readers)
     return store.submit(
         image_id,
-        Volume(merge(opinions, names, method=method), readers[0].grid),
+        Volume(merge(opinions, names, method=method, overlapping=overlapping), readers[0].grid),
         names=names,
         tag=CONSENSUS_TAG,
         task=task,
@@ -92,13 +95,18 @@ def newest_of_each_reader(store: AnnotationStore, image_id: str, task: str | Non
 
 
 def merge(
-    opinions: Sequence[tuple[NDArray[np.uint16], Mapping[str, int]]], names: Mapping[str, int], *, method: Method
+    opinions: Sequence[tuple[NDArray[np.uint16], Mapping[str, int]]],
+    names: Mapping[str, int],
+    *,
+    method: Method,
+    overlapping: bool = False,
 ) -> NDArray[np.uint8 | np.uint16]:
     """Merge label maps structure by structure.
 
-    A voxel belongs to a structure if its share is above one half; where several are, to the one with the largest
-    share, and of equal ones to the first in alphabetical order. With `majority` the share is the fraction of the
-    readers who looked for the structure and drew it there, so that a tie is no majority and leaves the background.
+    A voxel belongs to a structure if its share is above one half; where several are and they must not overlap, to the
+    one with the largest share, and of equal ones to the first in alphabetical order. With `majority` the share is the
+    fraction of the readers who looked for the structure and drew it there, so that a tie is no majority and leaves the
+    background.
     With `staple` it is the probability of Warfield, Zou and Wells (IEEE TMI 23(7), 2004), computed by SimpleITK in the
     box around all readers' voxels of the structure and a margin. One reader alone is believed.
 
@@ -106,6 +114,7 @@ def merge(
         opinions: Per reader `(X, Y, Z)` voxel values, and name → voxel value of the structures looked for.
         names: Name → voxel value in the result.
         method: `staple` or `majority`.
+        overlapping: Whether a voxel may belong to several structures; all values of `names` are powers of two then.
 
     Returns:
         `(X, Y, Z)`, uint8 if the values fit, else uint16.
@@ -115,15 +124,18 @@ def merge(
     merged = np.zeros(shape, dtype=np.uint16)
     share_of = _majority if method == "majority" else _staple
     for name in sorted(names):
-        masks = [array == known[name] for array, known in opinions if name in known]
+        masks = [mask_named(array, name, known) for array, known in opinions if name in known]
         box = _box(masks)
         if box is None:
             continue
         share = share_of([mask[box] for mask in masks])
         wins = share > best[box]
+        if overlapping:
+            merged[box][wins] |= np.uint16(names[name])
+            continue
         best[box][wins] = share[wins]
         merged[box][wins] = names[name]
-    return merged if max(names.values(), default=0) > np.iinfo(np.uint8).max else merged.astype(np.uint8)
+    return merged if sum(names.values()) > np.iinfo(np.uint8).max else merged.astype(np.uint8)
 
 
 def _majority(masks: Masks) -> NDArray[np.float64]:
@@ -166,6 +178,20 @@ def _numbers(readers: Iterable[Annotation]) -> dict[str, int]:
                 taken = set(names.values())
                 names[name] = value if value not in taken else _free(taken)
     return names
+
+
+def _bits(readers: Iterable[Annotation]) -> dict[str, int]:
+    """A power of two for every name.
+
+    Raises:
+        ConflictError: If there are more than a label map has bits for.
+    """
+    names = dict.fromkeys(name for reader in readers for name in reader.names)
+    if len(names) > MOST_OVERLAPPING:
+        raise ConflictError(
+            f"At most {MOST_OVERLAPPING} structures that overlap can be merged, got {len(names)}. Merge fewer readers."
+        )
+    return {name: 1 << position for position, name in enumerate(names)}
 
 
 def _free(taken: set[int]) -> int:

@@ -25,6 +25,7 @@ class Draft:
         model_sha256: Hash of its weights.
         at: Unix time.
         prediction: Of a task of findings, as `infers.classification` tells them; else empty.
+        measurements: What was measured on the image with it, as `Measurement.to_json` gives it.
     """
 
     task: str
@@ -32,6 +33,7 @@ class Draft:
     model_sha256: str | None
     at: float
     prediction: tuple[Mapping[str, Any], ...] = ()
+    measurements: tuple[Mapping[str, Any], ...] = ()
 
 
 def remember_draft(
@@ -51,7 +53,7 @@ def remember_draft(
     version = params.get("model_version")
     if not version:
         return
-    note = _note(version, params.get("model_sha256"), params.get("prediction"))
+    note = _note(version, params.get("model_sha256"), params.get("prediction"), params.get("measurements") or ())
     try:
         annotations.note_draft(image_id, task=task, model_version=str(version), user=user, notes={_PREFIX + task: note})
     except CarinaError as error:
@@ -102,6 +104,7 @@ def drafts_in(info: Mapping[str, Any]) -> list[Draft]:
             model_sha256=note["sha256"],
             at=note["at"],
             prediction=tuple(note.get("prediction", ())),
+            measurements=tuple(note.get("measurements", ())),
         )
         for key, note in info.items()
         if key.startswith(_PREFIX)
@@ -114,6 +117,13 @@ def without_drafts(info: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in info.items() if not key.startswith(_PREFIX)}
 
 
-def _note(version: object, sha256: object, prediction: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
+def _note(
+    version: object,
+    sha256: object,
+    prediction: Sequence[Mapping[str, Any]] | None,
+    measurements: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
     note: dict[str, Any] = {"version": version, "sha256": sha256, "at": time.time()}
+    if measurements:
+        note["measurements"] = list(measurements)
     return note if prediction is None else {**note, "prediction": list(prediction)}

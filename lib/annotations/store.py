@@ -36,7 +36,7 @@ from .patients import PatientKeys, load_patient_keys
 from .splits import SplitTable
 from .tables import AnnotationRow, ImageInfoRow, LabelInfoRow, WithdrawalRow
 from .versions import fit_for_training, in_use, is_readers_work, row_of
-from .voxel_values import LARGEST_VALUE, check_values, recode
+from .voxel_values import LARGEST_VALUE, are_bits, check_values, recode
 from .worklist import Worklist
 
 logger = logging.getLogger(__name__)
@@ -389,7 +389,7 @@ class AnnotationStore:
         except (CarinaError, OSError, EOFError) as error:
             logger.warning("Annotation %s cannot be compared with a new version: %s", parent.id, error)
             return None
-        renumbered = recode(before.array, parent.names, names, other=LARGEST_VALUE + 1)
+        renumbered = recode(before.array, parent.names, names, other=LARGEST_VALUE + 1, sums=are_bits(names))
         return int(np.count_nonzero(renumbered != label.array))
 
     def _certainly_absent(self, annotation_id: str) -> bool:

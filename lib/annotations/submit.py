@@ -15,10 +15,13 @@ from ..structures import STRUCTURES
 from ..task import TaskSpec
 from .annotation import Annotation, Origin, safe
 from .store import AnnotationStore
-from .voxel_values import check_names, present_values, recode, unsigned
+from .voxel_values import check_names, present_values, recode, unnamed_values, unsigned
 
 PREDICTION = "prediction"
 """The note on a version of findings that holds what the model had said; clients cannot change it."""
+
+MEASUREMENTS = "measurements"
+"""The note on a version of findings that holds what was measured on the image; clients cannot change it."""
 
 _BACKGROUND = "background"
 _NO_VOXELS = Volume(np.zeros((1, 1, 1), dtype=np.uint8), Grid((1, 1, 1), np.eye(4)))
@@ -48,7 +51,8 @@ def submit_label(
         image: The image's grid; the stored label lies exactly on it.
         label: `(X, Y, Z)` whole numbers of any type, on any grid that overlaps; voxel values are kept as sent.
         client_names: Label name → voxel value. A name at 0 is the background. Names without voxels say
-            "looked for, not there"; unknown ones among those are left out.
+            "looked for, not there"; unknown ones among those are left out. Where labels of the task overlap and all
+            values are powers of two, a voxel may have the sum of several.
         spec: The task; its label indices count when the client sends no names.
         tag: `original`, `final` or another safe name.
         user: Who submits.
@@ -101,6 +105,7 @@ def submit_findings(
     deliver: bool = True,
     time_spent_s: float | None = None,
     said: Sequence[Mapping[str, Any]] = (),
+    measured: Sequence[Mapping[str, Any]] = (),
 ) -> Annotation:
     """Store what an image has and has not as a whole: a version like any other, immutable and audited.
 
@@ -117,6 +122,7 @@ def submit_findings(
         deliver: Whether the PACS is to have it as well.
         time_spent_s: How long the user worked on it.
         said: What the model said of each finding (`Draft.prediction`); kept with the version under `PREDICTION`.
+        measured: What was measured (`Draft.measurements`); kept under `MEASUREMENTS`.
 
     Raises:
         UnsafeIdError: If the image id or the tag could leave its folder.
@@ -145,7 +151,7 @@ def submit_findings(
         deliver=deliver,
         time_spent_s=time_spent_s,
         findings=answers,
-        notes={PREDICTION: list(said)} if said else None,
+        notes={key: list(rows) for key, rows in ((PREDICTION, said), (MEASUREMENTS, measured)) if rows} or None,
     )
 
 
@@ -165,7 +171,7 @@ def for_task(store: AnnotationStore, annotation: Annotation, spec: TaskSpec) -> 
         StorageError: If the label file is gone or was changed.
     """
     stored, names = store.read(annotation)
-    array = recode(stored.array, names, spec.labels.values)
+    array = recode(stored.array, names, spec.labels.values, sums=spec.labels.overlapping)
     return Volume(array.astype(label_type(spec.labels)), stored.grid)
 
 
@@ -176,7 +182,7 @@ def _checked_names(label: Volume, client_names: Mapping[str, int] | None, spec: 
     else:
         names = {name: value for name, value in client_names.items() if value != 0 and name.lower() != _BACKGROUND}
     check_names(names)
-    _refuse_unnamed(present, names)
+    _refuse_unnamed(unnamed_values(label.array, names, sums=spec is not None and spec.labels.overlapping))
     known: Collection[str] = {*STRUCTURES, *(spec.labels.names if spec else ())}
     for name, value in names.items():
         if name not in known and value in present:
@@ -187,8 +193,8 @@ def _checked_names(label: Volume, client_names: Mapping[str, int] | None, spec: 
     return {name: value for name, value in names.items() if name in known}
 
 
-def _refuse_unnamed(present: set[int], names: Mapping[str, int]) -> None:
-    unnamed = sorted(present - set(names.values()))
+def _refuse_unnamed(values: set[int]) -> None:
+    unnamed = sorted(values)
     if unnamed:
         shown = ", ".join(str(value) for value in unnamed[:12]) + (", …" if len(unnamed) > 12 else "")
         raise LabelError(

@@ -1,4 +1,8 @@
-"""Voxel values and their names: which fit together, and renumbering by name."""
+"""Voxel values and their names: which fit together, and renumbering by name.
+
+Where every named value is a power of two, a voxel may have several names at once: its value is their sum, as in the
+label maps of tasks whose labels overlap (`LabelSet.values`).
+"""
 
 from __future__ import annotations
 
@@ -22,12 +26,13 @@ def check_values(label: Volume, names: Mapping[str, int]) -> None:
         names: Label name → voxel value.
 
     Raises:
-        LabelError: If the array is not uint8 or uint16, two names share a value, or a value has no name.
+        LabelError: If the array is not uint8 or uint16, two names share a value, or a value has no name and is no sum
+            of named powers of two.
     """
     if label.array.dtype not in (np.uint8, np.uint16):
         raise LabelError(f"A stored label must be uint8 or uint16, got {label.array.dtype}. Use submit_label.")
     check_names(names)
-    unnamed = present_values(label.array) - set(names.values())
+    unnamed = unnamed_values(label.array, names, sums=True)
     if unnamed:
         raise LabelError(f"Every voxel value must have a name, got {_listed(unnamed)} without one. Name them.")
 
@@ -56,6 +61,32 @@ def present_values(array: NDArray[Any]) -> set[int]:
     return set(np.flatnonzero(seen).tolist()) - {0}
 
 
+def unnamed_values(array: NDArray[Any], names: Mapping[str, int], *, sums: bool) -> set[int]:
+    """The voxel values of an unsigned label map that say nothing.
+
+    Args:
+        array: uint8 or uint16.
+        names: Name → voxel value.
+        sums: Whether a voxel may have several names at once.
+    """
+    unnamed = present_values(array) - set(names.values())
+    if not sums or not are_bits(names):
+        return unnamed
+    known = sum(names.values())
+    return {value for value in unnamed if value & ~known}
+
+
+def are_bits(names: Mapping[str, int]) -> bool:
+    """Whether every value is a power of two, so that voxels may have several of the names."""
+    return all(value.bit_count() == 1 for value in names.values())
+
+
+def mask_named(array: NDArray[Any], name: str, names: Mapping[str, int]) -> NDArray[np.bool_]:
+    """Where a label map has a name, alone or with others."""
+    mask: NDArray[np.bool_] = (array & names[name]) != 0 if are_bits(names) else array == names[name]
+    return mask
+
+
 def unsigned(array: NDArray[Any]) -> NDArray[np.uint8 | np.uint16]:
     """A label map of any number type as uint8 if its values fit, else uint16.
 
@@ -75,7 +106,7 @@ def unsigned(array: NDArray[Any]) -> NDArray[np.uint8 | np.uint16]:
 
 
 def recode(
-    array: NDArray[Any], names: Mapping[str, int], wanted: Mapping[str, int], *, other: int = 0
+    array: NDArray[Any], names: Mapping[str, int], wanted: Mapping[str, int], *, other: int = 0, sums: bool = False
 ) -> NDArray[np.uint16]:
     """Renumber a label map by name.
 
@@ -84,14 +115,17 @@ def recode(
         names: Name → voxel value now.
         wanted: Name → voxel value afterwards.
         other: What becomes of names that are not wanted.
+        sums: Whether a voxel of several names gets the sum of what is wanted for them. Else it gets that of the name
+            with the highest value now.
 
     Returns:
         Same shape, uint16.
     """
     table = np.zeros(int(np.iinfo(array.dtype).max) + 1, dtype=np.uint16)
-    for name, value in names.items():
-        if value < table.size:  # a declared label without voxels may have a value beyond the file's type
-            table[value] = wanted.get(name, other)
+    values = np.arange(table.size)
+    for name in sorted(names, key=lambda name: names[name]):
+        having = mask_named(values, name, names)
+        table[having] = (table[having] if sums else 0) | np.uint16(wanted.get(name, other))
     recoded: NDArray[np.uint16] = table[array]
     return recoded
 

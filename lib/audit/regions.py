@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..geometry import Volume, resample_label
-from ..infers.lungs import LUNG_LABELS, Lungs
+from ..infers.radiograph import LUNG_LABELS, Drawing, Radiograph
 from ..label_maps import Mask
 from ..models.store import ModelStore
 from ..structures import label_set
@@ -53,5 +53,5 @@ def lungs_now(models: ModelStore, *, device: str = "auto") -> RegionOf:
     Raises:
         NoModelError: When asked, if the anatomy has no model.
     """
-    lungs = Lungs(models, device=device)
-    return lambda case, image: lungs.mask(image, device=device)
+    drawing = Drawing(models, device=device)
+    return lambda case, image: Radiograph(image, drawing, device=device).lungs()

@@ -48,6 +48,26 @@ def infer(
         str | None,
         typer.Option("--roi", metavar="image|lungs", help="Of findings: look at all of it (default), or at the lungs."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Of findings: a report, .txt or .dcm (SR)."),
+    ] = None,
+    measurements: Annotated[
+        str | None,
+        typer.Option(
+            "--measurements",
+            metavar="auto|yes|no",
+            help="Of findings: measure the radiograph on what cxr_anatomy draws; auto: where that is served (default).",
+        ),
+    ] = None,
+    point: Annotated[
+        str | None,
+        typer.Option("--point", metavar="I,J,K", help="Of findings of a part of an image: the voxel to look at."),
+    ] = None,
+    box: Annotated[
+        str | None,
+        typer.Option("--box", metavar="I0,I1,J0,J1,K0,K1", help="Instead of a point: a box of voxels around it."),
+    ] = None,
     device: DeviceOption = "auto",
     overlap: Annotated[
         float | None, typer.Option("--overlap", metavar="0…1", help="Of the windows; default: the task's.")
@@ -65,23 +85,33 @@ def infer(
     [bold]carina infer thorax_ct --image 1.2.840.1 --out draft.nii.gz[/],
     [bold]carina infer thorax_ct --image ct.nii.gz --out look.png[/],
     [bold]carina infer cxr_anatomy --image chest.png --out masks/[/],
-    [bold]carina infer cxr_covid19 --image dx.dcm --heatmap where.png[/]
+    [bold]carina infer cxr_covid19 --image dx.dcm --heatmap where.png --report report.txt[/],
+    [bold]carina infer nodule_malignancy --image ct/ --point 212,140,37[/]
     """
     with command(as_json=as_json) as output:
         spec = find_tasks().get(task)
-        of_findings = {"--heatmap": heatmap, "--finding": finding, "--roi": roi}
+        of_findings = {
+            "--heatmap": heatmap,
+            "--finding": finding,
+            "--roi": roi,
+            "--report": report,
+            "--measurements": measurements,
+            "--point": point,
+            "--box": box,
+        }
         of_drawings = {"--out": out, "--overlap": overlap}
         if spec.of_whole_images:
             _refuse(of_drawings, spec, instead=of_findings)
-            from ..infers.options import FINDINGS_OPTIONS
-            from .telling import tell
+            from .telling import Files, request_of, tell
 
-            given = {"device": device, "model_version": model_version, "roi": roi}
-            request = {one.name: one.parse(given[one.name]) for one in FINDINGS_OPTIONS if one.name in given}
-            tell(output, spec, image, heat_file=heatmap, finding=finding, request=request, store_url=store, user=user)
+            given = {"device": device, "model_version": model_version, "roi": roi, "measurements": measurements}
+            request = request_of(spec, given, point=point, box=box)
+            files = Files(heat=heatmap, finding=finding, report=report)
+            tell(output, spec, image, files=files, request=request, store_url=store, user=user)
             return
         _refuse(of_findings, spec, instead=of_drawings)
         kind, out = _kind_of(out, spec)
+        from ..models.plausibility import plausibility_of
         from .drafting import load_drafter, read_any
 
         drafter = load_drafter(spec, version=model_version, device=device, overlap=overlap)
@@ -90,8 +120,8 @@ def infer(
             raise InvalidInputError(
                 f"A DICOM SEG must refer to a DICOM series, got '{image}'. Write {out.with_suffix('.nii.gz').name}."
             )
-        with output.progress(f"Draft with {spec.name} {drafter.version.version}") as report:
-            label = drafter(volume, report)
+        with output.progress(f"Draft with {spec.name} {drafter.version.version}") as tell_progress:
+            label = drafter(volume, tell_progress)
         out.parent.mkdir(parents=True, exist_ok=True)
         if kind == _SEG and series is not None:
             _write_seg(out, label, series, spec, drafter.version)
@@ -106,13 +136,19 @@ def infer(
 
             write_label(out, label)
         volumes_ml = _volumes_ml(label, spec)
+        usual = plausibility_of(drafter.version)
+        verdict = None if usual is None else usual.judge(label, spec.labels)
         output.table(str(out), ["Label", "Volume (ml)"], [[name, f"{ml:.1f}"] for name, ml in volumes_ml.items()])
+        if verdict is not None:
+            odd = "; ".join(verdict.reasons) or "like the labels it was trained on"
+            output.say(f"Plausibility {verdict.score:.2f}: {odd}.")
         output.result(
             {
                 "task": spec.name,
                 "model_version": drafter.version.version,
                 "out": str(out),
                 "volumes_ml": volumes_ml,
+                "plausibility": None if verdict is None else verdict.to_json(),
             }
         )
 

@@ -14,7 +14,7 @@ from .instances import Instance
 Six = tuple[float, float, float, float, float, float]
 Three = tuple[float, float, float]
 
-_SPACINGS_IN_A_RADIOGRAPH = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+SPACINGS_IN_A_RADIOGRAPH = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,7 @@ def _frame(index: int, number: int, header: Dataset, sources: Sequence[Dataset])
 
 def _pixel_spacing(sources: Sequence[Dataset], *, placed: bool) -> tuple[float, float]:
     """Row and column spacing; a radiograph falls back to the detector's, then to 1 mm."""
-    for keyword in ("PixelSpacing",) if placed else _SPACINGS_IN_A_RADIOGRAPH:
+    for keyword in ("PixelSpacing",) if placed else SPACINGS_IN_A_RADIOGRAPH:
         spacing = _numbers(sources, keyword, 2)
         if spacing is not None:
             if min(spacing) <= 0:

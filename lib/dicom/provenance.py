@@ -109,6 +109,21 @@ def algorithm_content(provenance: Provenance) -> hd.sr.AlgorithmIdentification |
     )
 
 
+def algorithm_in(measurement: hd.sr.Measurement) -> Provenance:
+    """What `algorithm_content` wrote, from the measurement that it is part of; missing facts are None."""
+    texts = {
+        str(item.ConceptNameCodeSequence[0].CodeValue): str(item.TextValue)
+        for item in measurement[0].get("ContentSequence") or ()
+        if item.ValueType == "TEXT"
+    }
+    return Provenance(
+        algorithm_type="AUTOMATIC",
+        task=task_in(texts.get(codes.DCM.AlgorithmName.value, "")),
+        model_version=texts.get(codes.DCM.AlgorithmVersion.value),
+        model_sha256=model_hash_in(texts.get(codes.DCM.AlgorithmParameters.value, "")),
+    )
+
+
 def content_description(provenance: Provenance) -> str:
     """ContentDescription of a SEG and SeriesDescription of both, which name the task in every kind of object."""
     return (_ALGORITHM_PREFIX + provenance.task)[:64]

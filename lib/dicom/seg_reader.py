@@ -13,8 +13,7 @@ from pydicom.uid import SegmentationStorage
 
 from ..errors import DicomError, GeometryError, LabelError
 from ..geometry import Affine, AnyArray, Grid, Volume, lps_to_ras, resample_label, three_sizes
-from ..label_maps import join_masks
-from ..labels import LabelSet
+from ..labels import MOST_OVERLAPPING, LabelSet
 from ..structures import STRUCTURES
 from .codes import recognise
 from .instances import LABEL_MAP_SEGMENTATION_STORAGE, open_object
@@ -55,8 +54,8 @@ def read_seg(source: Path | Dataset, *, labels: LabelSet | None = None, grid: Gr
 
     Args:
         source: A file or a dataset.
-        labels: Gives the values; without it values are segment numbers, and names come from the catalogue or are the
-            object's own segment labels.
+        labels: Gives the values; without it values are segment numbers, or one bit for each segment where the object
+            says that they overlap, and names come from the catalogue or are the object's own segment labels.
         grid: The source series' grid. Without it the label map spans the slices that have frames, since a SEG object
             does not say how many slices its source has beyond them.
 
@@ -71,8 +70,11 @@ def read_seg(source: Path | Dataset, *, labels: LabelSet | None = None, grid: Gr
     """
     dataset = _open(source)
     values, names, unrecognised = _values(dataset, labels)
-    overlapping = labels if labels is not None and labels.overlapping else None
-    label = _decode(dataset, values, overlapping)
+    overlapping = labels.overlapping if labels is not None else _says_it_overlaps(dataset, values)
+    if labels is None and overlapping:
+        values = {number: 1 << position for position, number in enumerate(values)}
+        names = dict(zip(names, values.values(), strict=True))
+    label = _decode(dataset, values, overlapping=overlapping)
     if grid is not None:
         label = (
             _on_radiograph(label, grid) if "FrameOfReferenceUID" not in dataset else resample_label(label, grid=grid)
@@ -126,9 +128,14 @@ def _values(dataset: Dataset, labels: LabelSet | None) -> tuple[dict[int, int], 
     return values, names, tuple(unrecognised)
 
 
-def _decode(dataset: Dataset, values: Mapping[int, int], overlapping: LabelSet | None) -> Volume:
+def _says_it_overlaps(dataset: Dataset, values: Mapping[int, int]) -> bool:
+    """Whether segments overlap and a label map has a bit for each (PS3.3 C.8.20.2, Segments Overlap)."""
+    return dataset.get("SegmentsOverlap") == "YES" and len(values) < MOST_OVERLAPPING
+
+
+def _decode(dataset: Dataset, values: Mapping[int, int], *, overlapping: bool) -> Volume:
     """The object's own slices as a label map, with `values` for segment numbers and 0 for all others."""
-    combine = overlapping is None
+    combine = not overlapping
     try:
         segmentation = hd.seg.Segmentation.from_dataset(dataset, copy=False)
         if "FrameOfReferenceUID" in dataset:
@@ -146,7 +153,7 @@ def _decode(dataset: Dataset, values: Mapping[int, int], overlapping: LabelSet |
         raise DicomError(
             f"A SEG object must be complete and valid, got {type(error).__name__}. Export it again."
         ) from error
-    pixels = _combined(array, values) if overlapping is None else _joined(array, values, overlapping)
+    pixels = _joined(array, values) if overlapping else _combined(array, values)
     pixels = pixels.transpose(2, 1, 0)
     return Volume(pixels, Grid(three_sizes(pixels), lps_to_ras(affine_lps)))
 
@@ -159,11 +166,12 @@ def _combined(array: AnyArray, values: Mapping[int, int]) -> AnyArray:
     return look_up(lookup, array)
 
 
-def _joined(array: AnyArray, values: Mapping[int, int], labels: LabelSet) -> AnyArray:
-    """`(Z, Y, X)` label map of `(Z, Y, X, segments)`, which are in the order of `values`."""
-    names = {value: name for name, value in labels.values.items()}
-    masks = ((names[value], array[..., position] > 0) for position, value in enumerate(values.values()))
-    return join_masks(masks, labels, shape=array.shape[:3])
+def _joined(array: AnyArray, values: Mapping[int, int]) -> AnyArray:
+    """`(Z, Y, X)` sums of the values of `(Z, Y, X, segments)`, which are in the order of `values`."""
+    joined: AnyArray = np.zeros(array.shape[:3], dtype=_smallest_dtype({0: sum(values.values())}))
+    for position, value in enumerate(values.values()):
+        joined[array[..., position] > 0] |= joined.dtype.type(value)
+    return joined
 
 
 def _single_frame(

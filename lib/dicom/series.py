@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from ..errors import SeriesError
 from ..geometry import Grid, Volume, lps_to_ras, three_sizes
-from .frames import Frame, describe_frames
+from .frames import SPACINGS_IN_A_RADIOGRAPH, Frame, describe_frames
 from .instances import Instance, find_instances
 from .pixels import decode_frames
 from .stacking import Stack, stack_frames, tilt_degrees
@@ -58,6 +58,12 @@ class Series:
     def modality(self) -> str:
         """Modality, such as CT."""
         return str(self.datasets[0].get("Modality") or "")
+
+    @property
+    def radiograph_pixel_mm(self) -> float | None:
+        """Width of a radiograph's pixel; None where its header says nothing, and the grid's 1 mm is a pixel."""
+        known = any(self.datasets[0].get(keyword) for keyword in SPACINGS_IN_A_RADIOGRAPH)
+        return self.volume.grid.spacing_mm[0] if known else None
 
 
 def read_series(

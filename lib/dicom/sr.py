@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .report_text import report_text
 from .sr_content import ReportedFinding, State
 from .sr_reader import FindingsDocument, read_findings
 from .sr_writer import write_findings
@@ -11,5 +12,6 @@ __all__ = [
     "ReportedFinding",
     "State",
     "read_findings",
+    "report_text",
     "write_findings",
 ]

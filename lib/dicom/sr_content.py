@@ -10,6 +10,9 @@
 | source image | (121112, DCM, "Source of Measurement") | the instances that were looked at |
 
 The presence is what the observer says, the two below it what the algorithm said; they are absent without a draft.
+
+What was measured on the image stands in one more group per task that drew it. Its tracking identifier is `measured by
+<task>`, it has no finding, and one numeric item per quantity (`measurements.QUANTITIES`) with unit and algorithm.
 """
 
 from __future__ import annotations
@@ -26,7 +29,9 @@ from pydicom.uid import generate_uid
 
 from ..errors import DicomError
 from ..labels import Code
+from ..measurements import QUANTITIES, Measurement
 from .codes import concept, same_concept
+from .provenance import Provenance, algorithm_content, algorithm_in
 
 State = Literal["positive", "negative", "uncertain"]
 """What a conformal prediction leaves possible (`models.calibration`)."""
@@ -34,6 +39,7 @@ State = Literal["positive", "negative", "uncertain"]
 PRESENCE = Code("121052", "DCM", "Presence of property")
 CONFORMAL = Code("conformal", "99CARINA", "Conformal prediction")
 PROBABILITY = Code("122157", "DCM", "Probability")
+_MEASURED_BY = "measured by "
 _PRESENCES: Mapping[bool | None, Code] = MappingProxyType(
     {
         True: Code("52101004", "SCT", "Present"),
@@ -138,6 +144,67 @@ def read_group(group: hd.sr.MeasurementsAndQualitativeEvaluations) -> ReportedFi
         probability=float(measurements[0].value) if measurements else None,
         state=known[0] if known else None,
     )
+
+
+def measured_groups(
+    measurements: Sequence[Measurement], *, images: Sequence[Dataset]
+) -> list[hd.sr.MeasurementsAndQualitativeEvaluations]:
+    """One group for each task's drawing that something was measured on.
+
+    Args:
+        measurements: What was measured.
+        images: Headers of the instances it was measured on.
+    """
+    tasks = dict.fromkeys((one.task, one.model_version) for one in measurements)
+    return [
+        _measured_group([one for one in measurements if (one.task, one.model_version) == drawn], images=images)
+        for drawn in tasks
+    ]
+
+
+def _measured_group(
+    measurements: Sequence[Measurement], *, images: Sequence[Dataset]
+) -> hd.sr.MeasurementsAndQualitativeEvaluations:
+    task, version = measurements[0].task, measurements[0].model_version
+    algorithm = algorithm_content(Provenance(algorithm_type="AUTOMATIC", task=task, model_version=version))
+    return hd.sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=hd.sr.TrackingIdentifier(
+            uid=generate_uid(entropy_srcs=[str(images[0].SOPInstanceUID), _MEASURED_BY, task]),
+            identifier=f"{_MEASURED_BY}{task}"[:64],
+        ),
+        measurements=[
+            hd.sr.Measurement(
+                name=concept(one.quantity.code),
+                value=one.value,
+                unit=concept(one.quantity.unit),
+                algorithm_id=algorithm,
+            )
+            for one in measurements
+        ],
+        source_images=[hd.sr.SourceImageForMeasurementGroup.from_source_image(image) for image in images],
+    )
+
+
+def is_measured(group: hd.sr.MeasurementsAndQualitativeEvaluations) -> bool:
+    """Whether a group holds what was measured, and no finding."""
+    return str(group.tracking_identifier or "").startswith(_MEASURED_BY)
+
+
+def read_measured(group: hd.sr.MeasurementsAndQualitativeEvaluations) -> list[Measurement]:
+    """What `measured_groups` wrote; a quantity of a later version of carina is passed over."""
+    found = []
+    for item in group.get_measurements():
+        name, algorithm = str(item.name.value), algorithm_in(item)
+        if name in QUANTITIES:
+            found.append(
+                Measurement(
+                    name=name,
+                    value=float(item.value),
+                    task=algorithm.task,
+                    model_version=algorithm.model_version or "",
+                )
+            )
+    return found
 
 
 def probabilities(group: hd.sr.MeasurementsAndQualitativeEvaluations) -> list[hd.sr.Measurement]:

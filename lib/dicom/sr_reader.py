@@ -12,17 +12,18 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import EnhancedSRStorage
 
 from ..errors import DicomError
+from ..measurements import Measurement
 from .instances import open_object
 from .provenance import (
     AlgorithmType,
     ObjectReference,
     Provenance,
+    algorithm_in,
     made_by_carina,
-    model_hash_in,
     read_content_time,
     task_in,
 )
-from .sr_content import ReportedFinding, probabilities, read_group
+from .sr_content import ReportedFinding, is_measured, probabilities, read_group, read_measured
 from .sr_writer import UNNAMED
 
 
@@ -32,6 +33,7 @@ class FindingsDocument:
 
     Attributes:
         findings: In the document's order.
+        measurements: What tasks' drawings of the image gave.
         provenance: Who said so.
         complete: Whether every finding of the task was answered.
         final: Whether it is a person's finished work.
@@ -44,6 +46,7 @@ class FindingsDocument:
     """
 
     findings: tuple[ReportedFinding, ...]
+    measurements: tuple[Measurement, ...]
     provenance: Provenance
     complete: bool
     final: bool
@@ -77,7 +80,8 @@ def read_findings(source: Path | Dataset) -> FindingsDocument:
         if not isinstance(report, hd.sr.MeasurementReport):
             raise DicomError("An SR document must follow TID 1500, got another template. Export it again.")
         groups = report.get_image_measurement_groups()
-        findings = tuple(read_group(group) for group in groups)
+        findings = tuple(read_group(group) for group in groups if not is_measured(group))
+        measurements = tuple(one for group in groups if is_measured(group) for one in read_measured(group))
         provenance = _provenance(dataset, report, groups)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise DicomError(
@@ -85,6 +89,7 @@ def read_findings(source: Path | Dataset) -> FindingsDocument:
         ) from error
     return FindingsDocument(
         findings=findings,
+        measurements=measurements,
         provenance=provenance,
         complete=dataset.get("CompletionFlag") == "COMPLETE",
         final=dataset.get("PreliminaryFlag") == "FINAL",
@@ -107,24 +112,15 @@ def _provenance(
     task = task_in(str(dataset.get("SeriesDescription") or ""))
     user = None if person == UNNAMED else str(person).rstrip("^")
     measured = [one for group in groups for one in probabilities(group)]
-    algorithm = _algorithm(measured[0]) if measured else {}
+    algorithm = algorithm_in(measured[0]) if measured else None
     algorithm_type: AlgorithmType = "MANUAL" if not measured else "SEMIAUTOMATIC" if people else "AUTOMATIC"
     return Provenance(
         algorithm_type=algorithm_type,
         task=task,
-        model_version=algorithm.get(codes.DCM.AlgorithmVersion.value),
-        model_sha256=model_hash_in(algorithm.get(codes.DCM.AlgorithmParameters.value, "")),
+        model_version=algorithm.model_version if algorithm else None,
+        model_sha256=algorithm.model_sha256 if algorithm else None,
         user=user,
     )
-
-
-def _algorithm(measurement: hd.sr.Measurement) -> dict[str, str]:
-    """Concept → text of the algorithm that measured (TID 4019)."""
-    return {
-        str(item.ConceptNameCodeSequence[0].CodeValue): str(item.TextValue)
-        for item in measurement[0].get("ContentSequence") or ()
-        if item.ValueType == "TEXT"
-    }
 
 
 def _text(dataset: Dataset) -> str:

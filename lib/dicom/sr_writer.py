@@ -16,6 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from .. import __version__
 from ..errors import DicomError
 from ..labels import Code
+from ..measurements import Measurement
 from .codes import concept, first_code
 from .headers import plain_object, restore_person_names, source_headers, whole_number
 from .provenance import (
@@ -26,8 +27,9 @@ from .provenance import (
     content_description,
     person_name,
 )
+from .report_text import report_text
 from .series import Series
-from .sr_content import ReportedFinding, measurement_group
+from .sr_content import ReportedFinding, measured_groups, measurement_group
 
 UNNAMED = "unnamed^"
 """The person observer of a document whose person gave no name: TID 1003 wants one."""
@@ -48,6 +50,7 @@ def write_findings(
     sop_instance_uid: str | None = None,
     series_instance_uid: str | None = None,
     predecessor: ObjectReference | None = None,
+    measurements: Sequence[Measurement] = (),
 ) -> FileDataset:
     """Make an SR document of what was said of an image.
 
@@ -63,6 +66,7 @@ def write_findings(
         sop_instance_uid: Given again on a retry, so that the PACS gets one object; a new one by default.
         series_instance_uid: Series of the document; a new one by default.
         predecessor: The SR document of the version before, of the same study.
+        measurements: What tasks' drawings of the image gave.
 
     Returns:
         The object, explicit VR little endian, ready for `save_as`.
@@ -76,7 +80,7 @@ def write_findings(
     try:
         document = hd.sr.EnhancedSR(
             evidence=sources,
-            content=_content(findings, sources, provenance),
+            content=_content(findings, measurements, sources, provenance),
             series_instance_uid=series_instance_uid or generate_uid(),
             series_number=whole_number(sources[0], "SeriesNumber") + _SERIES_NUMBER_OFFSET,
             sop_instance_uid=sop_instance_uid or generate_uid(),
@@ -103,42 +107,27 @@ def write_findings(
 
 
 def _content(
-    findings: Sequence[ReportedFinding], sources: Sequence[Dataset], provenance: Provenance
+    findings: Sequence[ReportedFinding],
+    measurements: Sequence[Measurement],
+    sources: Sequence[Dataset],
+    provenance: Provenance,
 ) -> hd.sr.MeasurementReport:
     algorithm = algorithm_content(provenance)
+    groups = [measurement_group(one, algorithm=algorithm, images=sources) for one in findings]
     report = hd.sr.MeasurementReport(
         observation_context=_observers(provenance),
         procedure_reported=concept(_procedure(sources[0])),
-        imaging_measurements=[measurement_group(one, algorithm=algorithm, images=sources) for one in findings],
+        imaging_measurements=[*groups, *measured_groups(measurements, images=sources)],
         referenced_images=sources if _fit_for_library(sources) else None,
     )
     report[0].ContentSequence.append(
         hd.sr.TextContentItem(
             name=codes.DCM.Summary,
-            value=summary(findings, provenance),
+            value=report_text(findings, provenance=provenance, measurements=measurements),
             relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
         )
     )
     return report
-
-
-def summary(findings: Sequence[ReportedFinding], provenance: Provenance) -> str:
-    """The document in plain sentences, with no name of a person in it.
-
-    Returns:
-        Such as "Present: Pneumothorax. Absent: Mass. The model's draft (carina cxr_findings, v3) had as probabilities:
-        Pneumothorax 0.91, Mass 0.02."
-    """
-    sentences = []
-    for heading, answer in (("Present", True), ("Absent", False), ("Unsure", None)):
-        named = [one.code.meaning for one in findings if one.present is answer]
-        if named:
-            sentences.append(f"{heading}: {', '.join(named)}.")
-    said = [f"{one.code.meaning} {one.probability:.2f}" for one in findings if one.probability is not None]
-    if said:
-        model = f"{content_description(provenance)}, {provenance.model_version or __version__}"
-        sentences.append(f"The model's draft ({model}) had as probabilities: {', '.join(said)}.")
-    return " ".join(sentences)
 
 
 def _observers(provenance: Provenance) -> hd.sr.ObservationContext:

@@ -6,82 +6,35 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from ..dicom.provenance import Provenance
+from ..dicom.sr import report_text
+from ..errors import InvalidInputError
 from ..geometry import Volume
-from ..models.calibration import Calibration, State
+from ..measurements import Measurement
+from ..models.calibration import Calibration
+from ..models.version import ModelVersion
 from ..networks.devices import resolve_device
 from ..networks.whole_image import image_logits
 from ..preprocessing import Prepared, prepare
+from ..regions import Region, region_around, region_at
 from ..task import TaskSpec
 from .draft import Cancelled, Draft, Progress, timed
 from .heat_map import heat_map
-from .lungs import Lungs
 from .network_drafter import NetworkDrafter
-from .options import LIKELIEST, LUNGS
-from .regions import Region, region_around
+from .options import IF_POSSIBLE, LIKELIEST, LUNGS, NO
+from .radiograph import Drawing, Radiograph, measured_if_possible, pixel_mm_of
+from .told import Told, reported, tell, told_of
+
+if TYPE_CHECKING:
+    from ..dicom.series import Series
 
 _MARKED = 0.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Told:
-    """What is said of one finding.
-
-    Attributes:
-        idx: Output of the network.
-        label: Name.
-        score: Calibrated probability, 0–1.
-        state: What the conformal set leaves possible.
-        coverage: Share of images whose set holds the truth.
-        calibrated: Whether there were enough validation images to calibrate with.
-    """
-
-    idx: int
-    label: str
-    score: float
-    state: State
-    coverage: float
-    calibrated: bool
-
-
-def tell(
-    prepared: Prepared, *, spec: TaskSpec, network: nn.Module, calibration: Calibration, device: torch.device
-) -> tuple[Told, ...]:
-    """What a network says of one image, in the order of the task's findings.
-
-    Args:
-        prepared: The image.
-        spec: The task.
-        network: Its network, on `device`.
-        calibration: Of the network's version.
-        device: Where the network is.
-    """
-    logits = image_logits(network, [prepared.tensor], spec=spec, device=device)[0]
-    return _told(logits, spec=spec, calibration=calibration)
-
-
-def _told(logits: Tensor, *, spec: TaskSpec, calibration: Calibration) -> tuple[Told, ...]:
-    values = logits.double().numpy()
-    told = []
-    for label in spec.labels:
-        one = calibration.of(label.name)
-        probability = float(one.probability(values[label.index - 1 : label.index])[0])
-        told.append(
-            Told(
-                idx=label.index - 1,
-                label=label.name,
-                score=probability,
-                state=one.state(probability),
-                coverage=one.coverage,
-                calibrated=one.fitted,
-            )
-        )
-    return tuple(told)
 
 
 class ClassificationInfer(NetworkDrafter):
@@ -102,18 +55,21 @@ class ClassificationInfer(NetworkDrafter):
 
         Args:
             request: `image` as in `Drafter.draft`. Options: `model_version`, `device`, `heatmap` (a finding, or
-                `likeliest`), `roi` (`lungs` looks at the part that the served `cxr_anatomy` calls lungs).
+                `likeliest`), `roi` (`lungs` looks at the part that the served `cxr_anatomy` calls lungs),
+                `measurements` (`auto`: of a radiograph where that task is served; `yes`; `no`). `place`, as from
+                `prompts.place_of`, for a task that judges a part of an image.
             progress: Told a fraction and a phrase.
             cancelled: Asked between windows.
 
         Returns:
             A draft whose `params` hold `prediction`, a list as MONAI Label's classifiers give it (`idx`, `label`,
-            `score`), each with `state`, `coverage` and `calibrated`.
+            `score`), each with `state`, `coverage` and `calibrated`; `measurements` as `Measurement.to_json` gives
+            them; and `report`, all of it in sentences.
 
         Raises:
-            NoModelError: If the task, or for `roi` the anatomy, has no model.
+            NoModelError: If the task, or for `roi` and `measurements` the anatomy, has no model.
             LabelError: If `heatmap` names a finding that the task does not have.
-            InvalidInputError: If an option makes no sense.
+            InvalidInputError: If an option makes no sense, or the task judges a part and was not told which.
             CarinaError: As reading the image and `preprocessing.prepare` do.
         """
         answer = self.answer(request, progress=progress, cancelled=cancelled)
@@ -136,11 +92,12 @@ class ClassificationInfer(NetworkDrafter):
         tell_progress(0.0, "fetching the image")
         with timed(timings, "fetch"):
             image, series = self._read(request.get("image"))
-        region = None
-        if request.get("roi") == LUNGS:
-            tell_progress(0.1, "finding the lungs")
-            with timed(timings, "roi"):
-                region = region_around(self._lungs.mask(image, device=str(device), cancelled=cancelled), image.grid)
+        radiograph = Radiograph(image, self._drawing, device=str(device), cancelled=cancelled)
+        tell_progress(0.1, "finding the part to look at")
+        with timed(timings, "roi"):
+            region = self._region(image, radiograph, roi=request.get("roi"), place=request.get("place"))
+        with timed(timings, "measure"):
+            measurements = self._measured(radiograph, series, request.get("measurements") or IF_POSSIBLE)
         tell_progress(0.5, "looking at the image")
         with self._lock:
             version, network = self._network(request.get("model_version"))
@@ -158,17 +115,21 @@ class ClassificationInfer(NetworkDrafter):
             wanted = _shown(told, asked)
             with timed(timings, "heatmap"):
                 heats = {name: self._heat(network, prepared, name, device, region) for name in wanted}
-        params = {
-            "task": self.spec.name,
-            "label_names": {name: self.spec.labels.indices[name] for name in wanted},
-            "prediction": [asdict(one) for one in told],
-            "roi": LUNGS if region else "image",
-            "model_version": version.version,
-            "model_sha256": version.sha256,
-            "device": str(device),
-            "timings": timings,
-        }
-        return Answer(image=image, told=told, heats=heats, series=series, params=params, spec=self.spec)
+        answer = Answer(
+            image=image,
+            told=told,
+            heats=heats,
+            series=series,
+            measurements=measurements,
+            version=version,
+            spec=self.spec,
+        )
+        answer.params.update(
+            roi=LUNGS if request.get("roi") == LUNGS else "image" if region is None else "place",
+            device=str(device),
+            timings=timings,
+        )
+        return answer
 
     def prepared(self, image: object, *, roi: object = None) -> Prepared:
         """Read an image and make it ready for `tell_all`; several threads may.
@@ -179,10 +140,11 @@ class ClassificationInfer(NetworkDrafter):
 
         Raises:
             NoModelError: If `roi` needs the anatomy, which has no model.
+            InvalidInputError: If the task judges a part of an image.
             CarinaError: As reading the image and `preprocessing.prepare` do.
         """
         volume, _ = self._read(image)
-        region = region_around(self._lungs.mask(volume, device=self._device), volume.grid) if roi == LUNGS else None
+        region = self._region(volume, Radiograph(volume, self._drawing, device=self._device), roi=roi, place=None)
         return prepare(region.crop(volume) if region else volume, self.spec)
 
     def tell_all(self, prepared: Sequence[Prepared], *, model_version: object = None) -> list[tuple[Told, ...]]:
@@ -201,7 +163,7 @@ class ClassificationInfer(NetworkDrafter):
             network.to(device)
             calibration = Calibration.from_json(version.calibration)
             return [
-                _told(logits, spec=self.spec, calibration=calibration)
+                told_of(logits, spec=self.spec, calibration=calibration)
                 for _, group in groupby(prepared, key=lambda one: one.tensor.shape)
                 for logits in image_logits(network, [one.tensor for one in group], spec=self.spec, device=device)
             ]
@@ -212,9 +174,26 @@ class ClassificationInfer(NetworkDrafter):
         heat = heat_map(network, prepared, spec=self.spec, finding=name, device=device)
         return region.put_back(heat) if region else heat
 
+    def _region(self, image: Volume, radiograph: Radiograph, *, roi: object, place: Any) -> Region | None:
+        """The part that is looked at; None for all of the image."""
+        if self.spec.crop_mm is not None:
+            if place is None:
+                raise InvalidInputError(
+                    f"Task '{self.spec.name}' must be told where to look, got neither a click nor a box. Point at the "
+                    f"finding: 'foreground' with a voxel [[i, j, k]], or 'box' with [i0, i1, j0, j1, k0, k1]."
+                )
+            return region_at(place, image.grid, size_mm=self.spec.crop_mm)
+        return region_around(radiograph.lungs(), image.grid) if roi == LUNGS else None
+
+    def _measured(self, radiograph: Radiograph, series: Series | None, wanted: str) -> tuple[Measurement, ...]:
+        if wanted == IF_POSSIBLE:
+            possible = self.spec.dimension == 2 and self._drawing.can()
+            return measured_if_possible(radiograph, series) if possible else ()
+        return () if wanted == NO else radiograph.measured(pixel_mm=pixel_mm_of(series))
+
     @cached_property
-    def _lungs(self) -> Lungs:
-        return Lungs(self._models, device=self._device)
+    def _drawing(self) -> Drawing:
+        return Drawing(self._models, device=self._device)
 
 
 def _shown(told: Sequence[Told], asked: object) -> list[str]:
@@ -233,16 +212,42 @@ class Answer:
         told: In the order of the task's findings.
         heats: Finding → `(X, Y, Z)` float32 heat in [0, 1] on the image's grid.
         series: The DICOM series it belongs to, None for other files.
-        params: JSON for the client.
+        measurements: What was measured on it.
+        version: Of the model.
         spec: The task.
     """
 
     image: Volume
     told: tuple[Told, ...]
     heats: Mapping[str, Volume]
-    series: Any
-    params: dict[str, Any]
+    series: Series | None
+    measurements: tuple[Measurement, ...]
+    version: ModelVersion
     spec: TaskSpec
+
+    @property
+    def provenance(self) -> Provenance:
+        """Who says so: the model alone."""
+        return Provenance(
+            algorithm_type="AUTOMATIC",
+            task=self.spec.name,
+            model_version=self.version.version,
+            model_sha256=self.version.sha256,
+        )
+
+    @cached_property
+    def params(self) -> dict[str, Any]:
+        """JSON for the client; whoever made the answer adds how."""
+        findings = reported(self.told, self.spec)
+        return {
+            "task": self.spec.name,
+            "label_names": {name: self.spec.labels.indices[name] for name in self.heats},
+            "prediction": [asdict(one) for one in self.told],
+            "measurements": [one.to_json() for one in self.measurements],
+            "report": report_text(findings, provenance=self.provenance, measurements=self.measurements),
+            "model_version": self.version.version,
+            "model_sha256": self.version.sha256,
+        }
 
     @cached_property
     def marks(self) -> Volume:

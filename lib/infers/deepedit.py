@@ -12,8 +12,9 @@ import torch
 from ..errors import InvalidInputError
 from ..networks.guidance import click_maps
 from ..preprocessing import Prepared
+from ..regions import Point
 from ..task import TaskSpec
-from .prompts import BACKGROUND, Point
+from .prompts import BACKGROUND
 from .segmentation import SegmentationInfer
 
 

@@ -36,7 +36,7 @@ class Draft:
         flat: The same with one label index per voxel, for clients and stores of label maps that know no overlap.
         series: The DICOM series it belongs to, None for other files.
         params: JSON for the client: `task`, `label_names`, `timings`; of a network also `model_version`,
-            `model_sha256`, `device`.
+            `model_sha256`, `device`, and `plausibility` (`plausibility.Verdict`) where its version knows what is usual.
     """
 
     label: Volume

@@ -10,7 +10,7 @@ from ..datastores.port import ImageStore
 from ..models.store import ModelStore
 from ..task import Kind, TaskSpec
 from .options import FINDINGS_OPTIONS, NETWORK_OPTIONS, Option, choice, number
-from .prompts import STROKE_KEYS, click_keys, clicks_of, strokes_of
+from .prompts import STROKE_KEYS, click_keys, clicks_of, place_keys, place_of, strokes_of
 
 if TYPE_CHECKING:
     from .draft import Drafter
@@ -92,8 +92,8 @@ _KINDS: Mapping[Kind, InferKind] = {
     ),
     "classification": InferKind(
         options=FINDINGS_OPTIONS,
-        prompt_keys=lambda spec: frozenset(),
-        prompts=lambda params, spec: {},
+        prompt_keys=place_keys,
+        prompts=place_of,
         takes_label=False,
         build=_classification,
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -47,6 +47,7 @@ def look(
     spec: TaskSpec,
     score: Score | None = None,
     sampling: str = "once",
+    others: Sequence[nn.Module] = (),
     device: str | torch.device = "auto",
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Look:
@@ -58,6 +59,7 @@ def look(
         spec: The task.
         score: A scoring method's; those are of networks that score voxels, and no other network is asked for one.
         sampling: The method's.
+        others: Networks that are asked beside it where the method wants several; the embedding is the first one's.
         device: As in `logits_of_parts`.
         cancelled: Asked before every window.
 
@@ -70,7 +72,7 @@ def look(
     seen = _Presence(spec)
     with _pooled(network, spec) as pooled:
         parts = logits_of_parts(
-            network, prepared, spec=spec, sampling=sampling, device=device, cancelled=cancelled
+            network, prepared, spec=spec, sampling=sampling, others=others, device=device, cancelled=cancelled
         )  # fmt: skip
         classes = as_classes(seen.watch(parts), spec)
         value = score(classes) if score is not None else None

@@ -9,6 +9,8 @@ from torch import nn
 
 from ..datastores.port import ImageStore
 from ..errors import NoModelError
+from ..geometry import Volume
+from ..models.plausibility import Plausibility, Verdict, plausibility_of
 from ..models.public_weights import import_public
 from ..models.store import ModelStore
 from ..models.version import ModelVersion
@@ -37,6 +39,7 @@ class NetworkDrafter(Drafter):
         self._models = models
         self._device = device
         self._loaded: tuple[ModelVersion, nn.Module] | None = None
+        self._judge: tuple[str, Plausibility | None] | None = None
         self._lock = threading.Lock()
 
     def info(self) -> dict[str, Any]:
@@ -60,6 +63,13 @@ class NetworkDrafter(Drafter):
             self._models.load_into(network, version, spec=self.spec)
             self._loaded = (version, network.eval())
         return self._loaded
+
+    def _verdict(self, version: ModelVersion, label: Volume) -> Verdict | None:
+        """Whether a draft looks like what the version learned from; None if that is not known. With the lock held."""
+        if self._judge is None or self._judge[0] != version.version:
+            self._judge = (version.version, plausibility_of(version))
+        usual = self._judge[1]
+        return None if usual is None else usual.judge(label, self.spec.labels)
 
     def version(self, name: object = None) -> ModelVersion:
         """The version of that name; without one the served version, or public weights a user put there.

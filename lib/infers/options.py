@@ -10,7 +10,8 @@ from typing import Any
 from ..errors import InvalidInputError
 from ..networks.devices import device_name
 
-QUALITY_OVERLAP: Mapping[str, float | None] = {"standard": None, "quick": 0.0, "fine": 0.5}
+QUICK = "quick"
+QUALITY_OVERLAP: Mapping[str, float | None] = {"standard": None, QUICK: 0.0, "fine": 0.5}
 """Share of a window that overlaps the next; None is the task's own."""
 
 
@@ -86,6 +87,7 @@ NETWORK_OPTIONS = (
 
 
 WHOLE, LUNGS = "image", "lungs"
+IF_POSSIBLE, YES, NO = "auto", "yes", "no"
 LIKELIEST = "likeliest"
 """In place of a finding: the one that the network thinks likeliest."""
 
@@ -94,8 +96,10 @@ FINDINGS_OPTIONS = (
     text("model_version"),
     text("heatmap"),
     choice("roi", WHOLE, LUNGS),
+    choice("measurements", IF_POSSIBLE, YES, NO),
 )
-"""Of a classification: where, with which version, which finding to show on the image, and which part to look at."""
+"""Of a classification: where, with which version, which finding to show on the image, which part to look at, and
+whether a radiograph is measured as well."""
 
 
 def overlap_of(request: Mapping[str, Any]) -> float | None:

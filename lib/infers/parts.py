@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ def logits_of_parts(
     *,
     spec: TaskSpec,
     sampling: str = "once",
+    others: Sequence[nn.Module] = (),
     device: str | torch.device = "auto",
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[Tensor]:
@@ -34,6 +35,7 @@ def logits_of_parts(
         prepared: From `preprocessing.prepare` with the same `spec`.
         spec: The task.
         sampling: How the network is asked, see `sampling.asking`.
+        others: Networks that are asked beside it, likewise; moved to `device`.
         device: As in `predict`.
         cancelled: Asked before every window.
 
@@ -45,7 +47,8 @@ def logits_of_parts(
         InvalidInputError: If the network cannot be asked so.
     """
     target = resolve_device(device)
-    network.to(target)
+    for one in (network, *others):
+        one.to(target)
     size = prepared.tensor.shape[1:]
     plan = plan_windows(
         (size[0], size[1], size[2]),
@@ -57,7 +60,7 @@ def logits_of_parts(
     missing = [wanted - there for wanted, there in zip(plan.padded_shape, size, strict=True)]
     padding = (0, missing[2], 0, missing[1], 0, missing[0])
     volume = nn.functional.pad(prepared.tensor, padding, mode="replicate") if any(missing) else prepared.tensor
-    with asking(network, sampling, spec=spec) as ask:
+    with asking(network, sampling, spec=spec, others=others) as ask:
         for _, windows in plan.layers(0):
             for ordinals in windows:
                 if cancelled():

@@ -9,11 +9,9 @@ from typing import Any
 
 from ..errors import InvalidInputError, LabelError
 from ..labels import did_you_mean
+from ..regions import Box, Place, Point
 from ..task import TaskSpec
 
-Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
-"""Per axis the first voxel and the one past the last."""
-Point = tuple[int, int, int]
 BACKGROUND = "background"
 
 _FOREGROUND_STROKES, _BACKGROUND_STROKES = "foreground_scribbles", "background_scribbles"
@@ -56,7 +54,7 @@ def strokes_of(params: Mapping[str, Any], spec: TaskSpec) -> dict[str, Any]:
         "strokes": Strokes(
             foreground=values.get(_FOREGROUND_STROKES, usual.foreground),
             background=values.get(_BACKGROUND_STROKES, usual.background),
-            roi=_box(params.get("roi")),
+            roi=_box("roi", params.get("roi")),
             selected=_name(params.get("selected_label_name")) or usual.selected,
         )
     }
@@ -92,6 +90,29 @@ def click_keys(spec: TaskSpec) -> frozenset[str]:
     return frozenset({"label", "foreground", BACKGROUND, *spec.labels.names})
 
 
+def place_of(params: Mapping[str, Any], spec: TaskSpec) -> dict[str, Any]:
+    """Where a task that judges a part of an image is to look: one point, or a box around it, which counts if both come.
+
+    Points are `foreground` as of clicks, the last of which counts; `box` is written as the `roi` of strokes.
+
+    Returns:
+        `{"place": Place}`; empty without either, and for tasks that judge whole images.
+
+    Raises:
+        InvalidInputError: If one of them makes no sense.
+    """
+    if spec.crop_mm is None:
+        return {}
+    points = _points("foreground", params.get("foreground"))
+    place: Place | None = _box("box", params.get("box")) or (points[-1] if points else None)
+    return {} if place is None else {"place": place}
+
+
+def place_keys(spec: TaskSpec) -> frozenset[str]:
+    """Keys of a request that `place_of` reads; none for tasks that judge whole images."""
+    return frozenset() if spec.crop_mm is None else frozenset({"foreground", "box"})
+
+
 STROKE_KEYS = frozenset({"label_info", "selected_label_name", "roi"})
 """Keys of a request that `strokes_of` reads."""
 
@@ -119,11 +140,11 @@ def _name(value: object) -> str | None:
     return value
 
 
-def _box(roi: object) -> Box | None:
+def _box(what: str, box: object) -> Box | None:
     """`[i0, i1, j0, j1, k0, k1]`, ends in either order: Slicer's follow the patient's axes, not the image's."""
-    if not roi:
+    if not box:
         return None
-    numbers = _whole("roi", roi, length=6)
+    numbers = _whole(what, box, length=6)
     pairs = [sorted(numbers[start : start + 2]) for start in (0, 2, 4)]
     return (pairs[0][0], pairs[0][1]), (pairs[1][0], pairs[1][1]), (pairs[2][0], pairs[2][1])
 

@@ -22,13 +22,27 @@ def scores_of(network: nn.Module, windows: Tensor, *, spec: TaskSpec) -> Tensor:
         spec: The task.
 
     Returns:
-        `(B, channels, x, y, z)` logits; the finest ones of a network with deep supervision.
+        `(B, channels, x, y, z)` logits; the finest ones of a network with deep supervision. Of a symmetric task the
+        mean of what is said of a window and of its mirror, with left and right exchanged back.
     """
+    if not spec.symmetric:
+        return _asked(network, windows, spec=spec)
+    straight, mirrored = _asked(network, torch.cat([windows, windows.flip(2)]), spec=spec).chunk(2)
+    return (straight + mirrored.flip(2)[:, _exchanged_channels(spec)]) / 2
+
+
+def _asked(network: nn.Module, windows: Tensor, *, spec: TaskSpec) -> Tensor:
     flat = spec.dimension == 2
     batch = (windows[..., 0] if flat else windows).contiguous(memory_format=memory_layout(spec.dimension))
     scores = network(batch)
     scores = scores[0] if isinstance(scores, list | tuple) else scores
     return scores[..., None] if flat else scores
+
+
+def _exchanged_channels(spec: TaskSpec) -> list[int]:
+    """Per channel the one that it is in a mirrored image."""
+    indices = [label.index for label in spec.labels.exchanged]
+    return [index - 1 for index in indices] if spec.labels.overlapping else [0, *indices]
 
 
 def decision_of(spec: TaskSpec) -> Decision:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from ..errors import InvalidInputError
 from ..geometry import Volume, resample_label
 from ..images import read_label
+from ..regions import Box
 from .draft import Cancelled, Draft, Drafter, Progress, timed
 from .graph_cut import BACKGROUND, FOREGROUND, UNKNOWN, graph_cut
-from .prompts import Box, Strokes
+from .prompts import Strokes
 
 _ROI_MARGIN_SHARE = 0.25
 _FEWEST_MARGIN_VOXELS = 3

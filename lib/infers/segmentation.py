@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import nullcontext
 from typing import Any
 
 from torch import nn
@@ -11,11 +12,12 @@ from ..errors import InvalidInputError
 from ..geometry import Volume
 from ..label_maps import flatten, keep_only
 from ..networks.devices import resolve_device
+from ..networks.factory import answering_quickly
 from ..preprocessing import Prepared, prepare
 from ..task import TaskSpec
 from .draft import Cancelled, Draft, Loaded, Progress, timed
 from .network_drafter import NetworkDrafter
-from .options import overlap_of
+from .options import QUICK, overlap_of
 from .sliding_window import predict
 
 _NETWORK_FROM, _NETWORK_TO = 0.1, 0.95
@@ -107,18 +109,21 @@ class SegmentationInfer(NetworkDrafter):
         tell(_NETWORK_FROM, "preparing")
         with self._lock:
             version, network = self._network(request.get("model_version"))
-            label = segment(
-                image,
-                spec=self.spec,
-                network=network,
-                device=str(device),
-                overlap=overlap_of(request),
-                progress=lambda done, phrase: tell(_NETWORK_FROM + (_NETWORK_TO - _NETWORK_FROM) * done, phrase),
-                cancelled=cancelled,
-                timings=timings,
-                guide=self._guide(request),
-                prepared=asked.prepared if isinstance(asked, Loaded) else None,
-            )
+            with answering_quickly(network, self.spec) if request.get("quality") == QUICK else nullcontext():
+                label = segment(
+                    image,
+                    spec=self.spec,
+                    network=network,
+                    device=str(device),
+                    overlap=overlap_of(request),
+                    progress=lambda done, phrase: tell(_NETWORK_FROM + (_NETWORK_TO - _NETWORK_FROM) * done, phrase),
+                    cancelled=cancelled,
+                    timings=timings,
+                    guide=self._guide(request),
+                    prepared=asked.prepared if isinstance(asked, Loaded) else None,
+                )
+            with timed(timings, "judge"):
+                verdict = self._verdict(version, label)
         tell(_NETWORK_TO, "writing the result")
         wanted = {name: index for name, index in self.spec.labels.indices.items() if name in names}
         if len(wanted) < len(self.spec.labels):
@@ -134,6 +139,7 @@ class SegmentationInfer(NetworkDrafter):
                 "model_sha256": version.sha256,
                 "device": str(device),
                 "timings": timings,
+                **({} if verdict is None else {"plausibility": verdict.to_json()}),
             },
         )
 
@@ -149,15 +155,28 @@ class SegmentationInfer(NetworkDrafter):
         volume, series = self._read(image)
         return Loaded(volume, series, prepare(volume, self.spec))
 
-    def label_of(self, image: Volume, *, device: str = "auto", cancelled: Cancelled | None = None) -> Volume:
-        """The served version's label map of an image that is there already, for tasks that build on this one.
+    def label_of(
+        self,
+        image: Volume,
+        *,
+        model_version: str | None = None,
+        device: str = "auto",
+        cancelled: Cancelled | None = None,
+    ) -> Volume:
+        """The label map of an image that is there already, for tasks that build on this one.
+
+        Args:
+            image: As in `segment`.
+            model_version: Which version draws; the served one by default.
+            device: As in `predict`.
+            cancelled: Asked between windows.
 
         Raises:
             NoModelError: If the task has no model.
             CarinaError: As `segment` does.
         """
         with self._lock:
-            _, network = self._network(None)
+            _, network = self._network(model_version)
             return segment(image, spec=self.spec, network=network, device=device, cancelled=cancelled)
 
     def _guide(self, request: Mapping[str, Any]) -> Callable[[Prepared], Prepared] | None:

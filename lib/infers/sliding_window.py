@@ -32,7 +32,7 @@ from ..networks.devices import is_out_of_memory, memory_layout, resolve_device, 
 from ..networks.factory import size_multiple
 from ..preprocessing import Prepared
 from ..task import TaskSpec, Voxels
-from .pieces import keep_one_piece
+from .pieces import tidy
 from .scores import decision_of, scores_of
 from .slabs import SlabStitcher
 from .windows import WindowPlan, plan_windows, round_up
@@ -96,8 +96,7 @@ def predict(
             )
             label = _attempt(network, prepared, plan, rung, spec, reporter)
             if label is not None:
-                if spec.one_piece:
-                    keep_one_piece(label, spec.labels)
+                tidy(label, spec)
                 if timings is not None:
                     timings["network"] = round(reporter.network_s, 3)
                     timings["finalise"] = round(time.perf_counter() - started - reporter.network_s, 3)

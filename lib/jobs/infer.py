@@ -133,8 +133,8 @@ class _Drawing:
             return reason
         work.annotations.submit(
             image_id,
-            draft.flat,
-            names=draft.params["label_names"],
+            draft.label,
+            names={name: work.spec.labels.values[name] for name in draft.params["label_names"]},
             tag=DRAFT,
             task=work.spec.name,
             user=work.user,

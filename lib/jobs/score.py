@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ..annotations.looks import KeptLook
 from ..datastores.port import read_image
 from ..errors import InvalidInputError
 from ..labels import did_you_mean
+from ..models.plausibility import plausibility_of
 from ..models.store import ModelStore
-from ..scoring import find_methods
+from ..models.version import ModelVersion
+from ..scoring import ScoringMethod, find_methods
 from ..task import TaskSpec
 from .images import check_images, each_image, require_drawing, wanted_images
 from .kind import JobKind, Work
 
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..infers.looking import Look
+    from ..preprocessing import Prepared
+
 _OPTIONS = ("method", "images", "limit", "model_version", "device")
 _DEFAULT = "entropy"
+_OTHERS = 4
+"""Members of a committee beside the version that scores: each costs a pass of every image."""
 
 
 def check(spec: TaskSpec, options: Mapping[str, Any]) -> None:
@@ -48,12 +60,11 @@ def run(work: Work) -> dict[str, Any]:
 
     Raises:
         NoModelError: If the task has no model.
+        InvalidInputError: If the method is not possible with the versions or network there are.
         CancelledError: If the job was asked to end.
         PacsError: If the PACS does not answer; a resumed job goes on.
     """
-    from ..infers.looking import look  # torch takes seconds
-    from ..infers.segmentation import SegmentationInfer
-    from ..networks.factory import build_network
+    from ..infers.segmentation import SegmentationInfer  # torch takes seconds
     from ..preprocessing import prepare
 
     spec, models = work.spec, ModelStore(work.settings.models_dir)
@@ -61,12 +72,12 @@ def run(work: Work) -> dict[str, Any]:
     plan = work.folder.plan()
     if plan is None:
         version = SegmentationInfer(spec, models).version(work.options.get("model_version"))
-        plan = {"model_version": version.version, "images": wanted_images(work)}
+        members = _others(models, spec, version.version) if method.sampling == "members" else []
+        plan = {"model_version": version.version, "others": members, "images": wanted_images(work)}
         work.folder.write_plan(plan)
     version = plan["model_version"]
-    network = build_network(spec)
-    models.load_into(network, models.get(spec.name, version), spec=spec)
-    network.eval()
+    network, *committee = [_network(models, spec, one) for one in (version, *plan.get("others", ()))]
+    looking = _looking_with(network, committee, models.get(spec.name, version), method, work)
     key = score_key(spec.name, method.name)
 
     def one(image_id: str, tell: Callable[[float, str], None]) -> str:
@@ -74,11 +85,7 @@ def run(work: Work) -> dict[str, Any]:
         if scored == version == work.annotations.looks.version(image_id, task=spec.name):
             return "already_scored"
         image, _ = read_image(work.images, image_id)
-        prepared = prepare(image, spec)
-        seen = look(
-            network, prepared, spec=spec, score=method.score, sampling=method.sampling, device=work.device,
-            cancelled=work.cancelled,
-        )  # fmt: skip
+        seen = looking(prepare(image, spec))
         kept = KeptLook(embedding=seen.embedding, presence=seen.presence)
         work.annotations.looks.put(image_id, kept, task=spec.name, model_version=version)
         note = {"value": seen.score, "version": version, "at": time.time()}
@@ -87,6 +94,57 @@ def run(work: Work) -> dict[str, Any]:
 
     done = each_image(work, plan["images"], ("scored", "already_scored"), one)
     return {"model_version": version, "method": method.name, **done}
+
+
+def _looking_with(
+    network: nn.Module, others: Sequence[nn.Module], version: ModelVersion, method: ScoringMethod, work: Work
+) -> Callable[[Prepared], Look]:
+    """How a prepared image is looked at and scored."""
+    import torch
+
+    from ..infers.looking import look
+    from ..infers.sliding_window import predict
+
+    spec = work.spec
+    ask = partial(look, network, spec=spec, device=work.device, cancelled=work.cancelled)
+    if method.sampling != "drawing":
+        return partial(ask, score=method.score, sampling=method.sampling, others=others)
+    usual = plausibility_of(version)
+    if usual is None:
+        raise InvalidInputError(
+            f"Scoring by '{method.name}' must be with a version that knows what its labels look like, got "
+            f"{version.version} without. Train a new version, with five labels or more."
+        )
+
+    def looking(prepared: Prepared) -> Look:
+        drawn = predict(network, prepared, spec=spec, device=work.device, cancelled=work.cancelled)
+        odd = usual.judge(drawn, spec.labels).structures.values()
+        return replace(ask(prepared), score=method.score([torch.tensor(list(odd))]))
+
+    return looking
+
+
+def _others(models: ModelStore, spec: TaskSpec, version: str) -> list[str]:
+    """The newest other versions that can be asked the same, at least one."""
+    fitting = [
+        one.version
+        for one in models.list(spec.name)
+        if one.version != version and one.has_weights and one.fingerprint == spec.fingerprint()
+    ]
+    if not fitting:
+        raise InvalidInputError(
+            f"A committee must have two or more versions of '{spec.name}' with weights, got {version} alone. Train the "
+            "task again, or score with tta, which needs one."
+        )
+    return fitting[::-1][:_OTHERS]
+
+
+def _network(models: ModelStore, spec: TaskSpec, version: str) -> nn.Module:
+    from ..networks.factory import build_network
+
+    network = build_network(spec)
+    models.load_into(network, models.get(spec.name, version), spec=spec)
+    return network.eval()
 
 
 KIND = JobKind(

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_USUAL_DEVIATIONS = 6.0
-_DEVIATION_PER_MAD = 1.4826
+from .usual import Spread
+
 _SMALLEST_DEVIATION = 0.02
 _SMOOTHING = 0.2
 _MISSING_BELOW = 0.1
@@ -54,14 +54,12 @@ class Usual:
 
     Attributes:
         label_ml: Median volume where it is labelled.
-        disagreement: Median.
-        deviation: Robust standard deviation of the disagreement.
+        disagreement: Its spread.
         offset_mm: Median, RAS.
     """
 
     label_ml: float
-    disagreement: float
-    deviation: float
+    disagreement: Spread
     offset_mm: NDArray[np.float64]
 
     @classmethod
@@ -69,20 +67,17 @@ class Usual:
         """Of every case in which the structure is labelled or drawn; at least one."""
         volumes = [row.label_ml for row in rows if row.label_ml > 0]
         typical = float(np.median(volumes)) if volumes else max(row.drawn_ml for row in rows)
-        disagreements = np.array([_disagreement(row, typical) for row in rows])
-        middle = float(np.median(disagreements))
+        disagreements = [_disagreement(row, typical) for row in rows]
         offsets = np.array([row.offset_mm for row in rows if row.offset_mm is not None]).reshape(-1, 3)
         return cls(
             label_ml=typical,
-            disagreement=middle,
-            deviation=max(_SMALLEST_DEVIATION, _DEVIATION_PER_MAD * float(np.median(abs(disagreements - middle)))),
+            disagreement=Spread.of(disagreements, smallest=_SMALLEST_DEVIATION),
             offset_mm=np.median(offsets, axis=0) if len(offsets) else np.zeros(3),
         )
 
     def score(self, row: Agreement) -> float:
         """How far a disagreement lies beyond the usual one: 0 (not at all) to 1; 0.5 at six standard deviations."""
-        beyond = max(0.0, _disagreement(row, self.label_ml) - self.disagreement) / self.deviation
-        return beyond / (beyond + _USUAL_DEVIATIONS)
+        return self.disagreement.beyond(_disagreement(row, self.label_ml))
 
 
 def _disagreement(row: Agreement, typical_ml: float) -> float:

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from ..geometry import Volume
 from ..label_maps import Mask, mask_of
-from ..labels import Label, LabelSet
+from ..labels import LabelSet
 from .label_faults import Agreement, Usual, Vector, reasons
 from .metrics import surface_dice
+from .usual import ODD
 
-SUSPECT = 0.5
+SUSPECT = ODD
 """From this score on a label is called suspect; see `Suspicion.score`."""
 
 _MISSED = 0.6
-_SIDES = {"left": "right", "right": "left"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ def agreements(
             continue
         truth, drawing = (mask_of(array, one, labels) for array in (label.array, drawn.array))
         if truth.any() or drawing.any():
-            other = _other_side(one, labels)
+            other = labels.other_side(one)
             exchanged = None if other is None else mask_of(drawn.array, other, labels)
             found[one.name] = _agreement(truth, drawing, exchanged, label)
     return found
@@ -102,7 +102,7 @@ def not_learned(cases: Mapping[str, Mapping[str, Agreement]]) -> tuple[str, ...]
     Args:
         cases: As `rank_labels` takes them.
     """
-    return tuple(sorted(name for name, usual in _usual(cases).items() if usual.disagreement > _MISSED))
+    return tuple(sorted(name for name, usual in _usual(cases).items() if usual.disagreement.middle > _MISSED))
 
 
 def _usual(cases: Mapping[str, Mapping[str, Agreement]]) -> dict[str, Usual]:
@@ -139,9 +139,3 @@ def _offset(truth: Mask, drawing: Mask, affine_ras: NDArray[np.float64]) -> Vect
     between = np.argwhere(truth).mean(axis=0) - np.argwhere(drawing).mean(axis=0)
     x, y, z = affine_ras[:3, :3] @ between
     return float(x), float(y), float(z)
-
-
-def _other_side(label: Label, labels: LabelSet) -> Label | None:
-    words = label.name.split("_")
-    name = "_".join(_SIDES.get(word, word) for word in words)
-    return labels.named(name) if name != label.name and name in labels else None

@@ -4,6 +4,7 @@ Layout, all under `<root>/<task>/`:
 
     v1/weights.safetensors  v1/model.json      one immutable version
     v1/decision.json                           what the promotion gate said of it, and why
+    v1/plausibility.safetensors                what its training labels usually look like
     v1/pruned.json                             there once retention took the weights away
     served.json                                the version in use, replaced atomically
     promotions.jsonl                           every change of the pointer, append only
@@ -35,6 +36,7 @@ from .software import code_versions
 from .version import (
     DECISION_NAME,
     METADATA_NAME,
+    PLAUSIBILITY_NAME,
     PRETRAINED,
     WEIGHTS_NAME,
     Intervals,
@@ -48,6 +50,8 @@ from .weights import check_state, load_state, save_state
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from .plausibility import Plausibility
 
 _VERSION = re.compile(r"v([1-9][0-9]*)")
 _SERVED = "served.json"
@@ -88,6 +92,7 @@ class ModelStore:
         data: Mapping[str, Any] | None = None,
         decision: Mapping[str, Any] | None = None,
         calibration: Mapping[str, Any] | None = None,
+        plausibility: Plausibility | None = None,
         parent: str | None = None,
         source: Source = "trained",
     ) -> ModelVersion:
@@ -104,6 +109,7 @@ class ModelStore:
             data: Data manifest, JSON-able.
             decision: `Decision.to_json()`, if it went through the gate.
             calibration: `Calibration.to_json()`, of a classification.
+            plausibility: What its training labels usually look like, of a segmentation.
             parent: Version it was warm-started from.
             source: Where the weights come from.
 
@@ -121,6 +127,8 @@ class ModelStore:
                 save_state(incoming / WEIGHTS_NAME, state)
             sync(incoming / WEIGHTS_NAME)
             digest = sha256_of(incoming / WEIGHTS_NAME)
+            if plausibility is not None:
+                plausibility.save(incoming / PLAUSIBILITY_NAME)
             with self.lock(task):
                 number = max((_number(path) for path in self._version_folders(task)), default=0) + 1
                 version = ModelVersion(

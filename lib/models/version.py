@@ -22,6 +22,7 @@ WEIGHTS_NAME = "weights.safetensors"
 METADATA_NAME = "model.json"
 DECISION_NAME = "decision.json"
 PRUNED_NAME = "pruned.json"
+PLAUSIBILITY_NAME = "plausibility.safetensors"
 
 
 QUALITIES = {"dice": "Dice", "auroc": "AUROC"}

@@ -10,28 +10,31 @@ from .factory import NetworkFactory
 if TYPE_CHECKING:
     from torch import nn
 
-_DENSENET121 = {"init_features": 64, "growth_rate": 32, "block_config": (6, 12, 24, 16)}
 
+def densenet(name: str, *, init_features: int, growth_rate: int, block_config: tuple[int, ...]) -> NetworkFactory:
+    """A DenseNet of some depth; a task's arguments win over these."""
+    usual = {"init_features": init_features, "growth_rate": growth_rate, "block_config": block_config}
 
-def _build(spec: TaskSpec) -> nn.Module:
-    from monai.networks.nets.densenet import DenseNet
+    def build(spec: TaskSpec) -> nn.Module:
+        from monai.networks.nets.densenet import DenseNet
 
-    return DenseNet(
-        spatial_dims=spec.dimension,
-        in_channels=spec.in_channels,
-        out_channels=spec.out_channels,
-        **{**_DENSENET121, **spec.network.arguments},
+        return DenseNet(
+            spatial_dims=spec.dimension,
+            in_channels=spec.in_channels,
+            out_channels=spec.out_channels,
+            **{**usual, **spec.network.arguments},
+        )
+
+    def size_multiple(spec: TaskSpec) -> int:
+        return int(2 ** (1 + len(spec.network.arguments.get("block_config", block_config))))
+
+    return NetworkFactory(
+        name,
+        build=build,
+        size_multiple=size_multiple,
+        scores="images",
+        features=lambda network: network.get_submodule("features"),
     )
 
 
-def _size_multiple(spec: TaskSpec) -> int:
-    return int(2 ** (1 + len(spec.network.arguments.get("block_config", _DENSENET121["block_config"]))))
-
-
-NETWORK = NetworkFactory(
-    "densenet",
-    build=_build,
-    size_multiple=_size_multiple,
-    scores="images",
-    features=lambda network: network.get_submodule("features"),
-)
+NETWORK = densenet("densenet", init_features=64, growth_rate=32, block_config=(6, 12, 24, 16))

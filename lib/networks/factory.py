@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -33,6 +34,8 @@ class NetworkFactory:
         first_place: Along every axis the input voxel that the first place of `features` is centred on: 0 where all
             halving is by convolutions of odd size with a stride of 2. None: each place is at the middle of its share of
             the input, as halving by pooling leaves it.
+        quick: Within it the network answers from a part of its weights, sooner and less well, for drafts of quality
+            `quick`. None: it cannot.
     """
 
     name: str
@@ -41,6 +44,7 @@ class NetworkFactory:
     scores: Literal["voxels", "images"] = "voxels"
     features: Callable[[nn.Module], nn.Module] | None = None
     first_place: float | None = None
+    quick: Callable[[nn.Module], AbstractContextManager[None]] | None = None
 
 
 def find_networks() -> Registry[NetworkFactory]:
@@ -80,9 +84,19 @@ def feature_layer(network: nn.Module, spec: TaskSpec) -> nn.Module | None:
         network: From `build_network`.
         spec: The task.
     """
-    bare: nn.Module = network if spec.in_channels == 1 else network.get_submodule("network")
     find_layer = _factory(spec).features
-    return None if find_layer is None else find_layer(bare)
+    return None if find_layer is None else find_layer(_bare(network, spec))
+
+
+def answering_quickly(network: nn.Module, spec: TaskSpec) -> AbstractContextManager[None]:
+    """Within it a network that can answers from a part of its weights; others answer as ever.
+
+    Args:
+        network: From `build_network`.
+        spec: The task.
+    """
+    quick = _factory(spec).quick
+    return nullcontext() if quick is None else quick(_bare(network, spec))
 
 
 def feature_axis(spec: TaskSpec, *, places: int, size: int) -> tuple[float, float]:
@@ -112,6 +126,11 @@ def require_network(spec: TaskSpec) -> None:
             f"Task '{spec.name}' must have a network for this, got a tool of kind '{spec.kind}' without one. "
             "It needs no training: use it from a viewer."
         )
+
+
+def _bare(network: nn.Module, spec: TaskSpec) -> nn.Module:
+    """The network without what takes clicks."""
+    return network if spec.in_channels == 1 else network.get_submodule("network")
 
 
 def _factory(spec: TaskSpec) -> NetworkFactory:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from torch import Tensor
 
-Sampling = Literal["once", "dropout", "augmented"]
-"""How often a network is asked: once, several times with its dropout layers at work, or of changed images."""
+Sampling = Literal["once", "dropout", "augmented", "members", "drawing"]
+"""How a network is asked: once, several times with its dropout layers at work, of changed images, each of several
+versions once, or for its drawing."""
 
 
 @runtime_checkable
@@ -37,7 +38,7 @@ class ScoringMethod(Protocol):
         Args:
             parts: `(classes, x, y, z)` logits of parts of the image, each voxel once, in any order; class 0 is the
                 background. They come one at a time and are not kept. A method that asks more than once gets
-                `(samples, classes, x, y, z)`.
+                `(samples, classes, x, y, z)`. One that looks at the drawing gets `(structures,)` how odd each is, 0–1.
 
         Returns:
             0–1; the higher, the more a person's label of this image would teach.

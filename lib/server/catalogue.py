@@ -9,10 +9,12 @@ from typing import Any
 
 from ..annotations.annotation import Annotation
 from ..annotations.drafts import without_drafts
+from ..annotations.voxel_values import are_bits, recode, unnamed_values
 from ..datastores.ids import check_id
 from ..datastores.port import read_local
 from ..errors import UnknownImageError, UnknownLabelError
-from ..images import split_suffix, write_image
+from ..geometry import Volume
+from ..images import split_suffix, write_image, write_label
 from .services import Services
 
 
@@ -152,6 +154,27 @@ def image_as_file(services: Services, image_id: str, folder: Path) -> Path:
     return target
 
 
+def flat_label_file(services: Services, annotation: Annotation, folder: Path) -> Path:
+    """A label map for clients, which know one label per voxel: as stored, or where labels overlap the highest value.
+
+    Args:
+        services: The server's parts.
+        annotation: Not of findings.
+        folder: Where a file that has to be made goes.
+
+    Raises:
+        StorageError: If the label file is gone or was changed.
+    """
+    if not are_bits(annotation.names):
+        return services.annotations.label_path(annotation)
+    label, names = services.annotations.read(annotation)
+    if not unnamed_values(label.array, names, sums=False):
+        return services.annotations.label_path(annotation)
+    target = folder / f"{annotation.id}.nii.gz"
+    write_label(target, Volume(recode(label.array, names, names), label.grid))
+    return target
+
+
 def dataset_archive(services: Services, folder: Path, *, limit_cases: int | None) -> Path:
     """A zip of every image with a final label: `<id>.nii.gz`, `labels/final/<id>.nii.gz`. Blocks.
 
@@ -169,5 +192,5 @@ def dataset_archive(services: Services, folder: Path, *, limit_cases: int | None
         if image.parent != content:
             shutil.copyfile(image, content / f"{image_id}{split_suffix(image.name)[1]}")
         annotation = services.annotations.latest(image_id, tag="final")
-        shutil.copyfile(services.annotations.label_path(annotation), names / f"{image_id}.nii.gz")
+        shutil.copyfile(flat_label_file(services, annotation, folder), names / f"{image_id}.nii.gz")
     return Path(shutil.make_archive(str(folder / "dataset"), "zip", content))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol
 
@@ -14,7 +14,8 @@ from ..annotations.annotation import FINAL_TAG, Annotation
 from ..annotations.deliveries import Delivery, DocumentKind
 from ..annotations.drafts import drafts_of
 from ..annotations.store import AnnotationStore
-from ..annotations.submit import PREDICTION
+from ..annotations.submit import MEASUREMENTS, PREDICTION
+from ..annotations.voxel_values import recode, unnamed_values
 from ..datastores.port import ImageStore, read_image
 from ..dicom.provenance import AlgorithmType, ObjectReference, Provenance
 from ..dicom.seg import write_seg
@@ -23,7 +24,8 @@ from ..dicom.sr import ReportedFinding, write_findings
 from ..errors import MissingDependencyError
 from ..findings import CLINICAL_FINDING, FINDINGS
 from ..geometry import Volume, resample_label
-from ..labels import Code, Label
+from ..labels import Code, Label, LabelSet
+from ..measurements import measurements_in
 from ..registry import Registry
 from ..structures import STRUCTURES
 from ..task import TaskSpec
@@ -102,13 +104,20 @@ class Writer(Protocol):
 def write_label_map(
     sources: Sources, annotation: Annotation, delivery: Delivery, predecessor: ObjectReference | None
 ) -> Dataset:
-    """A label map as SEG."""
+    """A label map as SEG; where a voxel has several labels, with segments that overlap."""
     image, series = sources.image(annotation)
     label, names = sources.annotations.read(annotation)
+    labels: LabelSet | list[Label] = coded_labels(names, sources.spec(annotation))
+    if unnamed_values(label.array, names, sums=False):
+        ours = {one.name: 1 << position for position, one in enumerate(labels)}
+        label = Volume(recode(label.array, names, ours, sums=True), label.grid)
+        labels = LabelSet(
+            (replace(one, index=position) for position, one in enumerate(labels, start=1)), overlapping=True
+        )
     return write_seg(
         resample_label(label, grid=image.grid),
         series,
-        labels=coded_labels(names, sources.spec(annotation)),
+        labels=labels,
         provenance=sources.provenance(annotation),
         sop_instance_uid=delivery.sop_instance_uid,
         series_instance_uid=delivery.series_instance_uid,
@@ -122,7 +131,8 @@ def write_told(
     """Findings as SR: complete if every finding of the task is answered, final if a person is done with it."""
     _, series = sources.image(annotation)
     spec = sources.spec(annotation)
-    findings = reported(annotation, sources.annotations.label_info(annotation.id), spec)
+    notes = sources.annotations.label_info(annotation.id)
+    findings = reported(annotation, notes, spec)
     return write_findings(
         findings,
         series,
@@ -132,6 +142,7 @@ def write_told(
         sop_instance_uid=delivery.sop_instance_uid,
         series_instance_uid=delivery.series_instance_uid,
         predecessor=predecessor,
+        measurements=measurements_in(notes.get(MEASUREMENTS)),
     )
 
 

@@ -10,11 +10,13 @@ from typing import Any
 
 from monailabel.interfaces.datastore import Datastore
 
+from ..annotations.annotation import Annotation
 from ..datastores.ids import check_id
 from ..errors import UnknownLabelError
 from .catalogue import (
     dataset_archive,
     find_annotation,
+    flat_label_file,
     image_as_file,
     image_details,
     label_details,
@@ -59,7 +61,7 @@ class CarinaDatastore(Datastore):
         return [
             {
                 "image": self.get_image_uri(image_id),
-                "label": str(self._services.annotations.label_path(labels[_FINAL])),
+                "label": self._label_file(labels[_FINAL]),
             }
             for image_id, labels in latest_labels(self._services).items()
             if _FINAL in labels
@@ -94,8 +96,11 @@ class CarinaDatastore(Datastore):
 
     def get_label_uri(self, label_id: str, label_tag: str) -> str:
         """The label file."""
-        annotation = find_annotation(self._services, label_id, label_tag)
-        return str(self._services.annotations.label_path(annotation))
+        return self._label_file(find_annotation(self._services, label_id, label_tag))
+
+    def _label_file(self, annotation: Annotation) -> str:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return str(flat_label_file(self._services, annotation, self._folder))
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """What is known of an image."""

@@ -13,11 +13,19 @@ from fastapi import APIRouter, File, Form, Query, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from ..annotations.submit import PREDICTION
+from ..annotations.submit import MEASUREMENTS, PREDICTION
 from ..annotations.worklist import OFFERED
 from ..datastores.ids import check_id
 from ..errors import InvalidInputError, NotFoundError
-from .catalogue import dataset_archive, find_annotation, image_as_file, image_details, label_details, listing
+from .catalogue import (
+    dataset_archive,
+    find_annotation,
+    flat_label_file,
+    image_as_file,
+    image_details,
+    label_details,
+    listing,
+)
 from .info import datastore_status
 from .inputs import json_object, refuse_reserved
 from .local_images import receive_image
@@ -157,12 +165,13 @@ def check_label(services: ServicesOf, image: str, tag: str) -> Response:
 
 @router.get("/label")
 def download_label(services: ServicesOf, label: str, tag: str) -> Response:
-    """A label map, by its own id or its image's."""
+    """A label map, by its own id or its image's; a voxel of several labels has the one with the highest value."""
     annotation = find_annotation(services, label, tag)
     if annotation.answers:
         return JSONResponse({"findings": annotation.answers})
-    path = services.annotations.label_path(annotation)
-    return file_response(f"{annotation.id}.nii.gz", path.read_bytes())
+    with temporary_folder(services.settings) as folder:
+        content = flat_label_file(services, annotation, folder).read_bytes()
+    return file_response(f"{annotation.id}.nii.gz", content)
 
 
 @router.get("/label/info")
@@ -209,8 +218,9 @@ def _made(services: Services, make: Callable[[Path], Path]) -> FileResponse:
 
 
 def _note_on_label(services: Services, label: str, tag: str, changes: dict[str, Any]) -> dict[str, Any]:
-    if PREDICTION in changes:
-        raise InvalidInputError(f"The note '{PREDICTION}' must be the server's own. Choose another name.")
+    for name in (PREDICTION, MEASUREMENTS):
+        if name in changes:
+            raise InvalidInputError(f"The note '{name}' must be the server's own. Choose another name.")
     annotation = find_annotation(services, label, tag)
     services.annotations.update_label_info(annotation.id, changes)
     return label_details(services, annotation)

@@ -99,6 +99,7 @@ def submit_told(services: Services, *, image: str, findings: object, params: Map
         deliver=tag != DRAFT_TAG and is_dicom,
         time_spent_s=seconds_of(params, "time_spent_s", "time_spent"),
         said=draft.prediction if draft else (),
+        measured=draft.measurements if draft else (),
     )
     services.outbox.wake()
     return annotation

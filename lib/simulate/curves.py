@@ -38,13 +38,15 @@ class Summary:
 
     Attributes:
         strategy: Its name.
-        curve: After each round `labels`, `mean`, `low`, `high`, and `voxels_changed`, the mean over seeds.
+        curve: After each round `labels`, `mean`, `low`, `high`, and the means over seeds of the efforts so far:
+            `voxels_changed` and `contour_added`.
         area: Under the curve, as a mean score over the labels between first and last round.
         area_ratio: To random's.
         area_difference: To random's, seed by seed.
         needed: Share of the full pool's score → labels at which the mean curve reaches it; no value if it never does.
         needed_ratio: The same, divided by what random needs.
         effort_ratio: Voxels changed by the last round, to random's.
+        contour_ratio: The same of the voxels of outlines that were drawn anew.
     """
 
     strategy: str
@@ -55,6 +57,7 @@ class Summary:
     needed: Mapping[str, Figure]
     needed_ratio: Mapping[str, Figure]
     effort_ratio: Figure
+    contour_ratio: Figure
 
     def to_json(self) -> dict[str, Any]:
         """Every field by its name."""
@@ -62,7 +65,12 @@ class Summary:
 
 
 def summarise(
-    scores: Mapping[str, Curves], *, labels: Sequence[int], full: NDArray[np.float64], efforts: Mapping[str, Curves]
+    scores: Mapping[str, Curves],
+    *,
+    labels: Sequence[int],
+    full: NDArray[np.float64],
+    efforts: Mapping[str, Curves],
+    contours: Mapping[str, Curves],
 ) -> list[Summary]:
     """Compare strategies.
 
@@ -71,10 +79,10 @@ def summarise(
         labels: Labelled images after each round.
         full: `(seeds,)` score with the whole pool.
         efforts: Strategy → `(seeds, rounds)` voxels changed so far.
+        contours: Strategy → `(seeds, rounds)` voxels of outlines drawn anew so far.
     """
     seeds = [str(number) for number in range(len(full))]
     drawn = {name: resampled_means(curve, patients=seeds) for name, curve in scores.items()}
-    spent = {name: resampled_means(effort[:, -1:], patients=seeds)[:, 0] for name, effort in efforts.items()}
     top = resampled_means(full[:, None], patients=seeds)[:, 0]
     found = []
     for name, curve in scores.items():
@@ -94,29 +102,41 @@ def summarise(
         found.append(
             Summary(
                 strategy=name,
-                curve=_curve(curve, efforts[name], labels, seeds),
+                curve=_curve(curve, efforts[name], contours[name], labels, seeds),
                 area=_figure(*areas, len(full)),
                 area_ratio=_figure(areas[0] / base[0], areas[1] / base[1], len(full)),
                 area_difference=_figure(areas[0] - base[0], areas[1] - base[1], len(full)),
                 needed=needed,
                 needed_ratio=ratios,
-                effort_ratio=_figure(
-                    float(efforts[name][:, -1].mean() / efforts[BASELINE][:, -1].mean()),
-                    spent[name] / spent[BASELINE],
-                    len(full),
-                ),
+                effort_ratio=_spent(efforts[name], efforts[BASELINE], seeds),
+                contour_ratio=_spent(contours[name], contours[BASELINE], seeds),
             )
         )
     return found
 
 
 def _curve(
-    curve: Curves, effort: Curves, labels: Sequence[int], seeds: Sequence[str]
+    curve: Curves, effort: Curves, contour: Curves, labels: Sequence[int], seeds: Sequence[str]
 ) -> tuple[dict[str, float | None], ...]:
+    spread = intervals(curve, patients=seeds)
+    spent = (effort.mean(axis=0).tolist(), contour.mean(axis=0).tolist())
     return tuple(
-        {"labels": count, "mean": one.mean, "low": one.low, "high": one.high, "voxels_changed": float(changed)}
-        for count, one, changed in zip(labels, intervals(curve, patients=seeds), effort.mean(axis=0), strict=True)
+        {
+            "labels": count,
+            "mean": one.mean,
+            "low": one.low,
+            "high": one.high,
+            "voxels_changed": changed,
+            "contour_added": added,
+        }
+        for count, one, changed, added in zip(labels, spread, *spent, strict=True)
     )
+
+
+def _spent(own: Curves, base: Curves, seeds: Sequence[str]) -> Figure:
+    """An effort after the last round, as a ratio to random's."""
+    drawn, drawn_base = (resampled_means(effort[:, -1:], patients=seeds)[:, 0] for effort in (own, base))
+    return _figure(float(own[:, -1].mean() / base[:, -1].mean()), drawn / drawn_base, len(seeds))
 
 
 def _areas(curves: Curves, labels: Sequence[int]) -> NDArray[np.float64]:

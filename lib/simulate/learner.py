@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..infers.looking import Look, embed_plainly, look
 from ..infers.sliding_window import predict
 from ..label_maps import mask_of
+from ..models.contours import path_to_add
 from ..networks.devices import resolve_device
 from ..networks.factory import build_network
 from ..scoring import ScoringMethod
@@ -22,6 +25,23 @@ from ..trainers.cache import CachedVolume
 from ..trainers.patches import annotated_names
 from ..trainers.rehearsal import rehearse
 from ..trainers.segmentation import SegmentationLesson
+
+_BEFORE = 2
+"""Of how many rounds before the networks are kept, for a committee."""
+_MEMBER = "member-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correction:
+    """What making a label of a draft takes.
+
+    Attributes:
+        voxels: In which the two differ.
+        contour: Voxels of outlines that have to be drawn anew, see `contours.added_path_length`.
+    """
+
+    voxels: int
+    contour: int
 
 
 class Learner:
@@ -40,9 +60,13 @@ class Learner:
         self._device = resolve_device(device)
         self._cancelled = cancelled
         self._known: frozenset[str] | None = None
+        self._before: list[nn.Module] = []
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self._network = build_network(spec).to(self._device).eval()
+            self._network = self._build()
+
+    def _build(self) -> nn.Module:
+        return build_network(self._spec).to(self._device).eval()
 
     def learn(self, volumes: Sequence[CachedVolume], *, number: int, steps: int | None = None) -> None:
         """Train on all labels so far, from where the network stands.
@@ -56,6 +80,8 @@ class Learner:
             CancelledError: If `cancelled` answered true.
         """
         spec = self._spec
+        if self._known is not None:
+            self._before = [*self._before, copy.deepcopy(self._network)][-_BEFORE:]
         options = dataclasses.replace(
             spec.trainer, seed=self._seed * 1000 + number, steps_per_epoch=steps or spec.trainer.steps_per_epoch
         )
@@ -67,26 +93,33 @@ class Learner:
         self._known = (self._known or frozenset()).union(*taught)
 
     def look(self, volume: CachedVolume, method: ScoringMethod | None) -> Look:
-        """What the network sees in an image; without a round behind it, what the image is like."""
+        """What the network sees in an image; without a round behind it, what the image is like.
+
+        A committee is the network as it is and as it was after the rounds before; after the first there is none yet.
+        """
         prepared = volume.prepared()
         if self._known is None:
             return Look(score=None, embedding=embed_plainly(prepared, self._spec), presence={})
+        if method is not None and method.sampling == "members" and not self._before:
+            method = None
         return look(
             self._network,
             prepared,
             spec=self._spec,
             score=method.score if method else None,
             sampling=method.sampling if method else "once",
+            others=self._before,
             device=self._device,
             cancelled=self._cancelled,
         )
 
-    def voxels_to_correct(self, volume: CachedVolume) -> int:
-        """Voxels in which draft and label differ; before the first round all that are labelled."""
+    def to_correct(self, volume: CachedVolume) -> Correction:
+        """What a person would have to do to a draft; before the first round there is none, and all has to be drawn."""
         truth = np.asarray(volume.label)
-        if self._known is None:
-            return int(np.count_nonzero(truth))
-        return int(np.count_nonzero(self._draw(volume) != truth))
+        drawn = np.zeros_like(truth) if self._known is None else self._draw(volume)
+        return Correction(
+            voxels=int(np.count_nonzero(drawn != truth)), contour=path_to_add(drawn, truth, self._spec.labels)
+        )
 
     def measure(self, volumes: Sequence[CachedVolume]) -> dict[str, float]:
         """Label → Dice over all images taken as one; absent where no image shows or is given the label.
@@ -108,7 +141,9 @@ class Learner:
     def save(self, path: Path) -> None:
         """Keep weights and what they know."""
         known = torch.tensor([label.name in (self._known or ()) for label in self._spec.labels])
-        content: Mapping[str, Tensor] = {**self._network.state_dict(), "known": known}
+        content: dict[str, Tensor] = {**self._network.state_dict(), "known": known}
+        for number, network in enumerate(self._before):
+            content |= {f"{_MEMBER}{number}.{name}": tensor for name, tensor in network.state_dict().items()}
         # Copies, because some networks have one tensor under several names, which the format does not hold.
         save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in content.items()}, path)
 
@@ -117,6 +152,10 @@ class Learner:
         content = load_file(path, device=str(self._device))
         known = content.pop("known").tolist()
         self._known = frozenset(label.name for label, one in zip(self._spec.labels, known, strict=True) if one)
+        self._before = []
+        while earlier := _taken(content, f"{_MEMBER}{len(self._before)}."):
+            self._before.append(self._build())
+            self._before[-1].load_state_dict(earlier)
         self._network.load_state_dict(content)
 
     def _draw(self, volume: CachedVolume) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
@@ -124,3 +163,9 @@ class Learner:
             self._network, volume.prepared(), spec=self._spec, device=self._device, cancelled=self._cancelled
         )
         return drawn.array
+
+
+def _taken(content: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """What has a prefix, taken out and without it."""
+    names = [name for name in content if name.startswith(prefix)]
+    return {name.removeprefix(prefix): content.pop(name) for name in names}

@@ -17,7 +17,7 @@ from .plan import BASELINE, FULL, Plan
 from .rounds import Journal, Round
 
 COLUMNS = ("Strategy", "Area ÷ random", "Area − random", "Labels for 90 %", "÷ random", "Labels for 95 %", "÷ random",
-            "Voxels corrected ÷ random")  # fmt: skip
+            "Voxels corrected ÷ random", "Outline drawn anew ÷ random")  # fmt: skip
 
 
 def report(plan: Plan, folder: Path) -> dict[str, Any]:
@@ -43,7 +43,8 @@ def report(plan: Plan, folder: Path) -> dict[str, Any]:
     full = np.array([runs[FULL, seed][0].score for seed in range(plan.seeds)])
     scores = {name: _curves(runs, plan, name, "score", shortest) for name in plan.compared}
     efforts = {name: _curves(runs, plan, name, "voxels_changed", shortest) for name in plan.compared}
-    summaries = summarise(scores, labels=labels, full=full, efforts=efforts)
+    contours = {name: _curves(runs, plan, name, "contour_added", shortest) for name in plan.compared}
+    summaries = summarise(scores, labels=labels, full=full, efforts=efforts, contours=contours)
     result = {
         "task": plan.task,
         "plan": plan.to_json(),
@@ -72,6 +73,7 @@ def rows(result: Mapping[str, Any]) -> list[list[str]]:
             _text(one["needed"]["95%"], 1),
             _text(one["needed_ratio"]["95%"], 2),
             _text(one["effort_ratio"], 2),
+            _text(one["contour_ratio"], 2),
         ]
         for name, one in result["strategies"].items()
     ]
@@ -107,9 +109,9 @@ def _draw(path: Path, summaries: list[Summary], *, full: float, title: str) -> N
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Picture
 
-    figure = Picture(figsize=(11, 4.5), layout="constrained")
+    figure = Picture(figsize=(14, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
-    by_labels, by_effort = figure.subplots(1, 2, sharey=True)
+    by_labels, by_effort, by_contour = figure.subplots(1, 3, sharey=True)
     for one in summaries:
         style = {"color": "black", "linewidth": 2.5} if one.strategy == BASELINE else {}
         across = [point["labels"] for point in one.curve]
@@ -118,10 +120,12 @@ def _draw(path: Path, summaries: list[Summary], *, full: float, title: str) -> N
         if None not in low + high:
             by_labels.fill_between(across, low, high, alpha=0.12, color=line.get_color())
         by_effort.plot([point["voxels_changed"] for point in one.curve], mean, color=line.get_color(), marker=".")
+        by_contour.plot([point["contour_added"] for point in one.curve], mean, color=line.get_color(), marker=".")
     by_labels.axhline(full, linestyle=":", color="grey", label="whole pool")
     by_labels.axhline(0.95 * full, linestyle="--", color="grey", linewidth=0.8, label="95 % of it")
     by_labels.set(xlabel="labelled images", ylabel="mean Dice on test images", title=title)
     by_effort.set(xlabel="voxels corrected so far", title="by effort of correcting")
+    by_contour.set(xlabel="voxels of outlines drawn anew so far", title="by outlines drawn anew")
     by_labels.legend(fontsize=8)
     figure.savefig(path, dpi=120)
 

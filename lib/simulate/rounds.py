@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..errors import InvalidInputError
+from ..errors import ConflictError, InvalidInputError
 from ..scoring import ScoringMethod, find_methods
 from ..strategies import Candidate, Knowledge, Strategy, find_strategies
 from ..task import TaskSpec
 from ..trainers.cache import VolumeCache
 from ..trainers.cases import Case
+from .beginnings import Beginnings
 from .learner import Learner
 from .plan import FULL, Plan, split
 
@@ -31,6 +32,7 @@ class Round:
         dice: Label → Dice over the test images taken as one, see `Learner.measure`.
         score: Mean of these.
         voxels_changed: What correcting the drafts of all labelled images has cost so far.
+        contour_added: Likewise the outline that had to be drawn anew, in voxels.
         seconds: Of this round.
     """
 
@@ -42,6 +44,7 @@ class Round:
     dice: Mapping[str, float]
     score: float
     voxels_changed: int
+    contour_added: int
     seconds: float
 
 
@@ -58,11 +61,20 @@ class Journal:
         self.path = folder / "rounds" / f"{strategy}-{seed}.jsonl"
 
     def read(self) -> list[Round]:
-        """Every finished round; a line that was cut off by a crash does not count."""
+        """Every finished round; a line that was cut off by a crash does not count.
+
+        Raises:
+            ConflictError: If another carina wrote them, which measured something else.
+        """
         if not self.path.is_file():
             return []
         text = self.path.read_text(encoding="utf-8")
         rows = [json.loads(line) for line in text.split("\n")[:-1]]
+        if any(row.keys() != Round.__dataclass_fields__.keys() for row in rows):
+            raise ConflictError(
+                f"A simulation must go on with the carina that began it, got rounds of another in '{self.path.name}'. "
+                "Choose another folder with --out."
+            )
         return [Round(**{**row, "chosen": tuple(row["chosen"])}) for row in rows]
 
     def add(self, finished: Round, learner: Learner) -> None:
@@ -134,11 +146,15 @@ class Run:
         labelled = [image_id for finished in done for image_id in finished.chosen]
         count = self.plan.step if number else self.plan.start
         chosen = self._choose(find_strategies().get(name), learner, labelled, count=count, seed=seed * 1000 + number)
-        effort = sum(learner.voxels_to_correct(self._volumes[image_id]) for image_id in chosen)
+        efforts = [learner.to_correct(self._volumes[image_id]) for image_id in chosen]
         labelled += chosen
-        steps = self.plan.steps if number else self.plan.steps_of(1)
-        learner.learn([self._volumes[image_id] for image_id in labelled], number=number, steps=steps)
-        dice = learner.measure(self._test)
+
+        def learn() -> dict[str, float]:
+            steps = self.plan.steps if number else self.plan.steps_of(1)
+            learner.learn([self._volumes[image_id] for image_id in labelled], number=number, steps=steps)
+            return learner.measure(self._test)
+
+        dice = learn() if number else Beginnings(self.folder, seed).take(chosen, learner, learn)
         finished = Round(
             strategy=name,
             seed=seed,
@@ -147,7 +163,8 @@ class Run:
             chosen=tuple(chosen),
             dice=dice,
             score=_mean(dice),
-            voxels_changed=effort + (done[-1].voxels_changed if done else 0),
+            voxels_changed=sum(one.voxels for one in efforts) + (done[-1].voxels_changed if done else 0),
+            contour_added=sum(one.contour for one in efforts) + (done[-1].contour_added if done else 0),
             seconds=round(time.monotonic() - started, 2),
         )
         journal.add(finished, learner)
@@ -167,6 +184,7 @@ class Run:
             dice=dice,
             score=_mean(dice),
             voxels_changed=0,
+            contour_added=0,
             seconds=round(time.monotonic() - started, 2),
         )
         journal.add(finished, learner)
@@ -177,7 +195,9 @@ class Run:
         """What the strategy takes of what is left; only what it needs is computed."""
         needs = strategy.needs
         left = [image_id for image_id in self._volumes if image_id not in set(labelled)]
-        method = find_methods().get(needs.scores[0]) if needs.scores else None
+        # What a draft is compared with belongs to a stored version, and a simulation stores none.
+        methods = (find_methods().get(name) for name in needs.scores)
+        method = next((one for one in methods if one.sampling != "drawing"), None)
         looks = bool(method or needs.embedding or needs.presence)
         pool = [
             self._candidate(image_id, learner, method) if looks else Candidate(image_id=image_id) for image_id in left

@@ -39,9 +39,25 @@ def shuffled(pool: Sequence[Candidate], seed: int) -> list[Candidate]:
     return [ordered[index] for index in np.random.default_rng(seed).permutation(len(ordered))]
 
 
-def drawn(pool: Sequence[Candidate], *, count: int, seed: int, reason: str) -> list[Choice]:
-    """Any of them, with one reason for all."""
-    return [Choice(image_id=candidate.image_id, reason=reason) for candidate in shuffled(pool, seed)[:count]]
+def drawn(pool: Sequence[Candidate], *, count: int, seed: int, reason: str, now: float | None = None) -> list[Choice]:
+    """Any of them, with one reason for all; whoever leaves a choice to chance draws the same for a seed.
+
+    Args:
+        pool: Candidates.
+        count: How many.
+        seed: Decides.
+        reason: Of each choice.
+        now: Unix time, where images that were offered lately are to come less often; all come equally often without.
+    """
+    mixed = shuffled(pool, seed)
+    weights = np.array([1.0 if now is None else max(1.0, now - candidate.last_offered) for candidate in mixed])
+    # The smallest of exponential times, each divided by its weight, are a draw without replacement by weight
+    # (Efraimidis & Spirakis, doi:10.1016/j.ipl.2005.11.003).
+    times = np.random.default_rng([seed, 1]).exponential(size=len(mixed)) / weights
+    return [
+        Choice(image_id=mixed[index].image_id, weight=float(weights[index]), reason=reason)
+        for index in np.argsort(times, kind="stable")[:count]
+    ]
 
 
 def method_at_hand(pool: Sequence[Candidate], methods: Sequence[str]) -> str | None:

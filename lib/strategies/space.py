@@ -58,6 +58,12 @@ def to_one(points: Points, one: Points) -> Distances:
     return distances
 
 
+def to_each(some: Points, points: Points) -> Distances:
+    """`(k, n)` Euclidean distance of each of a few points to each point."""
+    distances: Distances = np.sqrt(np.maximum(_squares(some, points), 0))
+    return distances
+
+
 def to_nearest(points: Points, centres: Points) -> Distances:
     """`(n,)` Euclidean distance of each point to the nearest centre; infinite where there is none."""
     nearest = np.full(len(points), np.inf, np.float32)

@@ -176,12 +176,13 @@ def sample_voxels(array: NDArray[Any], labels: LabelSet, *, most: int = _SAMPLED
         Label index → `(n, 3)` indices; 0, the background, included.
     """
     return {
-        index: np.stack(np.unravel_index(where[_evenly(len(where), most)], array.shape), axis=1).astype(np.int32)
+        index: np.stack(np.unravel_index(where[evenly(len(where), most)], array.shape), axis=1).astype(np.int32)
         for index, where in _places(array.reshape(-1), labels)
     }
 
 
-def _evenly(count: int, most: int) -> NDArray[np.int64]:
+def evenly(count: int, most: int) -> NDArray[np.int64]:
+    """At most so many positions among `count`, evenly spread."""
     return np.linspace(0, count - 1, num=min(most, count), dtype=np.int64)
 
 

@@ -208,6 +208,9 @@ class ClassificationLesson:
             findings={name: fit_finding(logits, truths) for name, (logits, truths) in columns.items()}
         ).to_json()
 
+    def plausibility(self, training: Sequence[CachedFindings]) -> None:
+        """None: nothing is drawn."""
+
     def picture(
         self, path: Path, case: FindingsCase, before: FindingsEvaluation | None, after: FindingsEvaluation
     ) -> None:

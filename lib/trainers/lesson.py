@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import CancelledError
 from ..models.gate import Wording
+from ..models.plausibility import Plausibility
 from ..models.scores import Score
 from ..task import TaskSpec
 from .cases import LabelledImage
@@ -187,6 +188,10 @@ class Lesson(Examiner[C_in, I], Protocol[C_in, I]):
 
     def calibration(self, network: nn.Module, validation: Sequence[I]) -> Mapping[str, Any]:
         """What is stored as `ModelVersion.calibration`; empty where there is nothing to calibrate."""
+        ...
+
+    def plausibility(self, training: Sequence[I]) -> Plausibility | None:
+        """What the labels learned from usually look like; None of a kind that draws nothing, or of too few labels."""
         ...
 
     def picture(self, path: Path, case: C_in, before: Any, after: Any) -> None:

@@ -11,16 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from ..geometry import Volume
+from ..models.plausibility import Plausibility
 from ..networks.factory import size_multiple
 from ..task import TrainerOptions, Voxels
 from .augmentation import augment
-from .cache import CachedVolume, VolumeCache
+from .cache import CachedVolume, VolumeCache, evenly
 from .cases import Case
 from .lesson import Change, Sampler
 from .loss import PartialLoss, loss_of, silence_unknown
 from .measuring import Measuring
 from .overlays import write_overlay
-from .patches import PatchSampler, annotated_channels, channels_of, fitting_patch
+from .patches import PatchSampler, annotated_channels, annotated_names, channels_of, fitting_patch
+
+_MOST_SHAPES = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,14 @@ class SegmentationLesson(Measuring):
     def calibration(self, network: nn.Module, validation: Sequence[CachedVolume]) -> Mapping[str, Any]:
         """None: a label map has no probabilities."""
         return {}
+
+    def plausibility(self, training: Sequence[CachedVolume]) -> Plausibility | None:
+        """Of the structures that most labels speak of, in the labels that speak of all those."""
+        spoken = [annotated_names(volume, self.spec) for volume in training]
+        names = [name for name in self.spec.labels.names if 2 * sum(name in named for named in spoken) > len(spoken)]
+        whole = [volume for volume, named in zip(training, spoken, strict=True) if named.issuperset(names)]
+        chosen = [whole[position] for position in evenly(len(whole), _MOST_SHAPES)]
+        return Plausibility.of((volume.truth() for volume in chosen), spec=self.spec, names=names)
 
     def picture(self, path: Path, case: Case, before: Volume | None, after: Volume) -> None:
         """One slice of a case: served before, candidate, reference."""

@@ -234,6 +234,7 @@ class _Training(Generic[C, I]):
             data=self._manifest(measured_on, fitted, parent),
             decision=judgement.decision.to_json(),
             calibration=calibration,
+            plausibility=self.lesson.plausibility(self.items.training),
             parent=parent.version if parent else None,
         )
         decision = self._promote(version, judgement)

@@ -17,6 +17,13 @@ import { words } from "./view.js";
  * @property {boolean} calibrated
  */
 
+/**
+ * @typedef {object} Measured what was measured on the image
+ * @property {string} meaning
+ * @property {number} value
+ * @property {string} unit UCUM; "1" for none
+ */
+
 /** @typedef {boolean|null} Answer null for "unsure" */
 
 /**
@@ -26,6 +33,7 @@ import { words } from "./view.js";
  * @property {string} image
  * @property {Map<string, Told>} told empty without a model
  * @property {string|null} model its version
+ * @property {Measured[]} measured
  * @property {Map<string, Answer>} answers the reader's; a finding that is missing was not looked for
  * @property {number} versions stored so far
  * @property {boolean} unsaved
@@ -79,7 +87,8 @@ class Findings extends EventTarget {
     await session.ask(task, {
       request: async () => ({ prompts: {} }),
       take: async ({ params }) => {
-        await this.#open(task, series.SeriesInstanceUID, { told: params.prediction, model: params.model_version });
+        const { prediction: told, model_version: model, measurements: measured = [] } = params;
+        await this.#open(task, series.SeriesInstanceUID, { told, model, measured });
         task.served = params.model_version ?? task.served;
         session.message = { kind: "info", text: `Told by ${task.name}, model ${params.model_version}. Answer, then submit.` };
       },
@@ -91,7 +100,7 @@ class Findings extends EventTarget {
     const { task } = this;
     const { series } = session;
     if (!task || !series) return;
-    const nothing = { told: [], model: null };
+    const nothing = { told: [], model: null, measured: [] };
     await session.attempt("preparing", () => this.#open(task, series.SeriesInstanceUID, nothing));
   }
 
@@ -175,9 +184,9 @@ class Findings extends EventTarget {
   /**
    * @param {client.Task} task
    * @param {string} image
-   * @param {{told: Told[], model: string|null}} what
+   * @param {{told: Told[], model: string|null, measured: Measured[]}} what
    */
-  async #open(task, image, { told: said, model }) {
+  async #open(task, image, { told: said, model, measured }) {
     const before = this.#sheets.get(key(image, task));
     const stored = await storedOf(image, task);
     this.#sheets.set(key(image, task), {
@@ -185,6 +194,7 @@ class Findings extends EventTarget {
       image,
       told: new Map(said.map((one) => [one.label, one])),
       model,
+      measured,
       answers: before?.answers ?? answersOf(stored.at(-1)),
       versions: stored.length,
       unsaved: before?.unsaved ?? false,

@@ -55,13 +55,14 @@ class FindingsSection extends Section {
 
   /** @param {Sheet} sheet */
   #answers(sheet) {
-    const { task, told, model, unsaved, answers } = sheet;
+    const { task, told, model, measured, unsaved, answers } = sheet;
     const score = (/** @type {string} */ name) => told.get(name)?.score ?? -1;
     const names = task.labels.map(({ name }) => name).sort((one, other) => score(other) - score(one));
     const sure = findings.agreeable.length;
     return [
       h("p", { class: "quiet" }, model ? `Model ${model}, most likely first. ${calibration(sheet)}` : "No model was asked."),
       h("ul", { id: "findings" }, ...names.map((name) => this.#finding(sheet, name))),
+      measured.length ? h("p", { id: "measured", class: "quiet" }, `${measured.map(inWords).join(", ")}.`) : null,
       h(
         "div",
         { class: "row" },
@@ -142,6 +143,9 @@ function agreement(said, answer) {
   if (!said || said.state === "uncertain" || answer === null) return null;
   return (said.state === "positive") === answer ? "Agrees with the model" : "Disagrees with the model";
 }
+
+/** @param {import("./findings.js").Measured} one */
+const inWords = ({ meaning, value, unit }) => (unit === "1" ? `${meaning} ${value}` : `${meaning} ${value} ${unit}`);
 
 const waiting = () => Boolean(session.busy || session.running);
 

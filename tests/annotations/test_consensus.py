@@ -183,3 +183,16 @@ def test_rejected_and_merged_versions_are_no_readers(store, read):
     read("anna", READERS[0]), read("bert", READERS[1])
     make_consensus(store, "a", task="thorax_ct", user="rita")
     assert len(make_consensus(store, "a", task="thorax_ct", user="rita").sources) == 2
+
+
+def test_readers_of_structures_that_overlap_keep_the_overlap(store):
+    names = {"lung_left": 1, "heart": 2}
+    grid = Grid(SHAPE, np.eye(4))
+    for number, (left, heart) in enumerate(zip(READERS, READERS[::-1], strict=True)):
+        both = Volume(left + 2 * heart.astype(np.uint8), grid)
+        store.submit("x", both, names=names, user=f"reader {number}", task="cxr_anatomy")
+    merged, given = store.read(make_consensus(store, "x", task="cxr_anatomy", method="majority"))
+    votes = sum(mask.astype(int) for mask in READERS) >= 2
+    assert votes.any()
+    for name in names:
+        np.testing.assert_array_equal((merged.array & given[name]) != 0, votes)

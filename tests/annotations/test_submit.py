@@ -196,3 +196,19 @@ def test_an_answer_of_nothing_but_unsure_is_refused(store):
     with pytest.raises(LabelError, match="At least one finding"):
         submit_findings(store, image_id="1.2.3", findings={"edema": None}, spec=find_tasks().get("cxr_findings"))
     assert store.versions("1.2.3") == []
+
+
+def test_labels_that_overlap_are_kept_and_come_back_whole(store, grid):
+    anatomy = find_tasks().get("cxr_anatomy")
+    array = np.random.default_rng(0).integers(0, 16, grid.shape, dtype=np.uint8)
+    annotation = send(store, Volume(array, grid), grid, client_names=anatomy.labels.values, spec=anatomy)
+    np.testing.assert_array_equal(store.read(annotation)[0].array, array)
+    np.testing.assert_array_equal(for_task(store, annotation, anatomy).array, array)
+    again = send(store, Volume(array, grid), grid, client_names=anatomy.labels.values, spec=anatomy)
+    assert again.voxels_changed == 0
+
+
+def test_a_sum_is_no_label_where_labels_exclude_each_other(store, grid):
+    array = np.full(grid.shape, 3, dtype=np.uint8)
+    with pytest.raises(LabelError, match="got 3 without one"):
+        send(store, Volume(array, grid), grid, client_names={"aorta": 1, "liver": 2}, spec=SPEC)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from carina.annotations.voxel_values import check_names, present_values, recode, unsigned
+from carina.annotations.voxel_values import check_names, mask_named, present_values, recode, unnamed_values, unsigned
 from carina.errors import LabelError
 
 
@@ -43,3 +43,26 @@ def test_recoding_goes_by_name_and_marks_what_is_not_wanted():
     assert recode(array, names, {"liver": 1}).tolist() == [0, 1, 0, 1]
     assert recode(array, names, {"liver": 1}, other=9).tolist() == [0, 1, 9, 1]
     assert recode(array, names, {"liver": 52, "aorta": 5}).tolist() == [0, 52, 5, 52]
+
+
+BITS = {"left": 1, "right": 2, "heart": 4}
+SHARED = np.array([0, 1, 2, 4, 3, 5, 7], dtype=np.uint8)
+
+
+def test_sums_of_powers_of_two_have_the_names_of_all_of_them():
+    assert unnamed_values(SHARED, BITS, sums=True) == set()
+    assert unnamed_values(SHARED, BITS, sums=False) == {3, 5, 7}
+    assert unnamed_values(SHARED, {"left": 1, "heart": 4}, sums=True) == {2, 3, 7}
+    assert mask_named(SHARED, "heart", BITS).tolist() == [False, False, False, True, False, True, True]
+
+
+def test_other_values_are_no_sums():
+    indices = {"left": 1, "right": 2, "heart": 3}
+    assert unnamed_values(SHARED, indices, sums=True) == {4, 5, 7}
+    assert mask_named(SHARED, "right", indices).tolist() == [False, False, True, False, False, False, False]
+
+
+def test_recoding_sums_keeps_all_names_or_the_one_with_the_highest_value():
+    wanted = {"left": 8, "heart": 1}
+    assert recode(SHARED, BITS, wanted, sums=True).tolist() == [0, 8, 0, 1, 8, 9, 9]
+    assert recode(SHARED, BITS, BITS).tolist() == [0, 1, 2, 4, 2, 4, 4]

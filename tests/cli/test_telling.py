@@ -8,6 +8,9 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
+from carina.dicom.sr import read_findings
+from tests.dicom.builder import radiograph as dicom_radiograph
+
 TASK = "cxr_covid19"
 
 
@@ -43,9 +46,28 @@ def test_heat_is_on_the_images_own_grid(carina, radiograph, untrained_covid19, t
         assert shown.size[0] > 300
 
 
+def test_the_report_is_a_text_or_an_sr_document(carina, untrained_covid19, tmp_path):
+    text, document, image = tmp_path / "report.txt", tmp_path / "out" / "report.dcm", tmp_path / "dx.dcm"
+    pixels = np.random.default_rng(0).integers(0, 4000, (40, 50))
+    dicom_radiograph(pixels).save_as(image, enforce_file_format=True)
+
+    ran = carina("infer", TASK, "--image", image, "--device", "cpu", "--report", text, "--json")
+    carina("infer", TASK, "--image", image, "--device", "cpu", "--report", document)
+
+    assert text.read_text(encoding="utf-8").strip() == ran.json["report"]
+    read = read_findings(document)
+    assert read.text == ran.json["report"]
+    assert [one.probability for one in read.findings] == pytest.approx([ran.json["prediction"][0]["score"]], abs=1e-6)
+    assert (read.provenance.algorithm_type, read.final) == ("AUTOMATIC", False)
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
+        (("--report", "report.pdf"), "--report"),
+        (("--report", "report.dcm"), "DICOM series"),
+        (("--measurements", "yes"), "cxr_anatomy"),
+        (("--point", "1,2,3"), "whole images"),
         (("--heatmap", "heat.jpg"), "--heatmap"),
         (("--finding", "covid"), "covid19"),
         (("--roi", "heart"), "roi"),
@@ -61,7 +83,12 @@ def test_what_cannot_be_done_is_said(carina, radiograph, untrained_covid19, more
 @pytest.mark.parametrize(
     ("task", "more", "wrong", "has"),
     [
-        (TASK, ("--out", "draft.dcm", "--overlap", 0.5), "--out, --overlap", "--heatmap, --finding, --roi"),
+        (
+            TASK,
+            ("--out", "draft.dcm", "--overlap", 0.5),
+            "--out, --overlap",
+            "--heatmap, --finding, --roi, --report, --measurements, --point, --box",
+        ),
         (
             "cxr_anatomy",
             ("--out", "masks", "--finding", "mass", "--roi", "lungs"),

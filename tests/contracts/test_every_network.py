@@ -17,6 +17,11 @@ from carina.task import NetworkSpec
 from tests.infers.builder import noise_volume, task
 
 SMALL = {
+    "basic_unet_plus_plus": {"features": (8, 8, 8, 8, 8, 8), "level": 3},
+    "densenet201": {"init_features": 8, "growth_rate": 4, "block_config": (2, 2)},
+    "flexible_unet": {"backbone": "resnet10", "decoder_channels": (16, 16, 8, 8, 8)},
+    "mednext": {"init_filters": 8, "blocks_down": (1, 1), "blocks_up": (1, 1), "blocks_bottleneck": 1},
+    "resnet": {"block_inplanes": [8, 8, 16, 16]},
     "densenet": {"init_features": 8, "growth_rate": 4, "block_config": (2, 2)},
     "segresnet": {"init_filters": 8, "blocks_down": (1, 1, 1), "blocks_up": (1, 1)},
     "segresnet_ds": {"init_filters": 8, "blocks_down": (1, 1, 1)},

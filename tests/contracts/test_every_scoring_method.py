@@ -18,11 +18,14 @@ def method(request):
 
 @pytest.fixture
 def logits(method):
-    """Makes what the method is given: one answer, or several of them."""
+    """Makes what the method is given: one answer, or several of them, or how odd structures are."""
 
     def make(seed: int, *, sharpness: float = 1.0) -> torch.Tensor:
+        random = torch.Generator().manual_seed(seed)
+        if method.sampling == "drawing":
+            return torch.rand((7, 1, 1), generator=random)
         shape = (4, 6, 5, 3) if method.sampling == "once" else (5, 4, 6, 5, 3)
-        return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * sharpness
+        return torch.randn(shape, generator=random) * sharpness
 
     return make
 

@@ -25,7 +25,10 @@ def pool_of(count: int, *, looked_at: bool = True, features: int = 6) -> list[Ca
             patient_id=f"P{number // 2}",
             last_offered=NOW - number * 1000,
             waiting_since=NOW - number * 7 if number % 3 else 0.0,
-            scores={method: float(random.random()) for method in ("entropy", "margin", "bald", "tta")},
+            scores={
+                method: float(random.random())
+                for method in ("entropy", "margin", "bald", "tta", "committee", "plausibility")
+            },
             embedding=random.normal(size=features).astype(np.float32),
             presence={"heart": 1.0, "nodule": float(random.random())},
             model_version="v1",

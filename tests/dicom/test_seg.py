@@ -273,7 +273,7 @@ def test_a_label_outside_the_catalogue_keeps_its_own_code():
     assert read_seg(dataset).names == {"ground_glass_opacities": 1}
 
 
-def test_overlapping_segments_are_refused():
+def test_overlapping_segments_are_refused_by_labels_that_exclude_each_other():
     series = make_series()
     masks = np.zeros((7, 11, 13, 2), dtype=np.uint8)
     masks[3, 2:6, 2:6, 0] = masks[3, 4:8, 4:8, 1] = 1
@@ -292,6 +292,9 @@ def test_overlapping_segments_are_refused():
         "1",
         "1",
     )
+    with pytest.raises(DicomError, match="must not overlap"):
+        read_seg(foreign, labels=LABELS)
+    foreign.SegmentsOverlap = "UNDEFINED"
     with pytest.raises(DicomError, match="must not overlap"):
         read_seg(foreign)
 
@@ -337,8 +340,9 @@ def test_overlapping_segments_of_a_radiograph_come_back_whole(assert_conforms, b
     assert [segment.SegmentLabel for segment in dataset.SegmentSequence] == list(OVERLAPPING.names)
     assert_conforms(dataset)
     if bits:
-        with pytest.raises(DicomError, match="must not overlap"):
-            read_seg(dataset, grid=series.volume.grid)
+        unasked = read_seg(dataset, grid=series.volume.grid)
+        assert unasked.names == OVERLAPPING.values
+        np.testing.assert_array_equal(unasked.label.array, label.array)
 
 
 def test_overlapping_segments_of_a_volume_come_back_whole():

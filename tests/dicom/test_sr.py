@@ -16,6 +16,7 @@ from carina.dicom.sr import ReportedFinding, read_findings, write_findings
 from carina.errors import DicomError
 from carina.findings import CLINICAL_FINDING, FINDINGS
 from carina.geometry import Volume
+from carina.measurements import Measurement
 from carina.structures import label_set
 
 from .builder import make_array, make_grid, radiograph, single_frames
@@ -126,8 +127,37 @@ def test_the_text_says_the_same_in_sentences_without_anybody_s_name(series):
     text = read_findings(write_findings(SAID, series, provenance=CORRECTED)).text
     assert text == (
         "Present: Pneumothorax. Absent: Pleural effusion. Unsure: Pleural thickening. The model's draft (carina "
-        "cxr_findings, v3) had as probabilities: Pneumothorax 0.91, Pleural effusion 0.06, Pleural thickening 0.50."
+        "cxr_findings, v3) had as probabilities: Pneumothorax 0.91, Pleural effusion 0.06, Pleural thickening 0.50. "
+        "The model could not tell: Pleural thickening. A reader answered after seeing the model's draft."
     )
+
+
+MEASURED = (
+    Measurement(name="cardiothoracic_ratio", value=0.5216, task="cxr_anatomy", model_version="v7"),
+    Measurement(name="heart_width", value=142.31, task="cxr_anatomy", model_version="v7"),
+    Measurement(name="opacity_share", value=12.34, task="cxr_opacity", model_version="v1"),
+)
+
+
+def test_measurements_come_back_with_unit_and_model_and_conform(assert_conforms, series):
+    written = write_findings(SAID, series, provenance=CORRECTED, measurements=MEASURED)
+    assert_conforms(written)
+
+    numbers = {name: items(written, name)[0] for name in ("cardiothoracic_ratio", "heart_width", "opacity_share")}
+    values = {name: item.MeasuredValueSequence[0] for name, item in numbers.items()}
+    assert [float(value.NumericValue) for value in values.values()] == [0.522, 142.3, 12.3]
+    units = [value.MeasurementUnitsCodeSequence[0] for value in values.values()]
+    assert [(unit.CodeValue, unit.CodingSchemeDesignator) for unit in units] == [
+        ("1", "UCUM"), ("mm", "UCUM"), ("%", "UCUM"),
+    ]  # fmt: skip
+    assert [item.TextValue for item in items(numbers["heart_width"], "111001")] == ["carina cxr_anatomy"]
+    assert {item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for item in items(written, "121112")} == {
+        series.instance_uids[0]
+    }
+    document = read_findings(written)
+    assert document.measurements == MEASURED
+    assert document.findings == SAID
+    assert document.provenance == CORRECTED
 
 
 def test_a_finding_is_followed_from_version_to_version_by_its_tracking_uid(series):

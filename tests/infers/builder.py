@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
 from carina.geometry import Grid, Volume
+from carina.models.plausibility import Plausibility
 from carina.structures import label_set
 from carina.task import NetworkSpec, TaskSpec, Window
 
@@ -61,3 +64,20 @@ class Bands(nn.Module):
     @property
     def voxels(self) -> int:
         return sum(int(np.prod(shape)) for shape in self.shapes)
+
+
+def usual_organs(spec: TaskSpec) -> Plausibility:
+    """Liver, spleen and stomach as boxes that differ a little from case to case."""
+
+    def labels() -> Iterator[Volume]:
+        random = np.random.default_rng(0)
+        for _ in range(6):
+            label = np.zeros((20, 18, 9), dtype=np.uint8)
+            for index, start in enumerate(((2, 2, 1), (2, 10, 1), (11, 4, 2)), start=1):
+                x, y, z = np.array(start) + random.integers(0, 2, 3)
+                label[x : x + 6, y : y + 6, z : z + 4] = index
+            yield Volume(label, Grid(label.shape, oblique_affine()))
+
+    usual = Plausibility.of(labels(), spec=spec, names=spec.labels.names)
+    assert usual is not None
+    return usual

@@ -11,12 +11,12 @@ from carina.geometry import Grid, Volume
 from carina.images import write_image
 from carina.infers.heat_map import heat_map
 from carina.infers.kinds import build_drafter
-from carina.infers.regions import region_around
 from carina.models.calibration import Calibration, FindingCalibration
 from carina.models.store import ModelStore
 from carina.networks.factory import build_network
 from carina.networks.whole_image import image_logits
 from carina.preprocessing import prepare
+from carina.regions import region_around
 from tests.trainers.findings import SPEC, draw
 
 CPU = torch.device("cpu")

@@ -119,6 +119,21 @@ def test_a_network_without_dropout_is_refused_where_dropout_is_wanted(prepared):
         list(logits_of_parts(network_of(SPEC), prepared, spec=SPEC, sampling="dropout", device="cpu"))
 
 
+def test_every_member_of_a_committee_answers_once(prepared, monkeypatch):
+    monkeypatch.setenv("CARINA_PRECISION", "float32")
+    first, second = network_of(SPEC), build_network(SPEC).eval()
+    parts = list(logits_of_parts(first, prepared, spec=SPEC, sampling="members", others=[second], device="cpu"))
+    for network, answers in ((first, 0), (second, 1)):
+        alone = logits_of_parts(network, prepared, spec=SPEC, device="cpu")
+        for part, expected in zip(parts, alone, strict=True):
+            assert torch.allclose(part[answers], expected, atol=1e-5)
+
+
+def test_a_committee_of_one_is_refused(prepared):
+    with pytest.raises(InvalidInputError, match="two or more model versions, got one"):
+        list(logits_of_parts(network_of(SPEC), prepared, spec=SPEC, sampling="members", device="cpu"))
+
+
 def test_asking_leaves_the_random_numbers_of_others_alone():
     network = network_of(DROPPING)
     torch.manual_seed(5)

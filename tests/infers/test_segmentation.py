@@ -16,7 +16,7 @@ from carina.infers.segmentation import SegmentationInfer, segment
 from carina.models.store import ModelStore
 from carina.networks.factory import build_network
 from carina.task import PublicWeights
-from tests.infers.builder import Bands, noise_volume, task
+from tests.infers.builder import Bands, noise_volume, task, usual_organs
 
 
 class OneImageStore:
@@ -187,3 +187,20 @@ def test_progress_rises_and_cancelling_ends_the_draft(models, image):
     assert seen[0] == (0.0, "fetching the image")
     with pytest.raises(CancelledError):
         infer.draft({"image": image}, cancelled=lambda: True)
+
+
+def test_a_draft_says_whether_it_looks_like_what_its_version_learned(models, image):
+    spec = task()
+    version = add_version(models, spec, favourite=1)
+    assert "plausibility" not in SegmentationInfer(spec, models).draft({"image": image, "device": "cpu"}).params
+
+    network = build_network(spec)
+    network.load_state_dict(models.load_state(version))
+    models.add(
+        spec.name, network.state_dict(), fingerprint=spec.fingerprint(), labels=spec.labels.indices,
+        plausibility=usual_organs(spec),
+    )  # fmt: skip
+    request = {"image": image, "device": "cpu", "model_version": "v2", "labels": "stomach"}
+    found = SegmentationInfer(spec, models).draft(request).params["plausibility"]
+    assert found["score"] < 0.1
+    assert {"spleen is missing", "stomach is missing"} <= set(found["reasons"]), "all labels count, whatever was asked"

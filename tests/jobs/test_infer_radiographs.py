@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 
 from carina.annotations.drafts import drafts_of
-from carina.annotations.submit import submit_findings
+from carina.annotations.submit import for_task, submit_findings
 from carina.datastores.port import open_store
 from carina.errors import CancelledError, InvalidInputError
 from carina.images import read_volume
-from carina.infers.classification import tell
+from carina.infers.segmentation import segment
+from carina.infers.told import tell
 from carina.jobs import infer
 from carina.jobs.findings import growing_groups
 from carina.jobs.images import ALL
@@ -137,7 +138,14 @@ def test_drawings_of_radiographs_are_kept_as_versions(batch_of, annotations, set
     assert (result["drafted"], list(result["failed"])) == (2, ["r03"])
     (kept,) = annotations.versions("r02")
     assert (kept.tag, kept.model_version) == ("original", version)
-    assert annotations.read(kept)[0].grid.matches(read_volume(radiographs / "r02.png").grid)
+    image = read_volume(radiographs / "r02.png")
+    assert annotations.read(kept)[0].grid.matches(image.grid)
+    models = ModelStore(settings.models_dir)
+    network = build_network(ANATOMY)
+    models.load_into(network, models.get(ANATOMY.name, version), spec=ANATOMY)
+    drawn = segment(image, spec=ANATOMY, network=network.eval(), device="cpu").array
+    assert (np.unpackbits(drawn).reshape(-1, 8).sum(axis=1) > 1).any(), "labels of random weights overlap somewhere"
+    np.testing.assert_array_equal(for_task(annotations, kept, ANATOMY).array, drawn)
 
 
 @pytest.mark.parametrize("options", [{"roi": "heart"}, {"overlap": 0.2}])

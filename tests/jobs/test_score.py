@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from carina.errors import InvalidInputError, UnknownNameError
 from carina.jobs import score
 from carina.jobs.images import ALL
 from carina.jobs.score import score_key
+from carina.models.store import ModelStore
 from carina.scoring.entropy import METHOD
+from carina.structures import label_set
+from tests.infers.builder import usual_organs
 
 from .conftest import SPEC, add_version
 
@@ -36,8 +41,37 @@ def test_every_image_gets_a_score_of_the_model_version_and_keeps_it(scoring, ann
     assert note(annotations, "case0")["version"] == newer
 
 
+def test_a_committee_is_the_versions_that_were_kept_and_never_one_alone(scoring, annotations, settings):
+    add_version(settings, 0)
+    with pytest.raises(InvalidInputError, match="two or more versions of 'thorax_ct' with weights, got v1 alone"):
+        scoring("alone", method="committee", images=["case0"])
+    newer = add_version(settings, 1)
+    assert scoring("two", method="committee", images=["case0"])["scored"] == 1
+    score_of_two = annotations.image_info("case0")[score_key(SPEC.name, "committee")]
+    assert score_of_two["version"] == newer
+    assert 0 < score_of_two["value"] <= 1
+
+
 def test_an_unknown_method_or_option_is_refused():
     with pytest.raises(UnknownNameError, match="entropy"):
         score.check(SPEC, {"method": "entropi"})
     with pytest.raises(InvalidInputError, match="overlap"):
         score.check(SPEC, {"overlap": 0.5})
+
+
+def test_drafts_are_compared_with_the_labels_learned_from(scoring, annotations, settings):
+    without = add_version(settings, 0)
+    with pytest.raises(InvalidInputError, match="got v1 without"):
+        scoring(images=ALL, method="plausibility")
+    models = ModelStore(settings.models_dir)
+    state = models.load_state(models.get(SPEC.name, without))
+    learned = dataclasses.replace(SPEC, labels=label_set("liver", "spleen", "stomach"))
+    usual = dataclasses.replace(usual_organs(learned), names=("heart", "trachea", "spine"))
+    usual = dataclasses.replace(usual, present=dict.fromkeys(usual.names, 1.0), spreads={})
+    version = models.add(
+        SPEC.name, state, fingerprint=SPEC.fingerprint(), labels=SPEC.labels.indices, plausibility=usual
+    )
+    result = scoring("again", images=["case0"], method="plausibility", model_version=version.version)
+    assert result["scored"] == 1
+    assert annotations.image_info("case0")[score_key(SPEC.name, "plausibility")]["value"] == 1.0
+    assert annotations.looks.version("case0", task=SPEC.name) == version.version

@@ -1,4 +1,4 @@
-"""BALD and test-time augmentation: disagreement, not mere doubt."""
+"""BALD, test-time augmentation and committees: disagreement, not mere doubt."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.stats import entropy
 from carina.scoring import find_methods
 
 
-@pytest.fixture(params=["bald", "tta"])
+@pytest.fixture(params=["bald", "tta", "committee"])
 def method(request):
     return find_methods().get(request.param)
 

@@ -14,7 +14,7 @@ from pydicom.sr.codedict import codes
 from carina.annotations.adoption import parse_rule
 from carina.annotations.annotation import HISTORY_TAG
 from carina.annotations.store import AnnotationStore, open_annotations
-from carina.annotations.submit import submit_label
+from carina.annotations.submit import for_task, submit_label
 from carina.datastores.port import ImageStore, open_store, read_image
 from carina.dicom.provenance import read_content_time
 from carina.errors import UnknownImageError
@@ -92,6 +92,19 @@ def second(tmp_path) -> Iterator[AnnotationStore]:
 def run(site: Site, annotations: AnnotationStore, *, rule: str = "ours", **more):
     adopter = Adopter(site.images, annotations, rule=parse_rule(rule))
     return adopter.run(**{"image_id": site.image_id, **more})
+
+
+def test_labels_that_overlap_come_over_whole(site, second):
+    anatomy = find_tasks().get("cxr_anatomy")
+    image, _ = read_image(site.images, site.image_id)
+    array = np.random.default_rng(0).integers(0, 16, image.grid.shape, dtype=np.uint8) & 0b1101
+    site.annotations.submit(
+        site.image_id, Volume(array, image.grid), names=anatomy.labels.values, task=anatomy.name, origin="automatic"
+    )
+    site.deliver()
+    run(site, second)
+    (adopted,) = second.versions(site.image_id)
+    np.testing.assert_array_equal(for_task(second, adopted, anatomy).array, array)
 
 
 def test_versions_come_over_with_voxels_authors_model_and_ancestry(site, second):

@@ -114,6 +114,7 @@ def told(store, annotations, **answers):
         origin="semiautomatic",
         model_version="v3",
         said=said,
+        measured=[{"name": "cardiothoracic_ratio", "value": 0.51, "task": "cxr_anatomy", "model_version": "v2"}],
     )
 
 
@@ -125,6 +126,8 @@ def test_findings_arrive_as_a_report_that_says_what_the_model_had_said(store, an
     assert [(one.name, one.present, one.probability, one.state) for one in document.findings] == [
         ("edema", True, 0.8, "positive"), ("nodule", None, None, None), ("mass", False, 0.1, "uncertain"),
     ]  # fmt: skip
+    (ratio,) = document.measurements
+    assert (ratio.name, ratio.value, ratio.task) == ("cardiothoracic_ratio", 0.51, "cxr_anatomy")
     assert document.provenance.user == "Reader One"
     assert document.provenance.model_version == "v3"
     assert document.made == annotation.created

@@ -50,7 +50,8 @@ def test_findings_are_versions_like_any_label(http):
 
 def test_what_the_model_had_said_is_kept_with_the_answer_and_no_client_changes_it(http, services):
     said = [{"idx": 4, "label": "edema", "score": 0.75, "state": "uncertain", "coverage": 0.9, "calibrated": True}]
-    params = {"model_version": "v2", "model_sha256": "ab" * 32, "prediction": said}
+    measured = [{"name": "cardiothoracic_ratio", "value": 0.5, "task": "cxr_anatomy", "model_version": "v1"}]
+    params = {"model_version": "v2", "model_sha256": "ab" * 32, "prediction": said, "measurements": measured}
     remember_draft(services.annotations, "case-a", task="cxr_findings", params=params)
     label = tell(http, findings={"edema": True}).json()["label"]
     remember_draft(services.annotations, "case-a", task="cxr_findings", params={**params, "prediction": []})
@@ -58,8 +59,10 @@ def test_what_the_model_had_said_is_kept_with_the_answer_and_no_client_changes_i
     query = {"label": label, "tag": "final"}
     details = http.get("/datastore/label/info", params=query).json()
     assert (details["prediction"], details["model_version"], details["origin"]) == (said, "v2", "semiautomatic")
-    refused = http.put("/datastore/label/info", params=query, data={"info": json.dumps({"prediction": []})})
-    assert refused.status_code == 422
+    assert details["measurements"] == measured
+    for note in ("prediction", "measurements"):
+        refused = http.put("/datastore/label/info", params=query, data={"info": json.dumps({note: []})})
+        assert refused.status_code == 422
     assert http.get("/datastore/label/info", params=query).json()["prediction"] == said
 
 

@@ -9,6 +9,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from carina.geometry import Volume
+
 
 def loaded(content: bytes, tmp_path) -> nib.Nifti1Image:
     path = tmp_path / "answer.nii.gz"
@@ -28,6 +30,15 @@ def test_a_saved_label_lies_on_the_image_s_grid_with_every_voxel(http, save_labe
     assert np.array_equal(np.asarray(label.dataobj), expected)
     assert np.allclose(label.affine, image_grid.affine_ras, atol=1e-5)
     assert 'filename="' in answer.headers["content-disposition"]
+
+
+def test_a_client_gets_one_label_per_voxel_where_labels_overlap(http, annotations, tmp_path, image_grid):
+    names = {"lung_left": 1, "lung_right": 2, "airways": 4}
+    array = np.random.default_rng(0).integers(0, 8, image_grid.shape, dtype=np.uint8)
+    annotations.submit("case-a", Volume(array, image_grid), names=names, task="cxr_anatomy")
+    answer = http.get("/datastore/label", params={"label": "case-a", "tag": "final"})
+    highest = np.array([0, 1, 2, 2, 4, 4, 4, 4])
+    assert np.array_equal(np.asarray(loaded(answer.content, tmp_path).dataobj), highest[array])
 
 
 def test_a_label_is_found_by_its_image_too(http, save_label):

@@ -12,10 +12,14 @@ BETTER = np.array([[0.2, 0.8, 0.9, 0.9], [0.3, 0.7, 0.9, 0.9]])
 FULL = np.array([0.85, 0.95])
 EFFORTS = {"random": np.array([[1, 2, 3, 40], [1, 2, 3, 60]], float), "better": np.array([[1, 2, 3, 20]] * 2, float)}
 
+CONTOURS = {"random": np.array([[1, 2, 3, 8]] * 2, float), "better": np.array([[1, 2, 3, 4], [1, 2, 3, 8]], float)}
+
 
 @pytest.fixture
 def summaries():
-    found = summarise({"random": RANDOM, "better": BETTER}, labels=LABELS, full=FULL, efforts=EFFORTS)
+    found = summarise(
+        {"random": RANDOM, "better": BETTER}, labels=LABELS, full=FULL, efforts=EFFORTS, contours=CONTOURS
+    )
     return {one.strategy: one for one in found}
 
 
@@ -59,10 +63,14 @@ def test_seeds_are_compared_with_themselves(summaries):
 
 def test_effort_is_compared_after_the_last_round(summaries):
     assert summaries["better"].effort_ratio.value == pytest.approx(20 / 50)
+    contour = summaries["better"].contour_ratio
+    assert (contour.value, contour.low, contour.high) == pytest.approx((6 / 8, 4 / 8, 8 / 8))
+    assert [point["contour_added"] for point in summaries["better"].curve] == [1, 2, 3, 6]
 
 
 def test_one_seed_has_no_interval():
-    (one,) = summarise({"random": RANDOM[:1]}, labels=LABELS, full=FULL[:1], efforts={"random": EFFORTS["random"][:1]})
+    efforts = {"random": EFFORTS["random"][:1]}
+    (one,) = summarise({"random": RANDOM[:1]}, labels=LABELS, full=FULL[:1], efforts=efforts, contours=efforts)
     assert one.area.value is not None
     assert one.area.low is None
     assert one.curve[0]["low"] is None

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from carina.errors import CancelledError
+from carina.errors import CancelledError, ConflictError
+from carina.models.contours import path_to_add
 from carina.models.metrics import dice
 from carina.phantoms.chest import make_chest
 from carina.registry import find_tasks
+from carina.scoring import find_methods
 from carina.simulate.learner import Learner
 from carina.simulate.plan import FULL, Plan, split
 from carina.simulate.rounds import Journal, Run
@@ -61,9 +63,9 @@ def test_every_strategy_reveals_labels_of_the_pool_once_each(run, cases, name):
     pool = {case.image_id for case in cases if case.patient_id not in testing}
     assert [one.labels for one in rounds] == [2, 4, 6]
     assert sorted(chosen) == sorted(pool)
-    efforts = [one.voxels_changed for one in rounds]
-    assert efforts == sorted(efforts)
-    assert efforts[0] > 0
+    for efforts in ([one.voxels_changed for one in rounds], [one.contour_added for one in rounds]):
+        assert efforts == sorted(efforts)
+        assert efforts[0] > 0
 
 
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(run):
@@ -102,14 +104,58 @@ def test_a_learner_measures_all_images_as_one(cases, tmp_path):
     expected = {label.name: dice(drawn == label.index, truth == label.index) for label in SPEC.labels}
     found = learner.measure(volumes)
     assert found == pytest.approx({name: value for name, value in expected.items() if not np.isnan(value)})
-    assert learner.voxels_to_correct(volumes[0]) == np.count_nonzero(drawn[0] != truth[0])
+    effort = learner.to_correct(volumes[0])
+    assert effort.voxels == np.count_nonzero(drawn[0] != truth[0])
+    assert effort.contour == path_to_add(drawn[0], truth[0], SPEC.labels)
+
+
+def test_strategies_that_leave_the_first_images_to_chance_go_on_from_one_network(run, tmp_path):
+    """What the second run begins with is not learnt again: with other weights in its place it shows."""
+    random = run("random")
+    uncertain = run("uncertainty")
+    assert uncertain[0].chosen == random[0].chosen
+    assert uncertain[0].dice == random[0].dice
+    (measured,) = (tmp_path / "out" / "beginnings").glob("*.json")
+    measured.write_text('{"heart": 0.125}')
+    assert run("margin")[0].dice == {"heart": 0.125}
+
+
+def test_a_shared_beginning_changes_nothing(run):
+    run("random")
+    assert without_time(run("margin")) == without_time(run("margin", folder="alone"))
+
+
+def test_rounds_of_another_carina_are_not_gone_on_with(run, tmp_path):
+    run()
+    journal = Journal(tmp_path / "out", "hybrid", 0)
+    journal.path.write_text(journal.path.read_text().replace("contour_added", "something_else"))
+    with pytest.raises(ConflictError, match="Choose another folder"):
+        journal.read()
 
 
 def test_before_the_first_round_every_labelled_voxel_has_to_be_drawn(cases, tmp_path):
     volume = VolumeCache(tmp_path, SPEC).get(cases[0])
     learner = Learner(SPEC, seed=0, device="cpu", cancelled=lambda: False)
-    assert learner.voxels_to_correct(volume) == np.count_nonzero(volume.label)
+    effort = learner.to_correct(volume)
+    assert effort.voxels == np.count_nonzero(volume.label)
+    assert effort.contour == path_to_add(np.zeros_like(volume.label), volume.label, SPEC.labels)
     assert learner.look(volume, None).presence == {}
+
+
+def test_a_committee_is_the_network_as_it_was_after_the_rounds_before_also_after_a_restart(cases, tmp_path):
+    volume = VolumeCache(tmp_path, SPEC).get(cases[0])
+    learner, restarted = (Learner(SPEC, seed=0, device="cpu", cancelled=lambda: False) for _ in range(2))
+    method = find_methods().get("committee")
+    learner.learn([volume], number=0, steps=1)
+    assert learner.look(volume, method).score is None
+    for number in (1, 2):
+        learner.learn([volume], number=number, steps=1)
+    learner.save(tmp_path / "weights.safetensors")
+    restarted.restore(tmp_path / "weights.safetensors")
+    score = restarted.look(volume, method).score
+    assert score > 0
+    assert score == pytest.approx(learner.look(volume, method).score, rel=0.01)  # weights lie otherwise in memory
+    assert len(restarted._before) == 2
 
 
 @pytest.mark.parametrize("task", ["thorax_ct", "cxr_anatomy"])

@@ -9,7 +9,15 @@ from carina.strategies import Candidate, find_strategies
 
 @pytest.mark.parametrize(
     ("strategy", "method"),
-    [("uncertainty", "entropy"), ("margin", "margin"), ("disagreement", "tta"), ("disagreement", "bald")],
+    [
+        ("uncertainty", "entropy"),
+        ("margin", "margin"),
+        ("disagreement", "tta"),
+        ("disagreement", "bald"),
+        ("quality", "plausibility"),
+        ("quality", "tta"),
+        ("committee", "committee"),
+    ],
 )
 def test_the_highest_score_comes_first_and_what_has_none_last(strategy, method):
     pool = [Candidate(image_id=name, scores={method: value}) for name, value in (("a", 0.1), ("b", 0.7), ("c", 0.4))]

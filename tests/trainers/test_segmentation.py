@@ -18,8 +18,10 @@ from carina.networks.devices import resolve_device
 from carina.networks.factory import build_network
 from carina.structures import label_set
 from carina.task import NetworkSpec, Percentiles
+from carina.trainers.cache import VolumeCache
 from carina.trainers.checkpoint import load_checkpoint
 from carina.trainers.descent import rate_share
+from carina.trainers.segmentation import SegmentationLesson
 from carina.trainers.splits import FileSplitStore
 from carina.trainers.training import train
 
@@ -353,3 +355,18 @@ def test_learns_labels_that_overlap_in_pictures_of_any_size(run, spec, toy_case)
     result = run(cases, task=flat, options=options)
     assert result.promoted, result.decision.reason
     assert min(row["dice"] for row in result.evaluation.means().values()) > 0.8
+
+
+def test_what_is_usual_is_learned_from_the_labels_that_speak_of_what_most_speak_of(spec, toy_case, tmp_path):
+    cache = VolumeCache(tmp_path, spec)
+    cases = [toy_case(seed, annotated=frozenset({"liver"} if seed == 0 else {"liver", "spleen"})) for seed in range(6)]
+    volumes = [cache.get(case) for case in cases]
+    volumes[0] = dataclasses.replace(volumes[0], voxels={})
+    lesson = SegmentationLesson(
+        spec=spec, options=spec.trainer, predict=predict, device=torch.device("cpu"), cancelled=lambda: False
+    )
+    usual = lesson.plausibility(volumes)
+    assert usual is not None
+    assert usual.names == ("liver", "spleen")
+    assert usual.present == {"liver": 1.0, "spleen": 1.0}
+    assert lesson.plausibility(volumes[:5]) is None, "four labels that speak of both are too few"

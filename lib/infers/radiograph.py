@@ -1,0 +1,140 @@
+"""What served tasks draw of a radiograph: where its lungs are, and what can be measured on it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import CancelledError, CarinaError
+from ..geometry import Volume
+from ..label_maps import Mask, mask_of
+from ..measurements import Measurement, cardiothoracic, opacity_share
+from ..models.store import ModelStore
+from ..registry import Registry, find_tasks
+from ..task import TaskSpec
+from .draft import Cancelled
+from .segmentation import SegmentationInfer
+
+if TYPE_CHECKING:
+    from ..dicom.series import Series
+
+_log = logging.getLogger(__name__)
+
+LUNG_LABELS = ("lung_left", "lung_right")
+_HEART = "cardiomediastinum"
+_ANATOMY, _OPACITY = "cxr_anatomy", "cxr_opacity"
+
+
+class Radiograph:
+    """One image, and what is drawn of it; every task draws it at most once.
+
+    Args:
+        image: `(X, Y, 1)` radiograph.
+        drawing: Draws it.
+        device: Where networks are to run.
+        cancelled: Asked between windows.
+    """
+
+    def __init__(
+        self, image: Volume, drawing: Drawing, *, device: str = "auto", cancelled: Cancelled | None = None
+    ) -> None:
+        self._image = image
+        self._drawing = drawing
+        self._device = device
+        self._cancelled = cancelled
+        self._drawn: dict[str, tuple[str, Volume]] = {}
+
+    def lungs(self) -> Mask:
+        """Both lungs, as the served `cxr_anatomy` draws them: boolean on the image's grid.
+
+        Raises:
+            NoModelError: If the anatomy has no model.
+            CarinaError: As `segmentation.segment` does.
+        """
+        return self._masks(_ANATOMY, LUNG_LABELS)
+
+    def measured(self, *, pixel_mm: float | None) -> tuple[Measurement, ...]:
+        """All that can be measured: the heart beside the thorax, and where `cxr_opacity` is served the opaque share.
+
+        Args:
+            pixel_mm: Width of a pixel; None if nobody knows.
+
+        Raises:
+            NoModelError: If the anatomy has no model.
+            CarinaError: As `segmentation.segment` does.
+        """
+        lungs = self.lungs()
+        found = self._named(_ANATOMY, cardiothoracic(self._masks(_ANATOMY, (_HEART,)), lungs, pixel_mm=pixel_mm))
+        if self._drawing.can(_OPACITY):
+            found += self._named(_OPACITY, opacity_share(self._masks(_OPACITY, None), lungs))
+        return tuple(found)
+
+    def _masks(self, task: str, names: tuple[str, ...] | None) -> Mask:
+        """Where any of the labels is; None stands for all of the task's."""
+        labels, array = self._drawing.of(task).spec.labels, self._draw(task)[1].array
+        mask: Mask = np.logical_or.reduce([mask_of(array, labels.named(one), labels) for one in names or labels.names])
+        return mask
+
+    def _draw(self, task: str) -> tuple[str, Volume]:
+        """Which version drew, and its label map."""
+        if task not in self._drawn:
+            infer = self._drawing.of(task)
+            version = infer.version().version
+            self._drawn[task] = (
+                version,
+                infer.label_of(self._image, model_version=version, device=self._device, cancelled=self._cancelled),
+            )
+        return self._drawn[task]
+
+    def _named(self, task: str, values: dict[str, float]) -> list[Measurement]:
+        version = self._draw(task)[0]
+        return [Measurement(name=name, value=value, task=task, model_version=version) for name, value in values.items()]
+
+
+class Drawing:
+    """Draws radiographs with the served models; thread-safe as `SegmentationInfer` is.
+
+    Args:
+        models: Where the versions are.
+        device: Where networks run.
+        tasks: Where the tasks are found.
+    """
+
+    def __init__(self, models: ModelStore, *, device: str = "auto", tasks: Registry[TaskSpec] | None = None) -> None:
+        self._models = models
+        self._device = device
+        self._tasks = tasks or find_tasks()
+        self._infers: dict[str, SegmentationInfer] = {}
+
+    def can(self, task: str = _ANATOMY) -> bool:
+        """Whether the task is there and has a served model that fits it."""
+        served = self._models.served(task) if task in self._tasks else None
+        return served is not None and served.fingerprint == self._tasks.get(task).fingerprint()
+
+    def of(self, task: str) -> SegmentationInfer:
+        """What draws for a task."""
+        return self._infers.setdefault(
+            task, SegmentationInfer(self._tasks.get(task), self._models, device=self._device)
+        )
+
+
+def measured_if_possible(radiograph: Radiograph, series: Series | None) -> tuple[Measurement, ...]:
+    """Measurements that nobody asked for: what fails is logged, and no reason to fail.
+
+    Raises:
+        CancelledError: If the work was cancelled.
+    """
+    try:
+        return radiograph.measured(pixel_mm=pixel_mm_of(series))
+    except CancelledError:
+        raise
+    except CarinaError as error:
+        _log.warning("A radiograph could not be measured: %s", error)
+        return ()
+
+
+def pixel_mm_of(series: Series | None) -> float | None:
+    """Width of a pixel as the header tells; None of a file without a header, and where it says nothing."""
+    return None if series is None else series.radiograph_pixel_mm
