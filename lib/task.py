@@ -14,7 +14,15 @@ from .labels import LabelSet
 
 Spacing = tuple[float, float, float]
 Voxels = tuple[int, int, int]
+Layout = Literal["carina", "torchxrayvision", "medicalnet"]
 Kind = Literal["segmentation", "scribbles", "deepedit", "classification"]
+
+LOSSES: Mapping[Kind, tuple[str, ...]] = {
+    "segmentation": ("dice_ce", "dice_focal"),
+    "deepedit": ("dice_ce", "dice_focal"),
+    "classification": ("cross_entropy", "focal", "auc_margin"),
+}
+"""What a training of each kind may descend, the usual one first."""
 
 _OF_WHOLE_IMAGES: frozenset[Kind] = frozenset({"classification"})
 
@@ -94,6 +102,10 @@ class TrainerOptions:
         sharpness: Radius within which a step looks for the worst loss, to descend from there (SAM); 0.05 is usual and
             takes twice the time; 0 for none.
         unlabelled_weight: Weight of the agreement with a mean teacher on images without labels, 1 is usual; 0 for none.
+        head_epochs: Of a training from an earlier version, the first epochs teach the last layer alone, then all.
+        loss: By name (`LOSSES`); empty for the usual one of the task's kind.
+        class_weights: Of findings, how much more the rarer answer weighs: 1 by the inverse of its share, 0 not at all.
+        mixup: Of findings, the parameter of the share by which two images are mixed, 0.2 is usual; 0 for none.
         augmentation: Strength of the random changes, 1 is usual; 0 shows whether a network can fit its cases at all.
         seed: Of sampling, augmentation and initialisation.
         processes: That share each batch, one per GPU or on the CPU; the result is that of one process.
@@ -115,6 +127,10 @@ class TrainerOptions:
     layer_decay: float = 1.0
     sharpness: float = 0.0
     unlabelled_weight: float = 0.0
+    head_epochs: int = 0
+    loss: str = ""
+    class_weights: float = 0.0
+    mixup: float = 0.0
     augmentation: float = 1.0
     seed: int = 0
     processes: int = 1
@@ -130,6 +146,8 @@ class PublicWeights:
         licence: SPDX identifier or the licence's name.
         sha256: Expected hash, None where the publisher gives none.
         state_key: Key of the state dict inside the checkpoint; None when the file is the state dict itself.
+        layout: Whose names and axes its parameters have (`models.foreign_layouts`).
+        judges: Whether it can answer. What cannot is a version to train from, and is not served by itself.
     """
 
     file_name: str
@@ -137,6 +155,8 @@ class PublicWeights:
     licence: str
     sha256: str | None = None
     state_key: str | None = None
+    layout: Layout = "carina"
+    judges: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,6 +266,12 @@ class TaskSpec:
         each finding of a whole image.
         """
         return len(self.labels) + (0 if self.labels.overlapping or self.of_whole_images else 1)
+
+    @property
+    def exchanged_channels(self) -> list[int]:
+        """For each output channel the one that it is in a mirrored image, where left and right are exchanged."""
+        indices = [label.index for label in self.labels.exchanged]
+        return [index - 1 for index in indices] if self.labels.overlapping else [0, *indices]
 
     def takes(self, modality: str) -> bool:
         """Whether an image of this DICOM modality is for the task; a file without one may be."""

@@ -129,6 +129,8 @@ class ClassificationInfer(NetworkDrafter):
             device=str(device),
             timings=timings,
         )
+        if request.get("place") is not None:
+            answer.params["place"] = request["place"]
         return answer
 
     def prepared(self, image: object, *, roi: object = None) -> Prepared:

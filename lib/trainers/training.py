@@ -285,7 +285,7 @@ class _Training(Generic[C, I]):
 
     def _fitting_options(self, parent: ModelVersion | None, *, new: int, of: int) -> TrainerOptions:
         """Rates that differ by layer keep what a version knows; random weights know nothing."""
-        return warmed(self.options, new=new, of=of) if parent else replace(self.options, layer_decay=1.0)
+        return warmed(self.options, new=new, of=of) if parent else replace(self.options, layer_decay=1.0, head_epochs=0)
 
     def _network(self) -> nn.Module:
         """The task's network on the training's device; its first weights depend on the seed alone."""
