@@ -232,6 +232,8 @@ class Fitting:
     def _brief(self, standing: Standing) -> None:
         """Tell the helpers what they work on."""
         loss = copy.deepcopy(self.loss).cpu() if isinstance(self.loss, nn.Module) else self.loss
+        state = self._descent.state()
+        tensors = {group: {name: one.cpu() for name, one in state[group].items()} for group in ("tensors", "teacher")}
         self.peers.brief(
             Assignment(
                 spec=self.spec,
@@ -242,7 +244,7 @@ class Fitting:
                 loss=loss,
                 change=self.change,
                 batch_size=standing.batch_size,
-                descent=self._descent.state(),
+                descent=state | tensors,
                 numbers=None if standing.random is None else standing.random[0],
             )
         )

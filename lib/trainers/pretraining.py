@@ -88,7 +88,7 @@ def pretrain(
         CancelledError: If `cancelled` answers true; a checkpoint is left.
     """
     started = time.monotonic()
-    options = replace(options or spec.trainer, layer_decay=1.0, unlabelled_weight=0.0)
+    options = replace(options or spec.trainer, layer_decay=1.0, head_epochs=0, unlabelled_weight=0.0)
     learned = usable(pool, labelled=(), parts=splits.get(spec.name), seed=options.seed)
     _check(spec, learned)
     with only_training(work_dir, task=spec.name):
