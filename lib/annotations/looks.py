@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from .annotation import safe
 from .database import Database, locked_row, utc_now
+from .mirror import Mirror
 from .tables import ImageInfoRow, LookRow
 
 NO_MODEL = ""
@@ -46,10 +47,15 @@ class Gallery:
 
 
 class LookTable:
-    """One look per task and image; a newer one replaces it. Any number of threads and processes may use it."""
+    """One look per task and image; a newer one replaces it. Any number of threads and processes may use it.
+
+    What was read is kept, of the last version of each task, and only what changed is read again.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._looks: dict[str, tuple[str, Mirror[KeptLook]]] = {}
+        self._scores: dict[str, tuple[str, Mirror[float | None]]] = {}
 
     def put(self, image_id: str, look: KeptLook, *, task: str, model_version: str) -> None:
         """Keep a look; one that a power cut undoes is taken again."""
@@ -89,18 +95,40 @@ class LookTable:
             last = session.execute(wanted).first()
             if last is None:
                 return None
-            columns = select(LookRow.image_id, LookRow.embedding, LookRow.presence).where(
-                LookRow.task == last.task, LookRow.model_version == last.model_version
-            )
-            looks = {
-                row.image_id: KeptLook(embedding=np.frombuffer(row.embedding, "<f4"), presence=row.presence)
-                for row in session.execute(columns)
-            }
+            version, mirror = self._looks.get(last.task, ("", None))
+            if mirror is None or version != last.model_version:
+                mirror = _looks_of(last.task, last.model_version)
+                self._looks[last.task] = last.model_version, mirror
+            looks = mirror.read(session)
         return Gallery(task=last.task, model_version=last.model_version, looks=looks)
 
     def scores(self, key: str, *, model_version: str) -> dict[str, float]:
         """Image id → the score that the image's notes hold under a key, as far as it is of this version."""
-        value, version = (ImageInfoRow.info[(key, name)] for name in ("value", "version"))
-        found = select(ImageInfoRow.subject, value.as_float()).where(version.as_string() == model_version)
+        version, mirror = self._scores.get(key, ("", None))
+        if mirror is None or version != model_version:
+            mirror = _scores_of(key, model_version)
+            self._scores[key] = model_version, mirror
         with self._database.reading() as session:
-            return {image_id: score for image_id, score in session.execute(found) if score is not None}
+            scores = mirror.read(session)
+        return {image_id: score for image_id, score in scores.items() if score is not None}
+
+
+def _looks_of(task: str, model_version: str) -> Mirror[KeptLook]:
+    return Mirror(
+        LookRow.image_id,
+        LookRow.updated,
+        (LookRow.embedding, LookRow.presence),
+        lambda row: KeptLook(embedding=np.frombuffer(row.embedding, "<f4"), presence=row.presence),
+        where=(LookRow.task == task, LookRow.model_version == model_version),
+    )
+
+
+def _scores_of(key: str, model_version: str) -> Mirror[float | None]:
+    """Of all images that have notes; None where they hold no such score."""
+    value, version = (ImageInfoRow.info[(key, name)] for name in ("value", "version"))
+    return Mirror(
+        ImageInfoRow.subject,
+        ImageInfoRow.updated,
+        (value.as_float().label("score"), version.as_string().label("version")),
+        lambda row: row.score if row.version == model_version else None,
+    )

@@ -33,6 +33,8 @@ class SeriesIndex:
         self._client = client
         self._lock = threading.Lock()
         self._records: dict[str, ImageRecord] = {}  # by Orthanc's id, images or not
+        self._by_image: dict[str, tuple[str, ImageRecord]] = {}  # in the order of ids, images alone
+        self._listed: dict[str, ImageRecord] = {}  # what it was made of
         self._unstable: set[str] = set()  # Orthanc's ids of series that may still be arriving
         self._last_change: int | None = None
         self._fresh_until = 0.0
@@ -41,18 +43,17 @@ class SeriesIndex:
         """All series that hold images, ordered by UID."""
         with self._lock:
             self._refresh()
-            found = {record.image_id: record for record in self._records.values() if _is_image(record)}
-        return [found[image_id] for image_id in sorted(found)]
+            return [record for _, record in self._by_image.values()]
 
     def find(self, image_id: str) -> tuple[str, ImageRecord]:
         """Orthanc's id and the record of one image; asks again at once if it is not known."""
         with self._lock:
             self._refresh()
-            match = self._match(image_id)
+            match = self._by_image.get(image_id)
             if match is None:
                 self._fresh_until = 0.0
                 self._refresh()
-                match = self._match(image_id)
+                match = self._by_image.get(image_id)
         if match is None:
             raise unknown_image(image_id)
         return match
@@ -62,20 +63,14 @@ class SeriesIndex:
         with self._lock:
             self._fresh_until = 0.0
 
-    def _match(self, image_id: str) -> tuple[str, ImageRecord] | None:
-        matches = [
-            (orthanc_id, record)
-            for orthanc_id, record in self._records.items()
-            if record.image_id == image_id and _is_image(record)
-        ]
-        return min(matches, default=None, key=lambda match: match[0])
-
     def _refresh(self) -> None:
         if time.monotonic() < self._fresh_until:
             return
         if self._last_change is None or not self._apply_changes():
             self._load_all()
         self._drop_deleted()
+        if self._records != self._listed:
+            self._by_image, self._listed = _images_of(self._records), dict(self._records)
         self._fresh_until = time.monotonic() + _REFRESH_S
 
     def _apply_changes(self) -> bool:
@@ -158,6 +153,15 @@ def _record(series: Mapping[str, Any], study: Mapping[str, Any]) -> ImageRecord:
 
 def _is_image(record: ImageRecord) -> bool:
     return record.modality not in NON_IMAGE_MODALITIES
+
+
+def _images_of(records: Mapping[str, ImageRecord]) -> dict[str, tuple[str, ImageRecord]]:
+    """Image id → Orthanc's id and record, in the order of ids; of a series stored twice the first of Orthanc's ids."""
+    found: dict[str, tuple[str, ImageRecord]] = {}
+    for orthanc_id, record in sorted(records.items(), key=lambda item: (item[1].image_id, item[0])):
+        if _is_image(record):
+            found.setdefault(record.image_id, (orthanc_id, record))
+    return found
 
 
 def unknown_image(image_id: str) -> UnknownImageError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,6 +20,9 @@ from .services import Services
 
 SLICER_DEFAULT = "user-xyz"
 """What 3D Slicer's module says it is until somebody enters a name; it could be any number of people."""
+_ONE_AT_A_TIME = threading.Lock()
+"""Readers who ask at once are served one after the other: the rows and images that each looks through change threads
+at every one, and eight would all wait many times longer. It is taken before the locks of the store and the database."""
 PARAMETERS = frozenset({"label_tag", "model", "task", "client_id", "user"})
 
 
@@ -47,17 +51,30 @@ def choose_next(services: Services, strategy: str, params: Mapping[str, Any]) ->
     user = user_of(params)
     holder = None if user == SLICER_DEFAULT else user
     records = _records(services, wanted)
+    with _ONE_AT_A_TIME:
+        choice = _handed_out(services, chooser, records, wanted, holder=holder, user=user)
+    if choice is None:
+        return {}
+    services.prefetcher.fetch(choice.image_id)
+    told = {"id": choice.image_id, "weight": choice.weight, "reason": choice.reason}
+    return {**told, **image_details(services, choice.image_id)}
+
+
+def _handed_out(
+    services: Services, chooser: Strategy, records: Sequence[ImageRecord], wanted: Wanted, *, holder: str | None,
+    user: str | None,
+) -> Choice | None:  # fmt: skip
+    """What the client gets, which nobody else has; None when there is nothing."""
+    worklist = services.annotations.worklist
     while True:
         now = time.time()
-        outlook = services.annotations.worklist.look(wanted, strategy=strategy)
+        outlook = worklist.look(wanted, strategy=chooser.name)
         choice = _held(records, outlook, holder) or _chosen(services, chooser, records, outlook, holder, wanted, now)
         if choice is None:
-            return {}
+            return None
         note = {"ts": int(now), "client_id": user}
-        if services.annotations.worklist.hand_out(choice.image_id, wanted, strategy=strategy, holder=holder, note=note):
-            services.prefetcher.fetch(choice.image_id)
-            told = {"id": choice.image_id, "weight": choice.weight, "reason": choice.reason}
-            return {**told, **image_details(services, choice.image_id)}
+        if worklist.hand_out(choice.image_id, wanted, strategy=chooser.name, holder=holder, note=note):
+            return choice
         # Somebody else was faster: what there is left is looked at again.
 
 
@@ -106,16 +123,18 @@ def _records(services: Services, wanted: Wanted) -> list[ImageRecord]:
     if wanted.task is None:
         return records
     spec = services.tasks.get(wanted.task)
-    return [record for record in records if spec.takes(record.modality)]
+    taken = {modality for modality in {record.modality for record in records} if spec.takes(modality)}
+    return [record for record in records if record.modality in taken]
 
 
 def _held(records: Sequence[ImageRecord], outlook: Outlook, holder: str | None) -> Choice | None:
     """What the client has already, so that a restarted one goes on where it was; what it has had longest first."""
     if holder is None:
         return None
-    left = {record.image_id for record in records if is_left(record, outlook, holder)}
-    held = [image_id for image_id, has in outlook.holders.items() if has == holder and image_id in left]
-    return Choice(image_id=held[0], reason="You have it already.") if held else None
+    held = [image_id for image_id, has in outlook.holders.items() if has == holder and image_id not in outlook.closed]
+    there = {record.image_id for record in records} if held else set()
+    kept = next((image_id for image_id in held if image_id in there), None)
+    return Choice(image_id=kept, reason="You have it already.") if kept is not None else None
 
 
 def _chosen(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from ..annotations.looks import Gallery, KeptLook
 from ..annotations.worklist import Outlook
@@ -12,6 +12,7 @@ from ..strategies import Candidate, Knowledge, Needs
 from .services import Services
 
 _NOT_SEEN: Mapping[str, KeptLook] = {}
+_NO_SCORES: Mapping[str, float] = {}
 
 
 def is_left(record: ImageRecord, outlook: Outlook, holder: str | None) -> bool:
@@ -39,14 +40,13 @@ def candidates(
     wants = needs.embedding or needs.presence or bool(needs.scores)
     gallery = services.annotations.looks.newest(task) if wants else None
     looks = gallery.looks if gallery else _NOT_SEEN
-    scores = _scores(services, gallery, needs)
-    left = [record for record in records if is_left(record, outlook, holder)]
+    left = {record.image_id: record for record in records if is_left(record, outlook, holder)}
+    scores = _scores(services, gallery, needs, left)
     pool = [
-        _candidate(record, outlook, looks.get(record.image_id), scores.get(record.image_id, {}), gallery)
-        for record in left
+        _candidate(record, outlook, looks.get(image_id), scores.get(image_id, _NO_SCORES), gallery)
+        for image_id, record in left.items()
     ]
-    remaining = {candidate.image_id for candidate in pool}
-    return pool, _knowledge([look for image_id, look in looks.items() if image_id not in remaining])
+    return pool, _knowledge([look for image_id, look in looks.items() if image_id not in left])
 
 
 def _candidate(
@@ -64,17 +64,18 @@ def _candidate(
     )
 
 
-def _scores(services: Services, gallery: Gallery | None, needs: Needs) -> dict[str, dict[str, float]]:
-    """Image id → method → score."""
-    found: dict[str, dict[str, float]] = {}
+def _scores(
+    services: Services, gallery: Gallery | None, needs: Needs, left: Container[str]
+) -> dict[str, dict[str, float]]:
+    """Image id → method → score, of the first method the strategy likes that scored any of what is left."""
     if gallery is None:
-        return found
+        return {}
     for method in needs.scores:
         key = score_key(gallery.task, method)
         values = services.annotations.looks.scores(key, model_version=gallery.model_version)
-        for image_id, value in values.items():
-            found.setdefault(image_id, {})[method] = value
-    return found
+        if any(image_id in left for image_id in values):
+            return {image_id: {method: value} for image_id, value in values.items()}
+    return {}
 
 
 def _knowledge(looks: Sequence[KeptLook]) -> Knowledge:

@@ -38,17 +38,17 @@ class ColdStart:
         together = np.concatenate([space.points, space.known])
         belongs = clusters(together, count=min(len(space.known) + count, _MOST_CLUSTERS), seed=seed)
         inside, covered = belongs[: len(members)], np.bincount(belongs[len(members) :], minlength=belongs.max() + 1)
-        queues = {
-            int(cluster): _most_typical_first(space.points, np.flatnonzero(inside == cluster))
-            for cluster in np.unique(inside)
-        }
+        left = np.bincount(inside, minlength=len(covered))
+        queues: dict[int, list[int]] = {}
         choices: list[Choice] = []
-        while len(choices) < count and queues:
-            cluster = min(queues, key=lambda one: (covered[one], -len(queues[one]), one))
-            index, similar = queues[cluster].pop(0), len(queues[cluster])
+        while len(choices) < min(count, len(members)):
+            cluster = min(np.flatnonzero(left).tolist(), key=lambda one: (covered[one], -left[one], one))
+            if cluster not in queues:
+                queues[cluster] = _most_typical_first(space.points, np.flatnonzero(inside == cluster))
+            index = queues[cluster].pop(0)
             covered[cluster] += 1
-            if not similar:
-                del queues[cluster]
+            left[cluster] -= 1
+            similar = int(left[cluster])
             reason = f"Typical of a group of {similar + 1} similar images without a label."
             choices.append(Choice(image_id=members[index].image_id, weight=float(similar + 1), reason=reason))
         return choices + _others(pool, choices, count=count, seed=seed)

@@ -18,7 +18,7 @@ _RARITY_WEIGHT = 4.0
 _LEAST_UNSURE = 0.25
 _SEEN = 0.5
 
-_NEEDS = Needs(scores=("entropy", "margin", "tta"), embedding=True, presence=True)
+_NEEDS = Needs(scores=("entropy", "margin", "tta", "committee"), embedding=True, presence=True)
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class Hybrid:
 
 def _ranks(scores: Sequence[float | None]) -> NDArray[np.float64]:
     """`(n,)` share of the pool with a lower score; one half for what has none."""
-    known = np.sort([score for score in scores if score is not None])
-    return np.array(
-        [0.5 if score is None else np.searchsorted(known, score) / max(len(known) - 1, 1) for score in scores]
-    )
+    values = np.array([np.nan if score is None else score for score in scores], np.float64)
+    there = ~np.isnan(values)
+    known = np.sort(values[there])
+    return np.where(there, np.searchsorted(known, values) / max(len(known) - 1, 1), 0.5)
 
 
 def _rarity(presence: NDArray[np.float64], names: Sequence[str], drawn: Mapping[str, float]) -> NDArray[np.float64]:

@@ -49,6 +49,8 @@ def drawn(pool: Sequence[Candidate], *, count: int, seed: int, reason: str, now:
         reason: Of each choice.
         now: Unix time, where images that were offered lately are to come less often; all come equally often without.
     """
+    if count < 1:
+        return []
     mixed = shuffled(pool, seed)
     weights = np.array([1.0 if now is None else max(1.0, now - candidate.last_offered) for candidate in mixed])
     # The smallest of exponential times, each divided by its weight, are a draw without replacement by weight
@@ -75,6 +77,8 @@ def by_score(pool: Sequence[Candidate], *, methods: Sequence[str], count: int, s
         seed: Decides among equal scores.
         because: As `ByScore.because`.
     """
+    if count < 1:
+        return []
     method = method_at_hand(pool, methods)
     if method is None:
         return drawn(pool, count=count, seed=seed, reason="Drawn at random: no model has looked at the images yet.")

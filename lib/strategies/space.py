@@ -15,6 +15,7 @@ Distances = NDArray[np.float32]
 
 _ROUNDS = 20
 _CHUNK = 512
+_MOST_CLUSTERED = 2048
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +80,19 @@ def middle(points: Points) -> int:
 
 
 def clusters(points: Points, *, count: int, seed: int) -> NDArray[np.int64]:
-    """`(n,)` cluster of each point by k-means, started as k-means++ (Arthur & Vassilvitskii, SODA 2007)."""
+    """`(n,)` cluster of each point by k-means, started as k-means++ (Arthur & Vassilvitskii, SODA 2007).
+
+    Of more than 2,048 points so many are drawn to find the clusters, for a person waits for the answer.
+    """
     random = np.random.default_rng(seed)
+    if len(points) > _MOST_CLUSTERED:
+        some = points[np.sort(random.choice(len(points), _MOST_CLUSTERED, replace=False))]
+        return _nearest_of(points, _middles(some, count, random))
+    return _nearest_of(points, _middles(points, count, random))
+
+
+def _middles(points: Points, count: int, random: np.random.Generator) -> Points:
+    """`(k, n)` middles of clusters; fewer than asked for where there are fewer different points."""
     centres = [points[int(random.integers(len(points)))]]
     nearest = to_one(points, centres[0]) ** 2
     while len(centres) < min(count, len(points)) and nearest.max() > 0:
@@ -90,14 +102,13 @@ def clusters(points: Points, *, count: int, seed: int) -> NDArray[np.int64]:
     middles = np.stack(centres)
     belongs = _nearest_of(points, middles)
     for _ in range(_ROUNDS):
-        for cluster in range(len(middles)):
-            inside = belongs == cluster
-            if inside.any():
-                middles[cluster] = points[inside].mean(axis=0)
+        member = (belongs == np.arange(len(middles))[:, None]).astype(np.float32)
+        sizes = member.sum(axis=1, keepdims=True)
+        middles = np.where(sizes > 0, member @ points / np.maximum(sizes, 1), middles)
         before, belongs = belongs, _nearest_of(points, middles)
         if np.array_equal(before, belongs):
             break
-    return belongs
+    return middles
 
 
 def typicality(points: Points, *, neighbours: int = 20) -> NDArray[np.float32]:

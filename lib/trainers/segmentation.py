@@ -47,7 +47,8 @@ class SegmentationLesson(Measuring):
         annotated = torch.stack([annotated_channels(volume, self.spec) for volume in training]).any(dim=0)
         known = annotated if known_before is None else annotated | known_before
         silence_unknown(network, known=known, before=known_before)
-        return loss_of(self.spec, present=self._present(training), known=known).to(self.device)
+        focal = self.options.loss == "dice_focal"
+        return loss_of(self.spec, present=self._present(training), known=known, focal=focal).to(self.device)
 
     def sampler(self, training: Sequence[CachedVolume], new: Collection[str] = ()) -> Sampler:
         """Patches of the size the options ask for, or as large as the volumes are."""

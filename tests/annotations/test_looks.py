@@ -60,6 +60,25 @@ def test_scores_are_those_of_one_version(looks, database):
     assert looks.scores("score:t:m", model_version="v2") == {"b": 0.75}
 
 
+def test_a_score_that_came_or_changed_since_is_seen(looks, database):
+    for image_id, value, version in (("a", 0.25, "v1"), ("b", 0.5, "v1"), ("a", 0.75, "v1"), ("b", 0.5, "v2")):
+        with database.writing() as session:
+            merge_notes(session, ImageInfoRow, image_id, {"score:t:m": {"value": value, "version": version, "at": 0.0}})
+        looks.scores("score:t:m", model_version="v1")
+    assert looks.scores("score:t:m", model_version="v1") == {"a": 0.75}
+    assert looks.scores("score:t:m", model_version="v2") == {"b": 0.5}
+
+
+def test_a_look_that_another_process_kept_is_seen(looks, database):
+    looks.put("a", look(0.1), task="t", model_version="v1")
+    looks.newest("t")
+    LookTable(database).put("a", look(0.3), task="t", model_version="v1")
+    LookTable(database).put("b", look(0.2), task="t", model_version="v1")
+    assert {name: seen.presence["heart"] for name, seen in looks.newest("t").looks.items()} == {"a": 0.3, "b": 0.2}
+    LookTable(database).put("a", look(0.4), task="t", model_version="v2")
+    assert list(looks.newest("t").looks) == ["a"]
+
+
 def test_an_unsafe_id_is_refused(looks):
     with pytest.raises(UnsafeIdError):
         looks.put("../a", look(0.1), task="t", model_version="v1")
