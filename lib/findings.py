@@ -34,6 +34,7 @@ _ROWS = (
     ("lung_opacity", "112001", "DCM", "Opacity"),
     ("enlarged_cardiomediastinum", "enlarged_cardiomediastinum", "99CARINA", "Enlarged cardiomediastinum"),
     ("covid19", "840539006", "SCT", "COVID-19"),
+    ("malignant_nodule", "363358000", "SCT", "Malignant tumor of lung"),
 )
 
 FINDINGS: Mapping[str, Code] = MappingProxyType(
@@ -41,7 +42,7 @@ FINDINGS: Mapping[str, Code] = MappingProxyType(
 )
 """Name → code, for everything the catalogue knows."""
 
-TORCHXRAYVISION: tuple[str, ...] = tuple(name for name in FINDINGS if name != "covid19")
+TORCHXRAYVISION: tuple[str, ...] = tuple(name for name, *_ in _ROWS[:18])
 """The 18 pathologies of torchxrayvision, in the order of its networks' outputs (`xrv.datasets.default_pathologies`)."""
 
 _GOLDEN_ANGLE = 137.508

@@ -5,7 +5,9 @@ Training and inference both cut it out here, so that a network is shown what it 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -89,3 +91,18 @@ def region_at(place: Place, grid: Grid, *, size_mm: Spacing) -> Region:
         first = min(max(0, round(middle - voxels / 2)), size - voxels)
         box.append(slice(first, first + voxels))
     return Region((box[0], box[1], box[2]), grid)
+
+
+def same_place(one: Any, other: Any) -> bool:
+    """Whether two places are the same; one of them may have been JSON meanwhile, with lists for tuples."""
+    return bool(json.dumps(one) == json.dumps(other))
+
+
+def place_from_json(value: Any) -> Place:
+    """A place that was JSON meanwhile.
+
+    Args:
+        value: Three whole numbers, or three pairs of them.
+    """
+    first, second, third = (tuple(one) if isinstance(one, list) else one for one in value)
+    return first, second, third

@@ -7,14 +7,26 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from .errors import ConfigurationError
 from .labels import LabelSet
 
 Spacing = tuple[float, float, float]
 Voxels = tuple[int, int, int]
+Layout = Literal["carina", "torchxrayvision", "medicalnet"]
 Kind = Literal["segmentation", "scribbles", "deepedit", "classification"]
+
+LOSSES: Mapping[Kind, tuple[str, ...]] = {
+    "segmentation": ("dice_ce", "dice_focal"),
+    "deepedit": ("dice_ce", "dice_focal"),
+    "classification": ("cross_entropy", "focal", "auc_margin"),
+}
+"""What a training of each kind may descend, the usual one first."""
+
+WHOLE: Final = "image"
+LUNGS: Final = "lungs"
+"""What a classification of radiographs looks at."""
 
 _OF_WHOLE_IMAGES: frozenset[Kind] = frozenset({"classification"})
 
@@ -94,6 +106,10 @@ class TrainerOptions:
         sharpness: Radius within which a step looks for the worst loss, to descend from there (SAM); 0.05 is usual and
             takes twice the time; 0 for none.
         unlabelled_weight: Weight of the agreement with a mean teacher on images without labels, 1 is usual; 0 for none.
+        head_epochs: Of a training from an earlier version, the first epochs teach the last layer alone, then all.
+        loss: By name (`LOSSES`); empty for the usual one of the task's kind.
+        class_weights: Of findings, how much more the rarer answer weighs: 1 by the inverse of its share, 0 not at all.
+        mixup: Of findings, the parameter of the share by which two images are mixed, 0.2 is usual; 0 for none.
         augmentation: Strength of the random changes, 1 is usual; 0 shows whether a network can fit its cases at all.
         seed: Of sampling, augmentation and initialisation.
         processes: That share each batch, one per GPU or on the CPU; the result is that of one process.
@@ -115,6 +131,10 @@ class TrainerOptions:
     layer_decay: float = 1.0
     sharpness: float = 0.0
     unlabelled_weight: float = 0.0
+    head_epochs: int = 0
+    loss: str = ""
+    class_weights: float = 0.0
+    mixup: float = 0.0
     augmentation: float = 1.0
     seed: int = 0
     processes: int = 1
@@ -130,6 +150,8 @@ class PublicWeights:
         licence: SPDX identifier or the licence's name.
         sha256: Expected hash, None where the publisher gives none.
         state_key: Key of the state dict inside the checkpoint; None when the file is the state dict itself.
+        layout: Whose names and axes its parameters have (`models.foreign_layouts`).
+        judges: Whether it can answer. What cannot is a version to train from, and is not served by itself.
     """
 
     file_name: str
@@ -137,6 +159,8 @@ class PublicWeights:
     licence: str
     sha256: str | None = None
     state_key: str | None = None
+    layout: Layout = "carina"
+    judges: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +181,8 @@ class TaskSpec:
         intensity: How intensities reach the network.
         crop_mm: Of a classification that judges a part of an image: the size of the part, whose middle a click or a box
             tells. None: it judges the whole image.
+        roi: Of a classification of radiographs: `lungs` cuts out, in training and inference alike, the box around the
+            lungs that the served `cxr_anatomy` draws.
         body_threshold: Voxels above it are body; the input is cropped to their bounding box. None: no crop.
         roi_voxels: Sliding-window size at the working spacing.
         overlap: Share of a window that overlaps the next, 0 ≤ overlap < 1.
@@ -183,6 +209,7 @@ class TaskSpec:
     network: NetworkSpec = NO_NETWORK
     matrix_voxels: Voxels | None = None
     crop_mm: Spacing | None = None
+    roi: Literal["image", "lungs"] = WHOLE
     body_threshold: float | None = None
     roi_voxels: Voxels = (96, 96, 96)
     overlap: float = 0.25
@@ -203,6 +230,10 @@ class TaskSpec:
         if self.crop_mm is not None and (not self.of_whole_images or min(self.crop_mm) <= 0):
             raise ConfigurationError(
                 f"A crop must be positive and of a task that tells findings, got {self.crop_mm} of '{self.name}'."
+            )
+        if self.roi != WHOLE and (not self.of_whole_images or self.dimension != 2 or self.crop_mm is not None):
+            raise ConfigurationError(
+                f"A task that looks at the lungs must tell findings of whole radiographs, got '{self.name}'."
             )
         if self.matrix_voxels is not None and (self.spacing_mm is not None or min(self.matrix_voxels) < 1):
             raise ConfigurationError(
@@ -247,6 +278,12 @@ class TaskSpec:
         """
         return len(self.labels) + (0 if self.labels.overlapping or self.of_whole_images else 1)
 
+    @property
+    def exchanged_channels(self) -> list[int]:
+        """For each output channel the one that it is in a mirrored image, where left and right are exchanged."""
+        indices = [label.index for label in self.labels.exchanged]
+        return [index - 1 for index in indices] if self.labels.overlapping else [0, *indices]
+
     def takes(self, modality: str) -> bool:
         """Whether an image of this DICOM modality is for the task; a file without one may be."""
         return not modality or modality in self.modality
@@ -281,4 +318,6 @@ class TaskSpec:
             decisive["matrix_voxels"] = self.matrix_voxels
         if self.crop_mm is not None:
             decisive["crop_mm"] = self.crop_mm
+        if self.roi != WHOLE:
+            decisive["roi"] = self.roi
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=list).encode()).hexdigest()

@@ -26,6 +26,7 @@ class Draft:
         at: Unix time.
         prediction: Of a task of findings, as `infers.classification` tells them; else empty.
         measurements: What was measured on the image with it, as `Measurement.to_json` gives it.
+        place: The part of the image it is about, as lists of voxel indices; None for all of it.
     """
 
     task: str
@@ -34,6 +35,7 @@ class Draft:
     at: float
     prediction: tuple[Mapping[str, Any], ...] = ()
     measurements: tuple[Mapping[str, Any], ...] = ()
+    place: Any = None
 
 
 def remember_draft(
@@ -53,7 +55,8 @@ def remember_draft(
     version = params.get("model_version")
     if not version:
         return
-    note = _note(version, params.get("model_sha256"), params.get("prediction"), params.get("measurements") or ())
+    note = _note(version, params.get("model_sha256"), params.get("prediction"))
+    note |= {key: params[key] for key in ("measurements", "place") if params.get(key)}
     try:
         annotations.note_draft(image_id, task=task, model_version=str(version), user=user, notes={_PREFIX + task: note})
     except CarinaError as error:
@@ -105,6 +108,7 @@ def drafts_in(info: Mapping[str, Any]) -> list[Draft]:
             at=note["at"],
             prediction=tuple(note.get("prediction", ())),
             measurements=tuple(note.get("measurements", ())),
+            place=note.get("place"),
         )
         for key, note in info.items()
         if key.startswith(_PREFIX)
@@ -117,13 +121,6 @@ def without_drafts(info: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in info.items() if not key.startswith(_PREFIX)}
 
 
-def _note(
-    version: object,
-    sha256: object,
-    prediction: Sequence[Mapping[str, Any]] | None,
-    measurements: Sequence[Mapping[str, Any]] = (),
-) -> dict[str, Any]:
+def _note(version: object, sha256: object, prediction: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
     note: dict[str, Any] = {"version": version, "sha256": sha256, "at": time.time()}
-    if measurements:
-        note["measurements"] = list(measurements)
     return note if prediction is None else {**note, "prediction": list(prediction)}

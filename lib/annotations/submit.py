@@ -11,6 +11,7 @@ from ..errors import LabelError
 from ..geometry import Grid, Volume, resample_label
 from ..label_maps import label_type
 from ..labels import did_you_mean
+from ..regions import Place
 from ..structures import STRUCTURES
 from ..task import TaskSpec
 from .annotation import Annotation, Origin, safe
@@ -23,8 +24,13 @@ PREDICTION = "prediction"
 MEASUREMENTS = "measurements"
 """The note on a version of findings that holds what was measured on the image; clients cannot change it."""
 
+PLACE = "place"
+"""The note on a version that says which part of the image it is about; clients cannot change it."""
+SERVERS_NOTES = (PREDICTION, MEASUREMENTS, PLACE)
+
 _BACKGROUND = "background"
-_NO_VOXELS = Volume(np.zeros((1, 1, 1), dtype=np.uint8), Grid((1, 1, 1), np.eye(4)))
+NO_VOXELS = Volume(np.zeros((1, 1, 1), dtype=np.uint8), Grid((1, 1, 1), np.eye(4)))
+"""The label map of a version of findings."""
 
 
 def submit_label(
@@ -106,6 +112,7 @@ def submit_findings(
     time_spent_s: float | None = None,
     said: Sequence[Mapping[str, Any]] = (),
     measured: Sequence[Mapping[str, Any]] = (),
+    place: Place | None = None,
 ) -> Annotation:
     """Store what an image has and has not as a whole: a version like any other, immutable and audited.
 
@@ -123,6 +130,7 @@ def submit_findings(
         time_spent_s: How long the user worked on it.
         said: What the model said of each finding (`Draft.prediction`); kept with the version under `PREDICTION`.
         measured: What was measured (`Draft.measurements`); kept under `MEASUREMENTS`.
+        place: Which part of the image it is about, of a task that judges parts; kept under `PLACE`.
 
     Raises:
         UnsafeIdError: If the image id or the tag could leave its folder.
@@ -133,6 +141,11 @@ def submit_findings(
         raise LabelError(
             f"Findings must be of a task that tells them, got '{spec.name}', which draws. Send a label map."
         )
+    if spec.crop_mm is not None and place is None:
+        raise LabelError(
+            f"Findings of '{spec.name}' must say where they are, got neither a click nor a box. Send 'foreground' "
+            f"with a voxel [[i, j, k]], or 'box' with [i0, i1, j0, j1, k0, k1]."
+        )
     answers = {spec.labels.named(name).name: _answer(name, value) for name, value in findings.items()}
     if all(answer is None for answer in answers.values()):
         raise LabelError(
@@ -140,7 +153,7 @@ def submit_findings(
         )
     return store.submit(
         image_id,
-        _NO_VOXELS,
+        NO_VOXELS,
         names={},
         tag=tag,
         task=spec.name,
@@ -151,7 +164,8 @@ def submit_findings(
         deliver=deliver,
         time_spent_s=time_spent_s,
         findings=answers,
-        notes={key: list(rows) for key, rows in ((PREDICTION, said), (MEASUREMENTS, measured)) if rows} or None,
+        notes={key: list(rows) for key, rows in ((PREDICTION, said), (MEASUREMENTS, measured), (PLACE, place)) if rows}
+        or None,
     )
 
 

@@ -82,7 +82,12 @@ def import_file(
         output.say(f"[green]{spec.name} {version.version} was made from {file.name}[/], as safetensors")
         if public is not None:
             output.say(f"{public.source}, licence {public.licence}. {restriction(public.licence)}")
-        output.say(f"Serve it with: carina models promote {spec.name} {version.version}")
+        if public is None or public.judges:
+            output.say(f"Serve it with: carina models promote {spec.name} {version.version}")
+        else:
+            output.say(
+                f"It cannot answer yet. Train from it: carina train {spec.name} --start-from {version.version} …"
+            )
         output.result({"task": spec.name, "version": version.version, "known": public is not None})
 
 

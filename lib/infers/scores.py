@@ -29,7 +29,7 @@ def scores_of(network: nn.Module, windows: Tensor, *, spec: TaskSpec) -> Tensor:
     if not spec.symmetric:
         return _asked(network, windows, spec=spec)
     straight, mirrored = _asked(network, torch.cat([windows, windows.flip(2)]), spec=spec).chunk(2)
-    return (straight + mirrored.flip(2)[:, _exchanged_channels(spec)]) / 2
+    return (straight + mirrored.flip(2)[:, spec.exchanged_channels]) / 2
 
 
 def _asked(network: nn.Module, windows: Tensor, *, spec: TaskSpec) -> Tensor:
@@ -40,12 +40,6 @@ def _asked(network: nn.Module, windows: Tensor, *, spec: TaskSpec) -> Tensor:
     if spec.of_whole_images:
         return scores[..., None, None, None]
     return scores[..., None] if flat else scores
-
-
-def _exchanged_channels(spec: TaskSpec) -> list[int]:
-    """Per channel the one that it is in a mirrored image."""
-    indices = [label.index for label in spec.labels.exchanged]
-    return [index - 1 for index in indices] if spec.labels.overlapping else [0, *indices]
 
 
 def decision_of(spec: TaskSpec) -> Decision:

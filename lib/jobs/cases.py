@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 from collections.abc import Callable, Collection
 from functools import partial
 
 from ..annotations.annotation import Annotation
 from ..annotations.store import AnnotationStore
-from ..annotations.submit import for_task
+from ..annotations.submit import PLACE, for_task
 from ..datastores.port import ImageStore, read_image
 from ..errors import ConflictError
 from ..geometry import Volume, resample_label
+from ..regions import place_from_json, region_at
 from ..task import TaskSpec
 from ..trainers.cases import Case, FindingsCase, LabelledImage, without_label
 
@@ -27,7 +29,7 @@ def labelled_cases(
     only: Collection[str] | None = None,
     every_reader: bool = False,
 ) -> list[LabelledImage]:
-    """One case per image with a final label that says something about the task.
+    """One case per image, or per place in it, with a final label that says something about the task.
 
     The newest such version of an image counts that may be learned from, which no rejected one may. An image the store
     does not list at the moment is left out, and its annotation kept.
@@ -39,22 +41,26 @@ def labelled_cases(
         only: Annotation ids, as an earlier call chose them; later versions and verdicts are passed over. None: all.
         every_reader: Whether the newest such version of each other reader comes along, as `readings`.
     """
-    newest: dict[str, dict[str | None, Annotation]] = {}
+    newest: dict[tuple[str, str], dict[str | None, Annotation]] = {}
     candidates = annotations.for_training() if only is None else annotations.named(only)
     for annotation in candidates:  # oldest first
         names = annotation.findings if spec.of_whole_images else annotation.names
+        place = None if spec.crop_mm is None else annotations.label_info(annotation.id).get(PLACE)
+        if spec.crop_mm is not None and place is None:  # of another task that has a finding of this name
+            continue
         if annotation.task == spec.name or any(name in spec.labels for name in names):
-            readers = newest.setdefault(annotation.image_id, {}) if every_reader else {}
+            key = annotation.image_id, json.dumps(place)
+            readers = newest.setdefault(key, {}) if every_reader else {}
             readers.pop(annotation.user, None)  # the newest comes last
-            newest[annotation.image_id] = readers | {annotation.user: annotation}
+            newest[key] = readers | {annotation.user: annotation}
     listed = {record.image_id for record in images.list_images()}
-    missing = newest.keys() - listed
+    missing = {image_id for image_id, _ in newest} - listed
     if missing:
         logger.warning("%d labelled image(s) are not in the image store at the moment and are left out.", len(missing))
     case_of = _findings_case if spec.of_whole_images else _case
     cases = []
-    for image_id in newest.keys() & listed:
-        *others, case = (case_of(annotations, images, version, spec) for version in newest[image_id].values())
+    for readers in (readers for (image_id, _), readers in newest.items() if image_id in listed):
+        *others, case = (case_of(annotations, images, version, spec) for version in readers.values())
         cases.append(dataclasses.replace(case, readings=tuple(others)))
     return sorted(cases, key=lambda case: case.image_id)
 
@@ -106,10 +112,18 @@ def _findings_case(
     annotations: AnnotationStore, images: ImageStore, annotation: Annotation, spec: TaskSpec
 ) -> LabelledImage:
     findings = {name: value for name, value in annotation.findings.items() if name in spec.labels}
+    place = annotations.label_info(annotation.id).get(PLACE) if spec.crop_mm is not None else None
+
+    def load() -> Volume:
+        image = _image(images, annotation.image_id)
+        if spec.crop_mm is None:
+            return image
+        return region_at(place_from_json(place), image.grid, size_mm=spec.crop_mm).crop(image)
+
     return FindingsCase(
-        image_id=annotation.image_id,
+        image_id=annotation.image_id if place is None else f"{annotation.image_id}-{annotation.id}",
         patient_id=annotation.patient_key,
-        load=partial(_image, images, annotation.image_id),
+        load=load,
         findings=findings,
         revision=annotation.id,
         annotated=frozenset(findings),

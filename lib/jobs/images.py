@@ -127,6 +127,19 @@ def _part_of(work: Work, position: int, count: int) -> Progress:
     )
 
 
+def require_whole(spec: TaskSpec) -> None:
+    """Refuse a task that judges a part of an image where nobody points at one.
+
+    Raises:
+        InvalidInputError: If it does.
+    """
+    if spec.crop_mm is not None:
+        raise InvalidInputError(
+            f"This job must be of a task that sees whole images, got '{spec.name}', which must be told where to look. "
+            "Ask it about one place at a time."
+        )
+
+
 def require_drawing(spec: TaskSpec) -> None:
     """Refuse a task that tells findings of whole images where label maps are made.
 

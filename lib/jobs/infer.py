@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..annotations.drafts import remember_draft
 from ..errors import InvalidInputError
-from ..infers.options import LUNGS, WHOLE, choice
+from ..infers.options import choice
 from ..labels import did_you_mean
 from ..models.store import ModelStore
-from ..task import TaskSpec
+from ..task import LUNGS, WHOLE, TaskSpec
 from .ahead import made_ahead
 from .findings import FindingsBatch
-from .images import DRAFT, Progress, check_images, each_image, persons_work, wanted_images
+from .images import DRAFT, Progress, check_images, each_image, persons_work, require_whole, wanted_images
 from .kind import JobKind, Work
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def check(spec: TaskSpec, options: Mapping[str, Any]) -> None:
         InvalidInputError: If an option is unknown or a value does not fit.
         UnsafeIdError: If an id could not be one.
     """
+    require_whole(spec)
     known = _TELLING_OPTIONS if spec.of_whole_images else _DRAWING_OPTIONS
     for name in options:
         if name not in known:

@@ -13,7 +13,7 @@ from ..labels import did_you_mean
 from ..models.store import ModelStore
 from ..networks.factory import require_network
 from ..task import TaskSpec
-from .images import ALL, check_images, each_image, wanted_images
+from .images import ALL, check_images, each_image, require_whole, wanted_images
 from .kind import JobKind, Work
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def check(spec: TaskSpec, options: Mapping[str, Any]) -> None:
         InvalidInputError: If an option is unknown or a value does not fit.
     """
     require_network(spec)
+    require_whole(spec)
     for name in options:
         if name not in _OPTIONS:
             raise InvalidInputError(f"Look option '{name[:64]}' is not known.{did_you_mean(name, _OPTIONS)}")

@@ -15,6 +15,7 @@ from filelock import FileLock
 from ..errors import InvalidInputError
 from ..task import PublicWeights, TaskSpec
 from .files import sha256_of
+from .foreign_layouts import adapted
 from .store import ModelStore
 from .version import ModelVersion, Source
 from .weights import check_state, load_foreign_state
@@ -77,6 +78,8 @@ def import_weights(
         InvalidInputError: If the file is damaged, unsafe, or not the one its publisher announced.
         ConfigurationError: If it does not fit the network.
     """
+    import torch
+
     from ..networks.factory import build_network
 
     digest = _hash(path)
@@ -87,11 +90,16 @@ def import_weights(
     known = _version_of(models, spec, digest)
     if known is not None:
         return known
-    state = load_foreign_state(path, state_key=public.state_key if public else None)
-    check_state(state, build_network(spec), what=f"Weights file '{path.name}'")
+    with torch.random.fork_rng():
+        torch.manual_seed(spec.trainer.seed)
+        network = build_network(spec)
+    layout = public.layout if public else "carina"
+    state = load_foreign_state(path, state_key=public.state_key if public else None, layout=layout)
+    state = adapted(state, layout, network)
+    check_state(state, network, what=f"Weights file '{path.name}'")
     data: dict[str, Any] = {"file_name": path.name, "file_sha256": digest}
     if public is not None:
-        data |= {"published_at": public.source, "licence": public.licence}
+        data |= {"published_at": public.source, "licence": public.licence, "judges": public.judges}
     return models.add(
         spec.name,
         state,
@@ -107,7 +115,7 @@ def import_public(models: ModelStore, spec: TaskSpec) -> ModelVersion | None:
     """Take up public weights that a user put into the task's folder; served at once if nothing else is.
 
     Returns:
-        The version, or None if none of `spec.weights` is there.
+        The version, or None if none of `spec.weights` is there that can answer.
 
     Raises:
         InvalidInputError: As `import_weights`.
@@ -118,6 +126,8 @@ def import_public(models: ModelStore, spec: TaskSpec) -> ModelVersion | None:
         if path.is_file():
             with FileLock(models.folder(spec.name) / ".import.lock"):
                 version = import_weights(models, spec, path, source="public", public=public)
+            if not public.judges:
+                continue
             if models.served(spec.name) is None:
                 models.promote(spec.name, version.version, reason=f"public weights '{public.file_name}' found")
             return version

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, InvalidInputError
+from ..task import Layout
+from .pickled_networks import PickledPart, comes_whole, harmless_pickle
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -44,13 +46,14 @@ def load_state(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def load_foreign_state(path: Path, *, state_key: str | None = None) -> dict[str, Tensor]:
+def load_foreign_state(path: Path, *, state_key: str | None = None, layout: Layout = "carina") -> dict[str, Tensor]:
     """Read somebody else's checkpoint without executing anything in it.
 
     Args:
         path: `.safetensors`, or what `torch.save` wrote.
         state_key: Where the state dict lies inside the checkpoint; None, or a checkpoint without that key, means the
             checkpoint is the state dict.
+        layout: Whose it is: some publish a whole pickled network instead of its state dict (`pickled_networks`).
 
     Returns:
         Parameter name → CPU tensor; the `module.` prefix of data-parallel training is removed.
@@ -60,7 +63,9 @@ def load_foreign_state(path: Path, *, state_key: str | None = None) -> dict[str,
     """
     if path.suffix == ".safetensors":
         return load_state(path)
-    content = _load_tensors_only(path)
+    content = _load_tensors_only(path, layout)
+    if isinstance(content, PickledPart):
+        content = dict(content.state())
     if state_key is not None and isinstance(content, Mapping) and state_key in content:
         content = content[state_key]
     return _as_state(content, path.name)
@@ -91,13 +96,17 @@ def _shape(shape: tuple[int, ...] | None) -> str:
     return "nothing" if shape is None else str(shape)
 
 
-def _load_tensors_only(path: Path) -> Any:
+def _load_tensors_only(path: Path, layout: Layout) -> Any:
     import torch
+
+    how: dict[str, Any] = {"weights_only": True}
+    if comes_whole(layout):
+        how = {"weights_only": False, "pickle_module": harmless_pickle(layout)}
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols; what cannot be read safely is an error below
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", **how)
     except pickle.UnpicklingError as error:
         raise InvalidInputError(
             f"Weights file '{path.name}' must hold nothing but tensors, got a pickle with other objects, which could "

@@ -1,8 +1,8 @@
 """U-Net++ (Zhou et al., arXiv:1807.10165) on MONAI's blocks, with a head at every depth and pruning by levels.
 
-Its nested U-Nets of depth 1 to 4 each give scores at full resolution. The mean of their scores is the answer (the
-paper's accurate mode), so that each head learns in every step. At a lower level only the shallower ones are computed
-(the fast mode): a quicker answer from the same weights.
+Its nested U-Nets of depth 1 to 4 each give scores at full resolution. In training each is taught by itself (deep
+supervision). The mean of their scores is the answer (the paper's accurate mode). At a lower level only the shallower
+ones are computed (the fast mode): a quicker answer from the same weights.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def _build(spec: TaskSpec) -> nn.Module:
 
         level = deepest
 
-        def forward(self, image: Tensor) -> Tensor:
-            """Mean scores of the heads, `(B, channels, …)`."""
+        def forward(self, image: Tensor) -> Tensor | list[Tensor]:
+            """Mean scores of the heads, `(B, channels, …)`; in training those of each, of the deepest first."""
             rows: list[list[Tensor]] = [[self.conv_0_0(image)]]
             scores = []
             for depth in range(1, self.level + 1):
@@ -49,7 +49,7 @@ def _build(spec: TaskSpec) -> nn.Module:
                     join = getattr(self, f"upcat_{row}_{column}")
                     rows[row].append(join(rows[row + 1][column - 1], torch.cat(rows[row], dim=1)))
                 scores.append(getattr(self, f"final_conv_0_{depth}")(rows[0][depth]))
-            return torch.stack(scores).mean(dim=0)
+            return scores[::-1] if self.training else torch.stack(scores).mean(dim=0)
 
     network = LevelledUNetPlusPlus(
         spatial_dims=spec.dimension, in_channels=spec.in_channels, out_channels=spec.out_channels, **arguments

@@ -13,7 +13,7 @@ from fastapi import APIRouter, File, Form, Query, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from ..annotations.submit import MEASUREMENTS, PREDICTION
+from ..annotations.submit import SERVERS_NOTES
 from ..annotations.worklist import OFFERED
 from ..datastores.ids import check_id
 from ..errors import InvalidInputError, NotFoundError
@@ -218,7 +218,7 @@ def _made(services: Services, make: Callable[[Path], Path]) -> FileResponse:
 
 
 def _note_on_label(services: Services, label: str, tag: str, changes: dict[str, Any]) -> dict[str, Any]:
-    for name in (PREDICTION, MEASUREMENTS):
+    for name in SERVERS_NOTES:
         if name in changes:
             raise InvalidInputError(f"The note '{name}' must be the server's own. Choose another name.")
     annotation = find_annotation(services, label, tag)

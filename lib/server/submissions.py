@@ -12,6 +12,8 @@ from ..annotations.submit import submit_findings, submit_label
 from ..datastores.ids import check_id
 from ..errors import InvalidInputError, LabelError
 from ..images import read_label
+from ..infers.prompts import place_of
+from ..regions import same_place
 from ..task import TaskSpec
 from .inputs import seconds_of, text_of, user_of
 from .label_target import target_of, told_target
@@ -69,13 +71,14 @@ def submit_told(services: Services, *, image: str, findings: object, params: Map
         services: The server's parts.
         image: Id in the image store.
         findings: Name → true, false or null.
-        params: `model` or `task`, `client_id` or `user`, `time_spent_s`.
+        params: `model` or `task`, `client_id` or `user`, `time_spent_s`; of a task that judges a part of an image also
+            `foreground` or `box`, as in an inference.
         tag: `final` unless the client says otherwise.
 
     Raises:
         UnknownImageError: If the image is not in the store.
         InvalidInputError: If nothing or no task was sent, or the tag is the server's own.
-        LabelError: If a name is no finding of the task, or an answer is none.
+        LabelError: If a name is no finding of the task, an answer is none, or the place is missing.
     """
     _refuse_own(tag)
     said = text_of(params, "task") or text_of(params, "model")
@@ -85,7 +88,9 @@ def submit_told(services: Services, *, image: str, findings: object, params: Map
         )
     patient_id, is_dicom = told_target(services.store, check_id(image))
     spec = services.tasks.get(said)
-    draft = next((draft for draft in drafts_of(services.annotations, image) if draft.task == spec.name), None)
+    place = place_of(params, spec).get("place")
+    drafts = (draft for draft in drafts_of(services.annotations, image) if draft.task == spec.name)
+    draft = next((draft for draft in drafts if same_place(draft.place, place)), None)
     annotation = submit_findings(
         services.annotations,
         image_id=image,
@@ -100,6 +105,7 @@ def submit_told(services: Services, *, image: str, findings: object, params: Map
         time_spent_s=seconds_of(params, "time_spent_s", "time_spent"),
         said=draft.prediction if draft else (),
         measured=draft.measurements if draft else (),
+        place=place,
     )
     services.outbox.wake()
     return annotation

@@ -1,7 +1,7 @@
 """Random but anatomically possible changes of patches, on the device that trains.
 
 A mirrored patient has left and right exchanged, along whichever axis it is mirrored. So flips are drawn only for tasks
-without a lateral label, and for symmetric ones, whose labels then change sides.
+without a lateral label; patches of symmetric ones are mirrored when they are read (`patches`), labels and all.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import math
 import torch
 from torch import Tensor
 
-from ..label_maps import side_table
-from ..labels import LabelSet
 from ..task import Percentiles, Spacing, TaskSpec, ZScoreThenRange
 from .pictures import change_picture
 from .resampling import about, resample, uniform
@@ -51,9 +49,7 @@ def augment(
     """
     if strength == 0:
         return image, label
-    if spec.symmetric:
-        image, label = _mirror(image, label, labels=spec.labels, random=random)
-    elif not has_sides(spec):
+    if not spec.symmetric and not has_sides(spec):
         image, label = _flip(image, label, random=random, axes=spec.dimension)
     if spec.dimension == 2 and isinstance(spec.intensity, Percentiles):
         return change_picture(image, label, random=random, strength=strength)
@@ -81,15 +77,6 @@ def _shading_of(spec: TaskSpec) -> float:
 def has_sides(spec: TaskSpec) -> bool:
     """Whether any label is a left or right one."""
     return any(label.has_side for label in spec.labels)
-
-
-def _mirror(image: Tensor, label: Tensor, *, labels: LabelSet, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """About half of the samples become their mirrored patients."""
-    where = (torch.rand(image.shape[0], generator=random) < 0.5).to(image.device)
-    table = torch.from_numpy(side_table(labels).astype("int32")).to(label.device, label.dtype)
-    image, label = image.clone(), label.clone()
-    image[where], label[where] = image[where].flip(2), table[label[where].flip(2).long()]
-    return image, label
 
 
 def _flip(image: Tensor, label: Tensor, *, random: torch.Generator, axes: int) -> tuple[Tensor, Tensor]:

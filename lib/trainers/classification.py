@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ..errors import InvalidInputError
 from ..models.calibration import Calibration, fit_finding, sigmoid
@@ -24,8 +23,9 @@ from .augmentation import augment_image
 from .cache import CachedVolume, VolumeCache
 from .cases import FindingsCase
 from .findings_evaluation import FindingsEvaluation, FindingsResult
+from .findings_loss import findings_loss
 from .lesson import NOT_CALIBRATED, Cancelled, Change, Progress, Sampler, stop_if
-from .loss import PartialLoss, Total, own
+from .loss import PartialLoss
 from .options import no_pool
 from .patches import WHOLE, Batch
 from .roc_picture import write_roc
@@ -72,17 +72,20 @@ class FindingsSampler:
     Args:
         items: To draw from; all of one size.
         spec: For its labels.
+        mixup: Each image is mixed with another of its batch, by a share from a beta distribution with this parameter
+            (Zhang et al., arXiv:1710.09412); what was looked for in one of the two alone then teaches nothing. 0: none.
 
     Raises:
         InvalidInputError: If the images are of several sizes, or nobody looked for any finding.
     """
 
-    def __init__(self, items: Sequence[CachedFindings], *, spec: TaskSpec) -> None:
+    def __init__(self, items: Sequence[CachedFindings], *, spec: TaskSpec, mixup: float = 0.0) -> None:
         shapes = {item.volume.image.shape for item in items}
         if len(shapes) > 1:
             raise InvalidInputError(
                 f"Images of '{spec.name}' must be prepared to one size, got {len(shapes)}. Declare matrix_voxels."
             )
+        self._mixup = mixup
         self._volumes = [item.volume for item in items]
         self._truths = [truths_of(item.case, spec) for item in items]
         self._having: dict[str, list[list[int]]] = {}
@@ -101,7 +104,14 @@ class FindingsSampler:
             random: Decides everything; one seed gives one sequence of batches.
             part: Which images of it to read and return; all are chosen.
         """
-        positions = [self._position(random) for _ in range(batch_size)][part]
+        positions = [self._position(random) for _ in range(batch_size)]
+        if not self._mixup:
+            return self._batch(positions[part])
+        partners = [positions[other] for other in random.permutation(batch_size)]
+        shares = torch.from_numpy(random.beta(self._mixup, self._mixup, batch_size)).float()[part]
+        return _mixed(self._batch(positions[part]), self._batch(partners[part]), shares)
+
+    def _batch(self, positions: Sequence[int]) -> Batch:
         values, asked = zip(*(self._truths[position] for position in positions), strict=True)
         return Batch(
             image=torch.stack([self._volumes[position].tensor for position in positions]),
@@ -114,14 +124,18 @@ class FindingsSampler:
         return int(random.choice(answers[int(random.integers(len(answers)))]))
 
 
-class MaskedCrossEntropy(nn.Module):
-    """Binary cross-entropy of every finding somebody looked for; the others teach nothing."""
+def _mixed(one: Batch, other: Batch, shares: Tensor) -> Batch:
+    """Two batches as one; `shares` is what each image of the first has in the mixture."""
 
-    def forward(self, logits: Tensor, label: Tensor, annotated: Tensor, *, total: Total = own) -> Tensor:
-        """See `loss.PartialLoss`; everything is `(B, findings)`."""
-        each = functional.binary_cross_entropy_with_logits(logits.float(), label, reduction="none")
-        surprise, asked = total(torch.stack([(each * annotated).sum(), annotated.sum().float()]))
-        return surprise / asked.clamp(min=1)
+    def mix(first: Tensor, second: Tensor) -> Tensor:
+        share = shares.view(-1, *(1,) * (first.ndim - 1))
+        return share * first + (1 - share) * second
+
+    return Batch(
+        image=mix(one.image, other.image),
+        label=mix(one.label, other.label),
+        annotated=one.annotated & other.annotated,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,11 +164,11 @@ class ClassificationLesson:
         self, network: nn.Module, training: Sequence[CachedFindings], before: Iterable[str] | None
     ) -> PartialLoss:
         """Nothing to make ready: a finding that nobody looked for gets no gradient."""
-        return MaskedCrossEntropy()
+        return findings_loss(self.options, [item.case for item in training], self.spec).to(self.device)
 
     def sampler(self, training: Sequence[CachedFindings], new: Collection[str] = ()) -> Sampler:
         """Whole images, balanced by finding alone: an epoch meets most of them."""
-        return FindingsSampler(training, spec=self.spec)
+        return FindingsSampler(training, spec=self.spec, mixup=self.options.mixup)
 
     def pool_sampler(self, pool: Sequence[CachedFindings], training: Sequence[CachedFindings]) -> Sampler:
         """None there is: images without findings are not learned from.

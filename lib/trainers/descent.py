@@ -61,15 +61,14 @@ class Descent:
         self.network.to(memory_format=self._layout)
         self._shared = self.network
         self._optimiser = torch.optim.AdamW(
-            parameter_groups(self.network, decay=self.options.layer_decay),
+            parameter_groups(self.network, decay=self.options.layer_decay, by_layer=self.options.head_epochs > 0),
             lr=self.options.learning_rate,
             weight_decay=self.options.weight_decay,
         )
         self._scaler = torch.amp.GradScaler(
             self.device.type, enabled=short_type(self.device, training=True) == torch.float16
         )
-
-        self._tutor = None
+        self._tutor: Tutor | None = None
         if self.pool is not None and self.options.unlabelled_weight:
             self._tutor = Tutor(
                 self.network, spec=self.spec, options=self.options, sampler=self.pool, device=self.device
@@ -88,8 +87,9 @@ class Descent:
             random: Chooses patches and what is done to them.
         """
         rate = self.options.learning_rate * rate_share(done, self.options.max_epochs * self.options.steps_per_epoch)
+        head_alone = done < self.options.head_epochs * self.options.steps_per_epoch
         for group in self._optimiser.param_groups:
-            group["lr"] = rate * group["share"]
+            group["lr"] = 0.0 if head_alone and not group["head"] else rate * group["share"]
         self.network.train()
         value = self._descend(self._losses(batch_size, done, random))
         if self._tutor is not None:

@@ -3,6 +3,8 @@
 The table is a CSV file, or `findings.csv` or `cases.csv` in the folder given. Its column `image` names an image (with
 or without suffix), `patient` its patient; every column with the name of a finding says 1 (there), 0 (not there), or
 nothing, or a negative number, where nobody knows. `Pleural_Thickening` and `pleural thickening` are one name.
+
+A task that judges a part of an image needs the place as well (`places`), and an image may then have several rows.
 """
 
 from __future__ import annotations
@@ -12,16 +14,19 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from ..errors import InvalidInputError, LabelError
+from ..geometry import Volume
 from ..images import split_suffix
 from ..labels import LabelSet, did_you_mean
 from ..task import TaskSpec
 from .cases import FindingsCase
 from .dataset import file_revision, find_images, load_image, patient_of, read_patients
+from .places import Spot, load_part, spot_of
 
 _log = logging.getLogger(__name__)
 
@@ -47,21 +52,26 @@ def read_findings(images: Path, table: Path, spec: TaskSpec) -> list[FindingsCas
     if not images.is_dir():
         raise InvalidInputError(f"'{images}' must be a folder. Give the folder of images.")
     path = find_table(table)
-    rows = _findings_of(path, spec.labels)
+    header, rows = _all_rows(path)
+    columns = _columns(header, spec.labels, path.name)
     found = find_images(images)
     patients = read_patients(images, path.parent)
-    cases = [
-        FindingsCase(
-            image_id=image_id,
-            patient_id=patient_of(image_id, patients),
-            load=partial(load_image, found[image_id]),
-            findings=findings,
-            revision=_revision(found[image_id], findings),
-            annotated=frozenset(findings),
+    cases = []
+    for case_id, image_id, row in _named(rows, several=spec.crop_mm is not None):
+        findings = _findings_in(row, columns, path.name)
+        if image_id not in found or not findings:
+            continue
+        spot = spot_of(row, header, path.name) if spec.crop_mm is not None else None
+        cases.append(
+            FindingsCase(
+                image_id=case_id,
+                patient_id=patient_of(image_id, patients),
+                load=_loader(found[image_id], spot, spec),
+                findings=findings,
+                revision=_revision(found[image_id], findings, spot),
+                annotated=frozenset(findings),
+            )
         )
-        for image_id, findings in sorted(rows.items())
-        if image_id in found and findings
-    ]
     if not cases:
         raise InvalidInputError(
             f"At least one image must have a finding in '{path.name}', got {len(found)} image(s) and {len(rows)} "
@@ -94,23 +104,39 @@ def read_rows(path: Path) -> tuple[list[str], dict[str, dict[str, str]]]:
     Raises:
         InvalidInputError: If it has no column `image`.
     """
+    header, rows = _all_rows(path)
+    return header, dict(rows)
+
+
+def _all_rows(path: Path) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
+    """As `read_rows`, every line by itself."""
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream)
         header = list(reader.fieldnames or ())
         if _IMAGE_COLUMN not in header:
             raise InvalidInputError(f"'{path.name}' must have the column '{_IMAGE_COLUMN}', got {header[:8]}.")
-        return header, {
-            split_suffix(row[_IMAGE_COLUMN].strip())[0]: {name: (row[name] or "").strip() for name in header}
+        return header, [
+            (split_suffix(row[_IMAGE_COLUMN].strip())[0], {name: (row[name] or "").strip() for name in header})
             for row in reader
             if row[_IMAGE_COLUMN]
-        }
+        ]
 
 
-def _findings_of(path: Path, labels: LabelSet) -> dict[str, dict[str, bool]]:
-    """Image id → finding → whether it is there."""
-    header, rows = read_rows(path)
-    columns = _columns(header, labels, path.name)
-    return {image_id: _findings_in(row, columns, path.name) for image_id, row in rows.items()}
+def _named(rows: Sequence[tuple[str, dict[str, str]]], *, several: bool) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Case id, image id and row, by image; the last row of an image counts, or all, which then are told apart."""
+    if not several:
+        yield from ((image_id, image_id, row) for image_id, row in sorted(dict(rows).items()))
+        return
+    seen: Counter[str] = Counter()
+    for image_id, row in sorted(rows, key=lambda item: item[0]):
+        seen[image_id] += 1
+        yield image_id if seen[image_id] == 1 else f"{image_id}-{seen[image_id]}", image_id, row
+
+
+def _loader(path: Path, spot: Spot | None, spec: TaskSpec) -> Callable[[], Volume]:
+    if spot is None or spec.crop_mm is None:
+        return partial(load_image, path)
+    return partial(load_part, path, spot, size_mm=spec.crop_mm)
 
 
 def _columns(header: Sequence[str], labels: LabelSet, name: str) -> dict[str, str]:
@@ -145,6 +171,8 @@ def _findings_in(row: Mapping[str, str], columns: Mapping[str, str], name: str) 
     return findings
 
 
-def _revision(image: Path, findings: Mapping[str, bool]) -> str:
+def _revision(image: Path, findings: Mapping[str, bool], spot: Spot | None) -> str:
     content = f"{file_revision([image])}{json.dumps(dict(findings), sort_keys=True)}"
+    if spot is not None:
+        content += str(spot)
     return hashlib.sha256(content.encode()).hexdigest()

@@ -24,6 +24,7 @@ from .together import LEADER, Together, give_up, meet, outside
 
 _START_S = 300.0
 _END_S = 10.0
+_BLAME_S = 3.0
 _LOOK_S = 0.05
 _WORDS = 300
 
@@ -49,7 +50,7 @@ def gathered(options: TrainerOptions, device: torch.device, *, cancelled: Cancel
         return
     _check(options, count, device, here=count if ranked is None else 1)
     if ranked is not None:
-        yield from _led(meet(rank=LEADER, count=count, device=device, at="env://"))
+        yield from _led(meet(rank=LEADER, count=count, device=device))
         return
     threads = torch.get_num_threads()
     each = max(1, threads // count)
@@ -82,7 +83,7 @@ def help_another(device: torch.device) -> bool:
     if ranked is None or ranked[0] == LEADER:
         return False
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all, and the leader decides
-    serve(meet(rank=ranked[0], count=ranked[1], device=own_gpu(device), at="env://"))
+    serve(meet(rank=ranked[0], count=ranked[1], device=own_gpu(device)))
     return True
 
 
@@ -162,8 +163,8 @@ class _Helpers:
         Raises:
             PeerError: Naming it.
         """
-        until = time.monotonic() + _END_S
-        while "peer" in str(error).lower() and not self._ended() and time.monotonic() < until:
+        until = time.monotonic() + _BLAME_S
+        while not self._ended() and time.monotonic() < until:
             time.sleep(_LOOK_S)
         if ended := self._ended():
             raise self._error(ended) from error

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 
-def parameter_groups(network: nn.Module, *, decay: float) -> list[dict[str, Any]]:
+def parameter_groups(network: nn.Module, *, decay: float, by_layer: bool = False) -> list[dict[str, Any]]:
     """An optimiser's parameter groups, one per layer, each with the `share` of the learning rate that it takes.
 
     The last layer takes all of it and the first `decay`; between them each takes the same factor less than the next (as
@@ -16,9 +16,10 @@ def parameter_groups(network: nn.Module, *, decay: float) -> list[dict[str, Any]
     Args:
         network: Any.
         decay: Above 0, at most 1; 1 for one group with all parameters.
+        by_layer: Whether layers have groups of their own in any case; `head` marks the last.
     """
-    if decay == 1:
-        return [{"params": list(network.parameters()), "share": 1.0}]
+    if decay == 1 and not by_layer:
+        return [{"params": list(network.parameters()), "share": 1.0, "head": True}]
     seen: set[int] = set()
     layers = []
     for module in network.modules():
@@ -27,4 +28,7 @@ def parameter_groups(network: nn.Module, *, decay: float) -> list[dict[str, Any]
         if own:
             layers.append(own)
     last = len(layers) - 1
-    return [{"params": own, "share": decay ** ((last - number) / max(1, last))} for number, own in enumerate(layers)]
+    return [
+        {"params": own, "share": decay ** ((last - number) / max(1, last)), "head": number == last}
+        for number, own in enumerate(layers)
+    ]

@@ -46,9 +46,17 @@ class PartialLoss(Protocol):
         ...
 
 
-def loss_of(spec: TaskSpec, *, present: Tensor, known: Tensor) -> PartialSigmoidLoss | PartialDiceCELoss:
-    """The loss that fits a task's labels; arguments as in `PartialDiceCELoss`."""
-    return PartialSigmoidLoss() if spec.labels.overlapping else PartialDiceCELoss(present=present, known=known)
+def loss_of(
+    spec: TaskSpec, *, present: Tensor, known: Tensor, focal: bool = False
+) -> PartialSigmoidLoss | PartialDiceCELoss:
+    """The loss that fits a task's labels; arguments as in `PartialDiceCELoss`.
+
+    With `focal`, voxels that are told well already count less in the cross-entropy, by the square of what is missing
+    (Lin et al., arXiv:1708.02002).
+    """
+    if spec.labels.overlapping:
+        return PartialSigmoidLoss(focal=focal)
+    return PartialDiceCELoss(present=present, known=known, focal=focal)
 
 
 class PartialSigmoidLoss(nn.Module):
@@ -58,6 +66,10 @@ class PartialSigmoidLoss(nn.Module):
     arXiv:1606.04797) takes its patches as one volume, so one in which it is not drawn does not make it undefined.
     """
 
+    def __init__(self, *, focal: bool = False) -> None:
+        super().__init__()
+        self._focal = focal
+
     def forward(self, logits: Tensor, label: Tensor, annotated: Tensor, *, total: Total = own) -> Tensor:
         """See `PartialLoss`; label values are bits (`LabelSet.values`)."""
         channels = logits.shape[1]
@@ -66,6 +78,8 @@ class PartialSigmoidLoss(nn.Module):
         asked = annotated.view(*annotated.shape, *(1,) * (logits.ndim - 2)).expand_as(truth)
         logits, over = logits.float(), [0, *range(2, logits.ndim)]
         each = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+        if self._focal:
+            each = each * (truth - logits.sigmoid()) ** 2
         probabilities, truth = logits.sigmoid() * asked, truth * asked
         sums = [probabilities * truth, probabilities, truth, each * asked, asked]
         overlap, drawn, labelled, surprise, voxels = total(torch.stack([part.sum(dim=over) for part in sums]))
@@ -89,10 +103,12 @@ class PartialDiceCELoss(nn.Module):
     Args:
         present: `(channels,)` labels that occur in the training cases; the background's entry is ignored.
         known: `(channels,)` labels that a training case or the parent version knows.
+        focal: See `loss_of`.
     """
 
-    def __init__(self, *, present: Tensor, known: Tensor) -> None:
+    def __init__(self, *, present: Tensor, known: Tensor, focal: bool = False) -> None:
         super().__init__()
+        self._focal = focal
         self.register_buffer("_present", present & (torch.arange(len(present)) > 0))
         self.register_buffer("_known", known)
 
@@ -111,7 +127,10 @@ class PartialDiceCELoss(nn.Module):
         logits = self._fold(logits.float(), annotated)
         target = label[:, 0].long()
         own_counts = torch.bincount(target.flatten(), minlength=logits.shape[1]).float()
-        logarithms, overlap, drawn, counts = total(torch.stack([*class_sums(logits, target), own_counts]))
+        logarithms, overlap, drawn = class_sums(logits, target)
+        if self._focal:
+            logarithms = _focused(logits, target)
+        logarithms, overlap, drawn, counts = total(torch.stack([logarithms, overlap, drawn, own_counts]))
         weights = counts.clamp(min=1).rsqrt()
         cross_entropy = -(weights * logarithms).sum() / (weights * counts).sum()
         # One minus the mean soft Dice (Milletari et al., arXiv:1606.04797) of the labels in the batch.
@@ -131,6 +150,12 @@ class PartialDiceCELoss(nn.Module):
         return torch.cat([background, logits[:, 1:].masked_fill(mask[:, 1:], _NOWHERE)], dim=1)
 
 
+def _focused(logits: Tensor, target: Tensor) -> Tensor:
+    """`(channels,)` sums of each class's log probabilities at its voxels, by the square of what they lack to one."""
+    own = logits.log_softmax(dim=1).gather(1, target[:, None])[:, 0].flatten()
+    return logits.new_zeros(logits.shape[1]).index_add(0, target.flatten(), (1 - own.exp()) ** 2 * own)
+
+
 def silence_unknown(network: nn.Module, *, known: Tensor, before: Tensor | None = None) -> None:
     """Start with a guess of nearly zero for labels that nothing teaches (Lin et al., arXiv:1708.02002).
 
@@ -142,12 +167,19 @@ def silence_unknown(network: nn.Module, *, known: Tensor, before: Tensor | None 
         before: The same for the parent version alone; labels it did not know but `known` does start at zero again.
             None for a network with random weights.
     """
+    layer = output_layer(network, len(known))
+    bias = None if layer is None else layer.bias
+    if isinstance(bias, Tensor):
+        with torch.no_grad():
+            if before is None:
+                bias[~known.to(bias.device)] = _SILENT
+            else:
+                bias[(known & ~before).to(bias.device)] = 0.0
+
+
+def output_layer(network: nn.Module, channels: int) -> nn.Module | None:
+    """The last layer with one output per channel and a bias; None if there is none."""
     for module in reversed(list(network.modules())):
-        bias = getattr(module, "bias", None)
-        if getattr(module, "out_channels", None) == len(known) and bias is not None:
-            with torch.no_grad():
-                if before is None:
-                    bias[~known.to(bias.device)] = _SILENT
-                else:
-                    bias[(known & ~before).to(bias.device)] = 0.0
-            return
+        if getattr(module, "out_channels", None) == channels and getattr(module, "bias", None) is not None:
+            return module
+    return None

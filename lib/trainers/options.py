@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InvalidInputError
 from ..labels import did_you_mean
-from ..task import TaskSpec, TrainerOptions
+from ..task import LOSSES, TaskSpec, TrainerOptions
 
 _MAY_BE_ZERO = frozenset(
     {
@@ -22,9 +22,12 @@ _MAY_BE_ZERO = frozenset(
         "ema",
         "sharpness",
         "unlabelled_weight",
+        "head_epochs",
+        "class_weights",
+        "mixup",
     }
 )
-_MOST = {"new_share": 1.0, "warm_share": 1.0, "layer_decay": 1.0, "ema": 0.9999}
+_MOST = {"new_share": 1.0, "warm_share": 1.0, "layer_decay": 1.0, "class_weights": 1.0, "ema": 0.9999}
 
 
 def override(options: TrainerOptions, values: Mapping[str, object]) -> TrainerOptions:
@@ -32,7 +35,8 @@ def override(options: TrainerOptions, values: Mapping[str, object]) -> TrainerOp
 
     Args:
         options: The task's.
-        values: Field name → number, number as text, or for `patch_voxels` three whole numbers (also `96,96,96`).
+        values: Field name → number, number as text, for `patch_voxels` three whole numbers (also `96,96,96`), for
+            `loss` its name.
 
     Raises:
         InvalidInputError: If a name is unknown, or a value is not a number or out of range.
@@ -54,6 +58,15 @@ def check_options(spec: TaskSpec, options: TrainerOptions) -> None:
     """
     if options.unlabelled_weight and spec.kind != "segmentation":
         raise no_pool(spec)
+    known = LOSSES.get(spec.kind, ())
+    if options.loss and options.loss not in known:
+        raise InvalidInputError(
+            f"The loss of a task of kind '{spec.kind}' must be one of its own, got '{options.loss[:32]}'."
+            f"{did_you_mean(options.loss, known)}"
+        )
+    for name in ("class_weights", "mixup"):
+        if getattr(options, name) and not spec.of_whole_images:
+            raise InvalidInputError(f"Option {name} must be 0 for a task that draws, as '{spec.name}'. Leave it out.")
 
 
 def no_pool(spec: TaskSpec) -> InvalidInputError:
@@ -65,6 +78,8 @@ def no_pool(spec: TaskSpec) -> InvalidInputError:
 
 
 def _parse(name: str, value: object, *, like: object) -> object:
+    if isinstance(like, str):
+        return "" if value is None else str(value)
     if isinstance(like, tuple):
         parts = value.split(",") if isinstance(value, str) else value
         if not isinstance(parts, Sequence) or len(parts) != len(like):

@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..label_maps import exchange_sides
 from ..task import TaskSpec, Voxels
 from .cache import CachedVolume
 
 _BACKGROUND_SHARE = 0.3
+_MIRRORED_SHARE = 0.5
 
 WHOLE = slice(None)
 """Of a batch, all of it."""
@@ -49,6 +51,8 @@ class PatchSampler:
         patch_voxels: Size of a patch; smaller volumes are filled up with their lowest intensity and background.
         favoured: Images that a share of the patches is taken from, as far as they show what was drawn first.
         share: That share; the rest comes from the others.
+        mirrored: Whether about half of the patches are those of the mirrored patient: left and right change places in
+            the image, in its label, and in what was annotated (`TaskSpec.symmetric`).
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class PatchSampler:
         patch_voxels: Voxels,
         favoured: Collection[str] = (),
         share: float = 0.0,
+        mirrored: bool = False,
     ) -> None:
         wanted = frozenset(favoured) if share else frozenset()
         self._favoured = {position for position, volume in enumerate(volumes) if volume.image_id in wanted}
@@ -75,6 +80,9 @@ class PatchSampler:
                 self._having.setdefault(index, []).append(position)
         self._foreground = sorted(index for index in self._having if index)
         self._annotated = [annotated_channels(volume, spec) for volume in volumes]
+        self._mirrored = mirrored
+        self._labels = spec.labels
+        self._exchanged = spec.exchanged_channels
 
     def draw(self, batch_size: int, *, random: np.random.Generator, part: slice = WHOLE) -> Batch:
         """The next batch.
@@ -85,7 +93,9 @@ class PatchSampler:
             part: Which patches of it to read and return; all are chosen.
         """
         chosen = [self._choose(random) for _ in range(batch_size)]
-        images, labels, annotated = zip(*(self._read(*place) for place in chosen[part]), strict=True)
+        mirrored = [self._mirrored and random.random() < _MIRRORED_SHARE for _ in chosen]
+        places = zip(chosen[part], mirrored[part], strict=True)
+        images, labels, annotated = zip(*(self._read(*place, mirrored=one) for place, one in places), strict=True)
         return Batch(image=torch.stack(images), label=torch.stack(labels), annotated=torch.stack(annotated))
 
     def _choose(self, random: np.random.Generator) -> tuple[int, NDArray[np.int64]]:
@@ -101,17 +111,21 @@ class PatchSampler:
             position = readings[int(random.integers(len(readings)))]
         return position, np.clip(voxel - inside, 0, np.maximum(np.array(volume.label.shape) - self._patch, 0))
 
-    def _read(self, position: int, start: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
+    def _read(self, position: int, start: NDArray[np.int64], *, mirrored: bool) -> tuple[Tensor, Tensor, Tensor]:
         volume = self._volumes[position]
         box = tuple(slice(int(low), int(low + size)) for low, size in zip(start, self._patch, strict=True))
         image = np.asarray(volume.image[box], dtype=np.float32)
         label = np.asarray(volume.label[box])
+        annotated = self._annotated[position]
+        if mirrored:
+            image, label = image[::-1].copy(), exchange_sides(label[::-1], self._labels)
+            annotated = annotated[self._exchanged]
         label = label.astype(np.int32) if label.dtype == np.uint16 else label
         missing = [(0, int(size - there)) for size, there in zip(self._patch, image.shape, strict=True)]
         if any(after for _, after in missing):
             image = np.pad(image, missing, constant_values=float(image.min()))
             label = np.pad(label, missing)
-        return torch.tensor(image)[None], torch.tensor(label)[None], self._annotated[position]
+        return torch.tensor(image)[None], torch.tensor(label)[None], annotated
 
     def _one_of(self, positions: list[int], random: np.random.Generator) -> int:
         """A volume of these; favoured ones as often as asked for, but not less often than they would be anyway."""

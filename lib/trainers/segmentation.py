@@ -47,7 +47,8 @@ class SegmentationLesson(Measuring):
         annotated = torch.stack([annotated_channels(volume, self.spec) for volume in training]).any(dim=0)
         known = annotated if known_before is None else annotated | known_before
         silence_unknown(network, known=known, before=known_before)
-        return loss_of(self.spec, present=self._present(training), known=known).to(self.device)
+        focal = self.options.loss == "dice_focal"
+        return loss_of(self.spec, present=self._present(training), known=known, focal=focal).to(self.device)
 
     def sampler(self, training: Sequence[CachedVolume], new: Collection[str] = ()) -> Sampler:
         """Patches of the size the options ask for, or as large as the volumes are."""
@@ -57,11 +58,12 @@ class SegmentationLesson(Measuring):
             patch_voxels=self._patch_voxels(training),
             favoured=new,
             share=self.options.new_share,
+            mirrored=self._mirrored,
         )
 
     def pool_sampler(self, pool: Sequence[CachedVolume], training: Sequence[CachedVolume]) -> Sampler:
         """Patches from anywhere in the images."""
-        return PatchSampler(pool, spec=self.spec, patch_voxels=self._patch_voxels(training))
+        return PatchSampler(pool, spec=self.spec, patch_voxels=self._patch_voxels(training), mirrored=self._mirrored)
 
     def validate(self, network: nn.Module, items: Sequence[CachedVolume]) -> dict[str, float]:
         """Label → mean Dice."""
@@ -85,6 +87,10 @@ class SegmentationLesson(Measuring):
         panels = [("served before", before)] if before is not None else []
         panels += [("candidate", after), ("reference", truth)]
         write_overlay(path, image, panels, labels=self.spec.labels)
+
+    @property
+    def _mirrored(self) -> bool:
+        return self.spec.symmetric and self.options.augmentation > 0
 
     def _patch_voxels(self, training: Sequence[CachedVolume]) -> Voxels:
         return fitting_patch(

@@ -36,7 +36,8 @@ def test_list_says_licence_source_hash_and_where_to_put_what_is_missing(carina, 
     listed = carina("weights", "list", "--json")
 
     assert listed.exit_code == 0, listed.stderr
-    (entry,) = listed.json["weights"]
+    assert {"cxr_findings", "nodule_malignancy"} < {entry["task"] for entry in listed.json["weights"]}
+    (entry,) = [entry for entry in listed.json["weights"] if entry["task"] == "wholebody_ct"]
     assert (entry["task"], entry["file_name"], entry["licence"]) == ("wholebody_ct", "model.pt", "Apache-2.0")
     assert (entry["state"], entry["version"]) == ("missing", None)
     assert entry["path"] == str(Settings().models_dir / "wholebody_ct" / "model.pt")

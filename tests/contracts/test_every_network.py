@@ -14,6 +14,7 @@ from carina.networks.factory import build_network, feature_layer, find_networks,
 from carina.preprocessing import prepare
 from carina.registry import find_tasks
 from carina.task import NetworkSpec
+from carina.trainers.depths import outputs_of
 from tests.infers.builder import noise_volume, task
 
 SMALL = {
@@ -62,7 +63,8 @@ def test_gives_one_score_per_class_and_voxel(spec):
 def test_learns_from_a_gradient_everywhere(spec):
     side = size_multiple(spec)
     network = build_network(spec).train()
-    network(torch.randn(1, 1, 2 * side, 2 * side, 2 * side)).square().mean().backward()
+    outputs = outputs_of(network(torch.randn(1, 1, 2 * side, 2 * side, 2 * side)))
+    torch.stack([scores.square().mean() for scores in outputs]).sum().backward()
     without = [name for name, parameter in network.named_parameters() if parameter.grad is None]
     assert without == []
 

@@ -92,7 +92,7 @@ def test_draft_is_written_on_the_images_grid_with_its_provenance(models, image):
     assert params["model_version"] == version.version
     assert params["model_sha256"] == version.sha256
     assert params["device"] == "cpu"
-    assert set(params["timings"]) == {"fetch", "prepare", "network", "finalise", "write"}
+    assert set(params["timings"]) == {"fetch", "prepare", "network", "finalise", "judge", "write"}
 
 
 def test_output_path_of_the_server_is_used(models, image, tmp_path):

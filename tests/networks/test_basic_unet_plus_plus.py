@@ -36,9 +36,11 @@ def test_the_answer_is_the_mean_of_the_heads_and_the_quick_one_that_of_two(image
         with answering_quickly(network, spec()):
             quick = network(image)
         again = network(image)
+        taught = network.train()(image)
     torch.testing.assert_close(whole, torch.stack(heads).mean(dim=0))
     torch.testing.assert_close(quick, torch.stack(heads[:2]).mean(dim=0))
     torch.testing.assert_close(again, whole)
+    torch.testing.assert_close(taught, heads[::-1])
 
 
 def test_a_lower_level_has_only_the_weights_it_needs_and_takes_smaller_images():

@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 
 from carina.annotations.drafts import remember_draft
+from carina.datastores.port import read_image
+from carina.errors import InvalidInputError
+from carina.jobs.cases import labelled_cases
 from carina.models.store import ModelStore
 from carina.networks.factory import build_network
-from carina.registry import Registry
+from carina.registry import Registry, find_tasks
+from carina.server.inference import inference_options
 from carina.server.runner import SegmentationRunner
 from carina.server.tickets import InferenceRequest
 from tests.trainers.findings import SPEC
@@ -131,3 +135,54 @@ def test_a_worker_answers_with_a_prediction_and_marks_on_the_images_grid(tmp_pat
     assert marks.shape == nib.load(image).shape
     assert np.allclose(marks.affine, nib.load(image).affine, atol=1e-5)
     json.dumps(result.params)
+
+
+def test_a_finding_of_a_part_of_an_image_is_kept_with_its_place_and_trains_there(http, services):
+    def malignant(answer, **place):
+        return tell(http, model="nodule_malignancy", findings={"malignant_nodule": answer}, **place)
+
+    refused = malignant(True)
+    assert refused.status_code == 422
+    assert "neither a click nor a box" in refused.json()["detail"]
+    first = malignant(False, foreground=[[4, 5, 6]]).json()["label"]
+    malignant(True, foreground=[[4, 5, 6]])
+    malignant(False, box=[0, 4, 2, 6, 3, 5])
+
+    details = http.get("/datastore/label/info", params={"label": first, "tag": "final"}).json()
+    assert details["place"] == [4, 5, 6]
+    spec = services.tasks.get("nodule_malignancy")
+    cases = labelled_cases(services.annotations, services.store, spec)
+    assert sorted(case.findings["malignant_nodule"] for case in cases) == [False, True]
+    whole, _ = read_image(services.store, "case-a")
+    for case in cases:
+        size = case.load().array.shape
+        wanted = [round(mm / step) for mm, step in zip(spec.crop_mm, whole.grid.spacing_mm, strict=True)]
+        assert size == tuple(min(*both) for both in zip(wanted, whole.grid.shape, strict=True))
+
+
+def test_what_the_model_said_of_one_place_is_not_said_of_another(http, services):
+    said = [{"idx": 0, "label": "malignant_nodule", "score": 0.75, "state": "uncertain"}]
+    params = {"model_version": "v2", "model_sha256": "ab" * 32, "prediction": said, "place": (4, 5, 6)}
+    remember_draft(services.annotations, "case-a", task="nodule_malignancy", params=params)
+    answers = {"model": "nodule_malignancy", "findings": {"malignant_nodule": True}}
+    here, there = (tell(http, **answers, foreground=[place]).json()["label"] for place in ([4, 5, 6], [4, 5, 7]))
+    kept = [http.get("/datastore/label/info", params={"label": one, "tag": "final"}).json() for one in (here, there)]
+    assert [one.get("prediction") for one in kept] == [said, None]
+    assert [one["origin"] for one in kept] == ["semiautomatic", "manual"]
+
+
+def test_a_click_or_a_box_of_a_request_is_the_place_to_look_at():
+    spec = find_tasks().get("nodule_malignancy")
+    assert inference_options({"foreground": [[1, 2, 3], [4, 5, 6]]}, spec)["place"] == (4, 5, 6)
+    both = {"foreground": [[1, 2, 3]], "box": [7, 4, 0, 2, 1, 3], "roi": ["image", "lungs"]}
+    assert inference_options(both, spec)["place"] == ((4, 7), (0, 2), (1, 3))
+    assert "place" not in inference_options({}, spec)
+    with pytest.raises(InvalidInputError, match="6 numbers"):
+        inference_options({"box": [1, 2, 3]}, spec)
+    assert "place" not in inference_options({"place": [1, 2, 3]}, spec)
+
+
+def test_a_batch_is_refused_where_somebody_must_point(http):
+    answer = http.post("/batch/infer/nodule_malignancy", params={"images": "all"})
+    assert answer.status_code == 422
+    assert "told where to look" in answer.json()["detail"]

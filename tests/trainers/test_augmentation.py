@@ -87,17 +87,13 @@ def test_tasks_without_sides_are_flipped(spec):
     assert 4 <= flipped <= 16
 
 
-def test_a_symmetric_task_is_mirrored_and_its_sides_stay_where_they_belong(spec):
-    symmetric = dataclasses.replace(spec, labels=label_set("lung_left", "lung_right"), symmetric=True)
+def test_symmetric_tasks_are_not_turned_upside_down(spec):
+    symmetric = dataclasses.replace(spec, symmetric=True)
     label = two_blobs()
-    label[..., 22:, :, :] = 0  # so that the mirror can be told: the second blob is thinner
-    mirrored = 0
     for seed in range(20):
         moved = augment(label.float(), label, spec=symmetric, random=generator(seed))[1][0, 0].numpy()
         centres = ndimage.center_of_mass(np.ones_like(moved), moved, [1, 2])
         assert centres[0][0] + 8 < centres[1][0]
-        mirrored += (moved == 1).sum() < (moved == 2).sum()
-    assert 4 <= mirrored <= 16
 
 
 def test_rotation_is_rigid_in_millimetres(spec):

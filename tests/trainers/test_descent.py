@@ -27,7 +27,7 @@ def squares(logits, label, annotated, *, total=None):
 
 @pytest.fixture
 def descend(spec):
-    def run(**options):
+    def run(done=0, **options):
         torch.manual_seed(0)
         network = nn.Sequential(nn.Conv3d(1, 2, 1), nn.Conv3d(2, 3, 1))
         trainer = dataclasses.replace(
@@ -38,7 +38,7 @@ def descend(spec):
         )
         descent.begin()
         before = [one.detach().clone() for one in network.parameters()]
-        descent.step(1, done=0, random=Randomness(0, 1))
+        descent.step(1, done=done, random=Randomness(0, 1))
         return network, before
 
     return run
@@ -68,3 +68,11 @@ def test_layers_move_by_their_own_rates(descend):
     network, before = descend(layer_decay=0.1, learning_rate=1e-2)
     moved = [(one.detach() - then).abs().max().item() for one, then in zip(network.parameters(), before, strict=True)]
     assert moved == [pytest.approx(rate, rel=1e-2) for rate in (1e-3, 1e-3, 1e-2, 1e-2)]
+
+
+def test_the_last_layer_learns_alone_in_the_first_epochs_then_all_do(descend):
+    alone, before = descend(head_epochs=1)
+    moved = [not torch.equal(one.detach(), then) for one, then in zip(alone.parameters(), before, strict=True)]
+    assert moved == [False, False, True, True]
+    later, before = descend(head_epochs=1, done=1)
+    assert all(not torch.equal(one.detach(), then) for one, then in zip(later.parameters(), before, strict=True))

@@ -6,6 +6,7 @@ import math
 
 import torch
 from monai.losses import DiceLoss
+from torchvision.ops import sigmoid_focal_loss
 
 from carina.networks.factory import build_network
 from carina.trainers.loss import PartialDiceCELoss, PartialSigmoidLoss, silence_unknown
@@ -55,6 +56,31 @@ def test_where_everything_is_annotated_it_is_monais_dice_and_a_weighted_cross_en
     monai = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, batch=True, smooth_nr=0, smooth_dr=0)
     expected = monai(logits, label) + torch.nn.CrossEntropyLoss(weight=weight)(logits, label[:, 0])
     assert torch.isclose(loss(logits, label, EVERYTHING.repeat(2, 1)), expected, rtol=1e-5)
+
+
+def test_with_focus_each_voxel_counts_by_the_square_of_what_its_class_lacks():
+    logits, label = example()
+    usual, focal = (PartialDiceCELoss(present=EVERYTHING, known=EVERYTHING, focal=focal) for focal in (False, True))
+    own = logits.softmax(dim=1).gather(1, label)[:, 0]
+    counts = torch.bincount(label.flatten(), minlength=4).float()
+    weight = (1 / counts.sqrt())[label[:, 0]]
+    less = -(weight * own.log() * (1 - (1 - own) ** 2)).sum() / counts.sqrt().sum()
+    everything = EVERYTHING.repeat(2, 1)
+    difference = usual(logits, label, everything) - focal(logits, label, everything)
+    assert torch.isclose(difference, less, rtol=1e-4)
+    focal(logits, label, everything).backward()
+    assert logits.grad.abs().sum() > 0
+
+
+def test_with_focus_overlapping_labels_have_torchvision_s_loss_of_each_voxel():
+    logits = torch.randn(2, 2, 4, 4, 1, generator=torch.Generator().manual_seed(0))
+    bits = torch.randint(0, 4, (2, 1, 4, 4, 1), generator=torch.Generator().manual_seed(1))
+    truth = torch.stack([bits[:, 0] & 1, bits[:, 0] >> 1], dim=1).float()
+    everything = torch.ones(2, 2, dtype=torch.bool)
+    usual, focal = (PartialSigmoidLoss(focal=focal)(logits, bits, everything) for focal in (False, True))
+    plain = torch.nn.functional.binary_cross_entropy_with_logits(logits, truth)
+    focused = sigmoid_focal_loss(logits, truth, alpha=-1, gamma=2, reduction="mean")
+    assert torch.isclose(usual - focal, plain - focused, rtol=1e-4)
 
 
 def test_a_perfect_prediction_costs_nothing_and_a_wrong_one_does():

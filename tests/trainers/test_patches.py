@@ -69,6 +69,29 @@ def test_one_seed_gives_one_sequence(tmp_path, spec, toy_case):
     assert torch.equal(*runs)
 
 
+@pytest.mark.parametrize("overlapping", [True, False])
+def test_mirrored_patients_have_their_sides_exchanged_in_label_and_annotation(spec, overlapping):
+    labels = label_set("lung_left", "lung_right", "heart", overlapping=overlapping)
+    symmetric = dataclasses.replace(spec, labels=labels, symmetric=True)
+    left, right, _ = labels.values.values()
+    label = np.zeros((8, 4, 2), dtype=np.uint8)
+    label[:3], label[6:] = left, right  # the right one is the smaller one, and was not looked for elsewhere
+    volume = dataclasses.replace(
+        volume_of(label), annotated=frozenset({"lung_left"}), voxels={1: np.argwhere(label == left)}
+    )
+    sampler = PatchSampler([volume], spec=symmetric, patch_voxels=(8, 4, 2), mirrored=True)
+    batch = sampler.draw(40, random=np.random.default_rng(0))
+    mirrored = batch.label[:, 0, 7, 0, 0] == right
+    mirrored &= batch.label[:, 0, 5, 0, 0] == right
+    assert 10 <= mirrored.sum() <= 30
+    first = 0 if overlapping else 1
+    for image, drawn, annotated, turned in zip(batch.image, batch.label, batch.annotated, mirrored, strict=True):
+        expected = torch.tensor(np.asarray(volume.image, np.float32))
+        assert torch.equal(image[0], expected.flip(0) if turned else expected)
+        assert (drawn == left).sum() == (16 if turned else 24)
+        assert annotated[first : first + 2].tolist() == ([False, True] if turned else [True, False])
+
+
 def test_a_volume_without_labels_gives_background(spec):
     sampler = PatchSampler([volume_of(np.zeros((8, 8, 8), dtype=np.uint8))], spec=spec, patch_voxels=(8, 8, 8))
     assert not sampler.draw(2, random=np.random.default_rng(0)).label.any()
