@@ -174,7 +174,12 @@ def anatomy_measured(
         task: Whose they are.
         model_version: Which version drew it; empty for a reader.
         pixel_mm: As in `cardiothoracic`.
+
+    Returns:
+        Nothing unless the heart and both lungs are drawn: beside one lung alone the thorax would be half as wide.
     """
+    if not all(mask_of_any(array, (name,), labels).any() for name in (*LUNG_LABELS, HEART_LABEL)):
+        return ()
     lungs = mask_of_any(array, LUNG_LABELS, labels)
     values = cardiothoracic(mask_of_any(array, (HEART_LABEL,), labels), lungs, pixel_mm=pixel_mm)
     return tuple(
