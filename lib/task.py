@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from .errors import ConfigurationError
 from .labels import LabelSet
@@ -23,6 +23,10 @@ LOSSES: Mapping[Kind, tuple[str, ...]] = {
     "classification": ("cross_entropy", "focal", "auc_margin"),
 }
 """What a training of each kind may descend, the usual one first."""
+
+WHOLE: Final = "image"
+LUNGS: Final = "lungs"
+"""What a classification of radiographs looks at."""
 
 _OF_WHOLE_IMAGES: frozenset[Kind] = frozenset({"classification"})
 
@@ -177,6 +181,8 @@ class TaskSpec:
         intensity: How intensities reach the network.
         crop_mm: Of a classification that judges a part of an image: the size of the part, whose middle a click or a box
             tells. None: it judges the whole image.
+        roi: Of a classification of radiographs: `lungs` cuts out, in training and inference alike, the box around the
+            lungs that the served `cxr_anatomy` draws.
         body_threshold: Voxels above it are body; the input is cropped to their bounding box. None: no crop.
         roi_voxels: Sliding-window size at the working spacing.
         overlap: Share of a window that overlaps the next, 0 ≤ overlap < 1.
@@ -203,6 +209,7 @@ class TaskSpec:
     network: NetworkSpec = NO_NETWORK
     matrix_voxels: Voxels | None = None
     crop_mm: Spacing | None = None
+    roi: Literal["image", "lungs"] = WHOLE
     body_threshold: float | None = None
     roi_voxels: Voxels = (96, 96, 96)
     overlap: float = 0.25
@@ -223,6 +230,10 @@ class TaskSpec:
         if self.crop_mm is not None and (not self.of_whole_images or min(self.crop_mm) <= 0):
             raise ConfigurationError(
                 f"A crop must be positive and of a task that tells findings, got {self.crop_mm} of '{self.name}'."
+            )
+        if self.roi != WHOLE and (not self.of_whole_images or self.dimension != 2 or self.crop_mm is not None):
+            raise ConfigurationError(
+                f"A task that looks at the lungs must tell findings of whole radiographs, got '{self.name}'."
             )
         if self.matrix_voxels is not None and (self.spacing_mm is not None or min(self.matrix_voxels) < 1):
             raise ConfigurationError(
@@ -307,4 +318,6 @@ class TaskSpec:
             decisive["matrix_voxels"] = self.matrix_voxels
         if self.crop_mm is not None:
             decisive["crop_mm"] = self.crop_mm
+        if self.roi != WHOLE:
+            decisive["roi"] = self.roi
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=list).encode()).hexdigest()

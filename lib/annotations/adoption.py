@@ -1,4 +1,4 @@
-"""Which SEG objects of a PACS become annotations, and as what: pure rules, asked by whoever walks through the PACS."""
+"""Which objects of a PACS become annotations, and as what: pure rules, asked by whoever walks through the PACS."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _PATTERNS = ("manufacturer", "description")
 
 @dataclass(frozen=True, kw_only=True)
 class Adoption:
-    """A SEG in the PACS that an annotation is read from.
+    """An object in the PACS that an annotation is read from.
 
     Attributes:
-        seg: The object.
-        parent: Id of the annotation whose SEG it says it was derived from; None if that is not known here.
+        document: The object.
+        parent: Id of the annotation whose object it says it follows; None if that is not known here.
     """
 
-    seg: ObjectReference
+    document: ObjectReference
     parent: str | None
 
 
@@ -35,7 +35,7 @@ class AdoptionRule:
 
     Attributes:
         ours: Objects with carina's provenance.
-        everything: Every SEG object.
+        everything: Every object.
         manufacturers: Patterns (`*`, `?`) of Manufacturer, any case.
         descriptions: Patterns of SeriesDescription, any case.
     """
@@ -46,7 +46,7 @@ class AdoptionRule:
     descriptions: tuple[str, ...] = ()
 
     def admits(self, dataset: Dataset) -> bool:
-        """Whether a SEG object may be adopted."""
+        """Whether an object may be adopted."""
         return (
             self.everything
             or (self.ours and made_by_carina(dataset))
@@ -81,7 +81,7 @@ def parse_rule(text: str) -> AdoptionRule:
 
 
 def tag_of(algorithm_type: AlgorithmType, *, made: datetime | None, in_use_since: datetime | None) -> str:
-    """Under which tag a SEG is adopted.
+    """Under which tag an object is adopted.
 
     Args:
         algorithm_type: As the object says.

@@ -12,13 +12,12 @@ from typing import Any, Literal, cast
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from ..dicom.provenance import ObjectReference
+from ..dicom.provenance import DocumentKind, ObjectReference
 from ..errors import ConflictError, UnknownLabelError
 from .audit import record_delivery
 from .database import Database, utc_now
 from .tables import AnnotationRow, DeliveryRow
 
-DocumentKind = Literal["SEG", "SR"]
 DeliveryState = Literal["pending", "delivered", "failed", "called_off"]
 # `failed` waits for a person (`retry_failed`); a delivery that may still succeed by itself stays `pending`.
 # A version withdrawn while it was under way is in the PACS all the same, so `called_off` may become `delivered`.
@@ -79,20 +78,20 @@ class DeliveryTable:
             )
         )
 
-    def add_arrived(self, session: Session, annotation_id: str, seg: ObjectReference) -> None:
-        """Within the transaction that stores an annotation read from a SEG in the PACS: that SEG is its delivery.
+    def add_arrived(self, session: Session, annotation_id: str, document: ObjectReference) -> None:
+        """Within the transaction that stores an annotation read from an object in the PACS: that is its delivery.
 
         Raises:
-            ConflictError: If the SEG is some annotation's already.
+            ConflictError: If the object is some annotation's already.
         """
-        if session.scalars(_of_instance(seg.sop_instance_uid)).first() is not None:
-            raise ConflictError("A SEG must be adopted once, got one that is an annotation's already.")
+        if session.scalars(_of_instance(document.sop_instance_uid)).first() is not None:
+            raise ConflictError("An object must be adopted once, got one that is an annotation's already.")
         now = utc_now()
         session.add(
             DeliveryRow(
                 annotation_id=annotation_id,
-                sop_instance_uid=seg.sop_instance_uid,
-                series_instance_uid=seg.series_instance_uid,
+                sop_instance_uid=document.sop_instance_uid,
+                series_instance_uid=document.series_instance_uid,
                 state="delivered",
                 attempts=0,
                 next_try=now,

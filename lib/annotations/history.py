@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ..dicom.provenance import DocumentKind
 from ..errors import UnknownLabelError
 from .annotation import DRAFT_TAG, Annotation
 from .audit import AuditEntry
-from .deliveries import Delivery, DeliveryState, DocumentKind
+from .deliveries import Delivery, DeliveryState
 from .store import AnnotationStore
 
 

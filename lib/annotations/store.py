@@ -119,11 +119,11 @@ class AnnotationStore:
             sources: The versions it was merged from; their patient is its patient.
             findings: What the image has and has not as a whole; see `submit.submit_findings`.
             notes: Free notes on the version, kept with it or not at all.
-            adopted: The SEG in the PACS it was read from, which then is its delivery.
+            adopted: The object in the PACS it was read from, which then is its delivery.
 
         Raises:
             UnsafeIdError: If the image id or the tag could leave its folder.
-            ConflictError: If that SEG is another annotation's already.
+            ConflictError: If that object is another annotation's already.
             InvalidInputError: If the origin is not one of DICOM's, or the time is none.
             LabelError: If the array is not uint8 or uint16, or names and values do not fit.
             StorageError: If the disk is full or the database cannot be written; then nothing is stored.
@@ -166,7 +166,7 @@ class AnnotationStore:
                 if notes:
                     merge_notes(session, LabelInfoRow, annotation_id, notes)
                 if adopted is not None:
-                    self.deliveries.add_arrived(session, annotation_id, adopted.seg)
+                    self.deliveries.add_arrived(session, annotation_id, adopted.document)
                 elif deliver:
                     self.deliveries.add(session, annotation_id)
                 if user and is_readers_work(tag):

@@ -29,7 +29,8 @@ PLACE = "place"
 SERVERS_NOTES = (PREDICTION, MEASUREMENTS, PLACE)
 
 _BACKGROUND = "background"
-_NO_VOXELS = Volume(np.zeros((1, 1, 1), dtype=np.uint8), Grid((1, 1, 1), np.eye(4)))
+NO_VOXELS = Volume(np.zeros((1, 1, 1), dtype=np.uint8), Grid((1, 1, 1), np.eye(4)))
+"""The label map of a version of findings."""
 
 
 def submit_label(
@@ -152,7 +153,7 @@ def submit_findings(
         )
     return store.submit(
         image_id,
-        _NO_VOXELS,
+        NO_VOXELS,
         names={},
         tag=tag,
         task=spec.name,

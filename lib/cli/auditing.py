@@ -69,6 +69,7 @@ def audit(
         from ..audit.audit import audit as judge
         from ..audit.groups import read_groups
         from ..audit.report import COLUMNS, report, rows
+        from ..jobs.roi import on_roi
         from ..jobs.work import finite
         from ..models.calibration import Calibration
         from ..networks.devices import resolve_device
@@ -76,7 +77,8 @@ def audit(
         from .drafting import load_drafter
         from .training import stoppable
 
-        cases = read_findings(images, labels, spec)
+        models = ModelStore(Settings().models_dir)
+        cases = on_roi(read_findings(images, labels, spec), spec, models, device=device)
         groups = read_groups(labels, subgroups, findings=spec.labels.names)
         region_of = _region(roi, roi_from, roi_labels.split(","), images=images, spec=spec, device=device)
         drafter = load_drafter(spec, version=model_version, device=device)

@@ -126,7 +126,7 @@ def adopt(
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take over SEG objects of the PACS as annotations, after a restored backup or from a second carina.
+    """Take over SEG objects and findings of the PACS as annotations, after a restored backup or from a second carina.
 
     Each object is adopted once; nothing that is here is changed. Objects of other makers are passed over by default.
 
@@ -138,11 +138,11 @@ def adopt(
         from ..server.adopting import Adopter
 
         adopter = Adopter(images, annotations, rule=parse_rule(rule or Settings().adoption_rule))
-        with output.progress("SEG objects") as report:
+        with output.progress("Objects of the PACS") as report:
             findings = adopter.run(image_id=image, dry_run=dry_run, progress=report)
         counts = Counter(finding.outcome for finding in findings)
         output.table(
-            "SEG objects in the PACS",
+            "SEG objects and reports in the PACS",
             ["SOP Instance UID", "Outcome", "Tag", "Annotation", "Reason"],
             [
                 [one.sop_instance_uid, one.outcome, one.tag or "", one.annotation_id or "", one.reason]

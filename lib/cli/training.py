@@ -71,6 +71,7 @@ def train(
         spec = find_tasks().get(task)
         require_network(spec)
         from ..infers.sliding_window import predict
+        from ..jobs.roi import on_roi
         from ..jobs.train import summary, work_dir
         from ..jobs.work import finite
         from ..models.tracking import MlflowTracking
@@ -100,7 +101,7 @@ def train(
         models = ModelStore(settings.models_dir)
         with stoppable() as stopped, output.progress(f"Train {spec.name}") as report:
             result = train_task(
-                read_cases(images, labels, spec),
+                on_roi(read_cases(images, labels, spec), spec, models, device=device),
                 spec=spec,
                 models=models,
                 splits=FileSplitStore(settings.models_dir),
@@ -171,12 +172,14 @@ def evaluate(
         spec = find_tasks().get(task)
         require_network(spec)
         from ..infers.sliding_window import predict
+        from ..jobs.roi import on_roi
         from ..jobs.work import finite
         from ..networks.devices import resolve_device
         from ..trainers.kinds import lesson_of, read_cases
         from .drafting import load_drafter
 
-        cases = read_cases(images, labels, spec)
+        models = ModelStore(Settings().models_dir)
+        cases = on_roi(read_cases(images, labels, spec), spec, models, device=device)
         drafter = load_drafter(spec, version=model_version, device=device)
         lesson = lesson_of(
             spec, options=spec.trainer, predict=predict, device=resolve_device(device), cancelled=lambda: False

@@ -17,6 +17,7 @@ from dicomweb_client import DICOMwebClient
 from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.errors import InvalidDicomError
 
+from ..dicom.provenance import DocumentKind
 from ..errors import PacsError, UnknownImageError
 from .cache import SeriesCache
 from .dicom_files import one_image_series, opened
@@ -143,12 +144,12 @@ class DicomWebStore:
         """Whether a search finds the object."""
         return self._find_instance(check_id(sop_instance_uid, what="A SOPInstanceUID")) is not None
 
-    def find_segmentations(self, study_instance_uid: str | None = None) -> list[str]:
-        """SEG objects by their SOPInstanceUID, series by series."""
-        filters = {"Modality": "SEG"}
+    def find_documents(self, modality: DocumentKind, study_instance_uid: str | None = None) -> list[str]:
+        """Objects by their SOPInstanceUID, series by series."""
+        filters = {"Modality": str(modality)}
         if study_instance_uid:
             filters["StudyInstanceUID"] = check_id(study_instance_uid, what="A UID")
-        with self._errors("find its segmentations"):
+        with self._errors("find its results"):
             series = self._pages(
                 lambda limit, offset: self._client.search_for_series(
                     limit=limit, offset=offset, fields=_SERIES_FIELDS, search_filters=filters

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pydicom import Dataset, dcmread, dcmwrite
 
+from ..dicom.provenance import DocumentKind
 from ..errors import (
     ConfigurationError,
     ConflictError,
@@ -139,15 +140,15 @@ class FolderStore:
         """Whether `segmentations/` has the object."""
         return self._instance_path(sop_instance_uid).is_file()
 
-    def find_segmentations(self, study_instance_uid: str | None = None) -> list[str]:
-        """SEG objects in `segmentations/`."""
+    def find_documents(self, modality: DocumentKind, study_instance_uid: str | None = None) -> list[str]:
+        """Objects in `segmentations/`."""
         with self._lock:
             headers = [self._header(path) for path in (self.folder / SEGMENTATIONS).glob("*.dcm")]
         return sorted(
             str(header.SOPInstanceUID)
             for header in headers
             if header is not None
-            and header.get("Modality") == "SEG"
+            and header.get("Modality") == modality
             and study_instance_uid in (None, header.get("StudyInstanceUID"))
         )
 

@@ -17,6 +17,7 @@ from orthanc_api_client import exceptions as orthanc_errors
 from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.errors import InvalidDicomError
 
+from ..dicom.provenance import DocumentKind
 from ..errors import ArchiveError, InvalidInputError, PacsError, UnknownImageError
 from .archive import ArchiveLimits, unpack_zip
 from .cache import SeriesCache
@@ -141,11 +142,11 @@ class OrthancStore:
         with self._errors("look an instance up"):
             return bool(self._client.lookup(sop_instance_uid, "Instance"))
 
-    def find_segmentations(self, study_instance_uid: str | None = None) -> list[str]:
-        """SEG objects by their SOPInstanceUID."""
+    def find_documents(self, modality: DocumentKind, study_instance_uid: str | None = None) -> list[str]:
+        """Objects by their SOPInstanceUID."""
         wanted = {"StudyInstanceUID": check_id(study_instance_uid, what="A UID")} if study_instance_uid else {}
-        query = {"Level": "Instance", "Expand": True, "Query": {"Modality": "SEG", **wanted}}
-        with self._errors("find its segmentations"):
+        query = {"Level": "Instance", "Expand": True, "Query": {"Modality": modality, **wanted}}
+        with self._errors("find its results"):
             found = self._client.post("tools/find", json=query).json()
             return sorted(str(instance["MainDicomTags"]["SOPInstanceUID"]) for instance in found)
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydicom import Dataset
 
+from ..dicom.provenance import DocumentKind
 from ..errors import ConfigurationError
 from ..geometry import Volume
 from ..images import read_volume, split_suffix
@@ -165,8 +166,8 @@ class ImageStore(Protocol):
         """
         ...
 
-    def find_segmentations(self, study_instance_uid: str | None = None) -> list[str]:
-        """SOPInstanceUIDs of all objects of modality SEG, in order; of one study if it is named.
+    def find_documents(self, modality: DocumentKind, study_instance_uid: str | None = None) -> list[str]:
+        """SOPInstanceUIDs of all objects of a modality that results have, in order; of one study if it is named.
 
         Raises:
             PacsError: If the PACS cannot be asked.

@@ -38,6 +38,8 @@ from ..errors import DicomError
 from ..labels import Code
 from .codes import concept, first_code, same_concept
 
+DocumentKind = Literal["SEG", "SR"]
+"""What a finished result is written as; the object's modality."""
 AlgorithmType = Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]
 
 MANUFACTURER = "carina"

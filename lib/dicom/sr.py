@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .report_text import report_text
 from .sr_content import ReportedFinding, State
-from .sr_reader import FindingsDocument, read_findings
+from .sr_reader import FindingsDocument, read_findings, read_predecessor_document
 from .sr_writer import write_findings
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "ReportedFinding",
     "State",
     "read_findings",
+    "read_predecessor_document",
     "report_text",
     "write_findings",
 ]

@@ -95,7 +95,7 @@ def read_findings(source: Path | Dataset) -> FindingsDocument:
         final=dataset.get("PreliminaryFlag") == "FINAL",
         made=read_content_time(dataset),
         text=_text(dataset),
-        predecessor=_predecessor(dataset),
+        predecessor=read_predecessor_document(dataset),
         sop_instance_uid=str(dataset.SOPInstanceUID),
         series_instance_uid=str(dataset.SeriesInstanceUID),
         source_instance_uids=tuple(str(instance) for _, _, instance, _ in document.get_evidence()),
@@ -132,7 +132,8 @@ def _text(dataset: Dataset) -> str:
     return summaries[0] if summaries else ""
 
 
-def _predecessor(dataset: Dataset) -> ObjectReference | None:
+def read_predecessor_document(dataset: Dataset) -> ObjectReference | None:
+    """The document that an SR document says it follows, or None."""
     for study in dataset.get("PredecessorDocumentsSequence") or ():
         for series in study.ReferencedSeriesSequence:
             for instance in series.ReferencedSOPSequence:

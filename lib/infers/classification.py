@@ -22,12 +22,12 @@ from ..models.version import ModelVersion
 from ..networks.devices import resolve_device
 from ..networks.whole_image import image_logits
 from ..preprocessing import Prepared, prepare
-from ..regions import Region, region_around, region_at
-from ..task import TaskSpec
+from ..regions import Region, region_at
+from ..task import LUNGS, TaskSpec
 from .draft import Cancelled, Draft, Progress, timed
 from .heat_map import heat_map
 from .network_drafter import NetworkDrafter
-from .options import IF_POSSIBLE, LIKELIEST, LUNGS, NO
+from .options import IF_POSSIBLE, LIKELIEST, NO
 from .radiograph import Drawing, Radiograph, measured_if_possible, pixel_mm_of
 from .told import Told, reported, tell, told_of
 
@@ -125,7 +125,7 @@ class ClassificationInfer(NetworkDrafter):
             spec=self.spec,
         )
         answer.params.update(
-            roi=LUNGS if request.get("roi") == LUNGS else "image" if region is None else "place",
+            roi="image" if region is None else LUNGS if self.spec.crop_mm is None else "place",
             device=str(device),
             timings=timings,
         )
@@ -185,7 +185,11 @@ class ClassificationInfer(NetworkDrafter):
                     f"finding: 'foreground' with a voxel [[i, j, k]], or 'box' with [i0, i1, j0, j1, k0, k1]."
                 )
             return region_at(place, image.grid, size_mm=self.spec.crop_mm)
-        return region_around(radiograph.lungs(), image.grid) if roi == LUNGS else None
+        return radiograph.around_lungs() if self._on_lungs(roi) else None
+
+    def _on_lungs(self, asked: object) -> bool:
+        """Whether the lungs are looked at: always by a task that learns on them, else if a request says so."""
+        return LUNGS in (self.spec.roi, asked)
 
     def _measured(self, radiograph: Radiograph, series: Series | None, wanted: str) -> tuple[Measurement, ...]:
         if wanted == IF_POSSIBLE:

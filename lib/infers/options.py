@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import InvalidInputError
 from ..networks.devices import device_name
+from ..task import LUNGS, WHOLE
 
 QUICK = "quick"
 QUALITY_OVERLAP: Mapping[str, float | None] = {"standard": None, QUICK: 0.0, "fine": 0.5}
@@ -86,7 +87,6 @@ NETWORK_OPTIONS = (
 """Of every kind that runs a network: where, how carefully, with which version, and which structures to keep."""
 
 
-WHOLE, LUNGS = "image", "lungs"
 IF_POSSIBLE, YES, NO = "auto", "yes", "no"
 LIKELIEST = "likeliest"
 """In place of a finding: the one that the network thinks likeliest."""

@@ -12,6 +12,7 @@ from ..geometry import Volume
 from ..label_maps import Mask, mask_of
 from ..measurements import Measurement, cardiothoracic, opacity_share
 from ..models.store import ModelStore
+from ..regions import Region, region_around
 from ..registry import Registry, find_tasks
 from ..task import TaskSpec
 from .draft import Cancelled
@@ -24,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 LUNG_LABELS = ("lung_left", "lung_right")
 _HEART = "cardiomediastinum"
-_ANATOMY, _OPACITY = "cxr_anatomy", "cxr_opacity"
+ANATOMY, _OPACITY = "cxr_anatomy", "cxr_opacity"
 
 
 class Radiograph:
@@ -53,7 +54,16 @@ class Radiograph:
             NoModelError: If the anatomy has no model.
             CarinaError: As `segmentation.segment` does.
         """
-        return self._masks(_ANATOMY, LUNG_LABELS)
+        return self._masks(ANATOMY, LUNG_LABELS)
+
+    def around_lungs(self) -> Region:
+        """The part of the image that a task looks at which looks at the lungs.
+
+        Raises:
+            InvalidInputError: If no lungs are drawn.
+            CarinaError: As `lungs` does.
+        """
+        return region_around(self.lungs(), self._image.grid)
 
     def measured(self, *, pixel_mm: float | None) -> tuple[Measurement, ...]:
         """All that can be measured: the heart beside the thorax, and where `cxr_opacity` is served the opaque share.
@@ -66,7 +76,7 @@ class Radiograph:
             CarinaError: As `segmentation.segment` does.
         """
         lungs = self.lungs()
-        found = self._named(_ANATOMY, cardiothoracic(self._masks(_ANATOMY, (_HEART,)), lungs, pixel_mm=pixel_mm))
+        found = self._named(ANATOMY, cardiothoracic(self._masks(ANATOMY, (_HEART,)), lungs, pixel_mm=pixel_mm))
         if self._drawing.can(_OPACITY):
             found += self._named(_OPACITY, opacity_share(self._masks(_OPACITY, None), lungs))
         return tuple(found)
@@ -108,7 +118,7 @@ class Drawing:
         self._tasks = tasks or find_tasks()
         self._infers: dict[str, SegmentationInfer] = {}
 
-    def can(self, task: str = _ANATOMY) -> bool:
+    def can(self, task: str = ANATOMY) -> bool:
         """Whether the task is there and has a served model that fits it."""
         served = self._models.served(task) if task in self._tasks else None
         return served is not None and served.fingerprint == self._tasks.get(task).fingerprint()

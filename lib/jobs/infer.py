@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..annotations.drafts import remember_draft
 from ..errors import InvalidInputError
-from ..infers.options import LUNGS, WHOLE, choice
+from ..infers.options import choice
 from ..labels import did_you_mean
 from ..models.store import ModelStore
-from ..task import TaskSpec
+from ..task import LUNGS, WHOLE, TaskSpec
 from .ahead import made_ahead
 from .findings import FindingsBatch
 from .images import DRAFT, Progress, check_images, each_image, persons_work, require_whole, wanted_images

@@ -20,6 +20,7 @@ from .events import EventTracking
 from .images import unlabelled_images
 from .kind import JobKind, Work
 from .options import parse_options, parse_readers, parse_start
+from .roi import on_roi
 
 if TYPE_CHECKING:
     from ..trainers.training import TrainResult
@@ -72,7 +73,7 @@ def run(work: Work) -> dict[str, Any]:
         plan = {"start_from": start_from(work, models), "annotations": _revisions(cases), "unlabelled": pool}
         work.folder.write_plan(plan)
     result = train(
-        cases,
+        on_roi(cases, spec, models, device=work.device),
         spec=spec,
         models=models,
         splits=work.annotations.splits,

@@ -1,4 +1,4 @@
-"""Walks through the SEG objects of a PACS and takes over what the adoption rule admits, oldest first, each once."""
+"""Walks through SEG objects and SR documents of a PACS and takes over what the rule admits, oldest first, each once."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ..annotations.adoption import Adoption, AdoptionRule, tag_of
 from ..annotations.annotation import Annotation, Origin
 from ..annotations.store import AnnotationStore
 from ..datastores.port import ImageRecord, ImageStore
-from ..dicom.provenance import ObjectReference, made_by_carina, read_content_time, read_predecessor
-from ..dicom.seg import SegResult, read_seg
+from ..dicom.provenance import DocumentKind, ObjectReference, made_by_carina
 from ..dicom.series import read_grid
 from ..errors import CarinaError, ConflictError, InvalidInputError, PacsError, UnknownLabelError
+from .adoptable import KINDS, Adoptable, content_of, describe
 
 _LOG = logging.getLogger(__name__)
 Outcome = Literal["adopted", "admitted", "known", "not admitted", "refused"]
@@ -27,7 +27,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One SEG object of the PACS, and what became of it.
+    """One SEG object or SR document of the PACS, and what became of it.
 
     Attributes:
         sop_instance_uid: Of the object.
@@ -47,19 +47,8 @@ class Finding:
     tag: str | None = None
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Seg:
-    """What must be known of an object before any is adopted; its frames are fetched again when its turn comes."""
-
-    uid: str
-    source_series_uid: str
-    study_instance_uid: str
-    predecessor: str | None
-    made: datetime | None
-
-
 class Adopter:
-    """Adopts SEG objects; safe to run twice, in two processes, or beside a server.
+    """Adopts SEG objects and SR documents of findings; safe to run twice, in two processes, or beside a server.
 
     Args:
         store: The PACS.
@@ -79,7 +68,7 @@ class Adopter:
         dry_run: bool = False,
         progress: Callable[[float, str], None] = lambda fraction, phrase: None,
     ) -> list[Finding]:
-        """Look at every SEG of one image, or of all.
+        """Look at every object of one image, or of all.
 
         Args:
             image_id: The image; None for all.
@@ -87,7 +76,7 @@ class Adopter:
             progress: Told how far it is.
 
         Returns:
-            One finding for each SEG object, in no particular order.
+            One finding for each object, in no particular order.
 
         Raises:
             UnknownImageError: If the image is not in the PACS.
@@ -96,11 +85,11 @@ class Adopter:
         records = [self._store.record(image_id)] if image_id else self._store.list_images()
         study = records[0].study_instance_uid if image_id else None
         findings: list[Finding] = []
-        admitted: list[_Seg] = []
-        uids = self._store.find_segmentations(study)
-        for number, uid in enumerate(uids):
-            progress(0.5 * number / len(uids), f"object {number + 1} of {len(uids)}")
-            found = self._look_at(uid)
+        admitted: list[Adoptable] = []
+        objects = [(kind, uid) for kind in KINDS for uid in self._store.find_documents(kind, study)]
+        for number, (kind, uid) in enumerate(objects):
+            progress(0.5 * number / len(objects), f"object {number + 1} of {len(objects)}")
+            found = self._look_at(uid, kind)
             if isinstance(found, Finding):
                 findings.append(found)
             elif image_id is None or self._record_of(found, records) is not None:
@@ -111,24 +100,17 @@ class Adopter:
             findings.append(self._take(seg, records, dry_run=dry_run))
         return findings
 
-    def _look_at(self, uid: str) -> _Seg | Finding:
+    def _look_at(self, uid: str, kind: DocumentKind) -> Adoptable | Finding:
         known = self._annotations.deliveries.by_instance(uid)
         if known is not None:
             return Finding(sop_instance_uid=uid, outcome="known", annotation_id=known.annotation_id)
         dataset = self._store.fetch_instance(uid)
-        if not self._rule.admits(dataset):
+        # Another maker's report is for people to read: nothing in it says what is a finding of ours.
+        if not self._rule.admits(dataset) or (kind == "SR" and not made_by_carina(dataset)):
             return Finding(sop_instance_uid=uid, outcome="not admitted", reason=_maker(dataset))
-        series = dataset.get("ReferencedSeriesSequence")
-        predecessor = read_predecessor(dataset)
-        return _Seg(
-            uid=uid,
-            source_series_uid=str(series[0].SeriesInstanceUID) if series else "",
-            study_instance_uid=str(dataset.get("StudyInstanceUID") or ""),
-            predecessor=predecessor.sop_instance_uid if predecessor else None,
-            made=read_content_time(dataset),
-        )
+        return describe(dataset, kind)
 
-    def _take(self, seg: _Seg, records: Sequence[ImageRecord], *, dry_run: bool) -> Finding:
+    def _take(self, seg: Adoptable, records: Sequence[ImageRecord], *, dry_run: bool) -> Finding:
         record = self._record_of(seg, records)
         if record is None:
             return Finding(sop_instance_uid=seg.uid, outcome="refused", reason="Its images are not in the store.")
@@ -148,32 +130,35 @@ class Adopter:
             tag=annotation.tag if annotation else None,
         )
 
-    def _adopt(self, seg: _Seg, record: ImageRecord) -> Annotation:
+    def _adopt(self, seg: Adoptable, record: ImageRecord) -> Annotation:
         dataset = self._store.fetch_instance(seg.uid)
-        grid, _ = read_grid(self._store.fetch(record.image_id))
-        result = read_seg(dataset, grid=grid)
+        content = content_of(dataset, seg.kind, store=self._store, record=record)
         before = self._annotations.deliveries.by_instance(seg.predecessor) if seg.predecessor else None
-        reference = ObjectReference(sop_instance_uid=seg.uid, series_instance_uid=result.series_instance_uid)
+        task = content.provenance.task or None
+        since = self._in_use_since(record.image_id, task=task if seg.kind == "SR" else None)
         annotation = self._annotations.submit(
             record.image_id,
-            result.label,
-            names=result.names,
-            tag=tag_of(
-                result.provenance.algorithm_type, made=seg.made, in_use_since=self._in_use_since(record.image_id)
-            ),
-            task=result.provenance.task or None,
-            user=result.provenance.user,
-            model_version=_model_version(dataset, result),
+            content.label,
+            names=content.names,
+            tag=tag_of(content.provenance.algorithm_type, made=seg.made, in_use_since=since),
+            task=task,
+            user=content.provenance.user,
+            model_version=content.model_version,
             patient_id=record.patient_id,
-            origin=cast(Origin, result.provenance.algorithm_type.lower()),
-            adopted=Adoption(seg=reference, parent=before.annotation_id if before else None),
+            origin=cast(Origin, content.provenance.algorithm_type.lower()),
+            findings=content.findings,
+            notes=content.notes,
+            adopted=Adoption(
+                document=ObjectReference(sop_instance_uid=seg.uid, series_instance_uid=content.series_instance_uid),
+                parent=before.annotation_id if before else None,
+            ),
         )
         self._annotations.update_label_info(annotation.id, {"adopted": _note(dataset, seg)})
-        _LOG.info("SEG %s was adopted as annotation %s, tag %s", seg.uid, annotation.id, annotation.tag)
+        _LOG.info("%s %s was adopted as annotation %s, tag %s", seg.kind, seg.uid, annotation.id, annotation.tag)
         return annotation
 
-    def _record_of(self, seg: _Seg, records: Sequence[ImageRecord]) -> ImageRecord | None:
-        """The image a SEG refers to; a PACS calls it by its series, a folder by a name of its own."""
+    def _record_of(self, seg: Adoptable, records: Sequence[ImageRecord]) -> ImageRecord | None:
+        """The image an object refers to; a PACS calls it by its series, a folder by a name of its own."""
         by_id = next((record for record in records if record.image_id == seg.source_series_uid), None)
         if by_id is not None or not seg.source_series_uid:
             return by_id
@@ -186,19 +171,19 @@ class Adopter:
         except InvalidInputError:  # no DICOM series
             return ""
 
-    def _in_use_since(self, image_id: str) -> datetime | None:
+    def _in_use_since(self, image_id: str, *, task: str | None) -> datetime | None:
         try:
-            latest = self._annotations.latest(image_id)
+            latest = self._annotations.latest(image_id, task=task)
         except UnknownLabelError:
             return None
         made = self._annotations.label_info(latest.id).get("adopted", {}).get("made")
         return datetime.fromisoformat(made) if made else latest.created
 
 
-def in_order(segs: Sequence[_Seg]) -> list[_Seg]:
+def in_order(segs: Sequence[Adoptable]) -> list[Adoptable]:
     """Oldest first, and whatever its clock says no object before the one it was derived from."""
     waiting = sorted(segs, key=lambda seg: (seg.made or _NEVER, seg.uid))
-    ordered: list[_Seg] = []
+    ordered: list[Adoptable] = []
     while waiting:
         missing = {seg.uid for seg in waiting}
         ready = [seg for seg in waiting if seg.predecessor not in missing] or waiting[:1]  # a ring is broken anywhere
@@ -211,14 +196,7 @@ def _maker(dataset: Dataset) -> str:
     return f"made by '{str(dataset.get('Manufacturer') or 'unknown')[:64]}'"
 
 
-def _model_version(dataset: Dataset, result: SegResult) -> str | None:
-    """The model's version; carina's own objects without a model name carina's version in its place."""
-    version = result.provenance.model_version
-    software = str(dataset.get("SoftwareVersions") or "")
-    return None if made_by_carina(dataset) and version == software else version
-
-
-def _note(dataset: Dataset, seg: _Seg) -> dict[str, Any]:
+def _note(dataset: Dataset, seg: Adoptable) -> dict[str, Any]:
     return {
         "sop_instance_uid": seg.uid,
         "manufacturer": str(dataset.get("Manufacturer") or ""),

@@ -11,13 +11,13 @@ from pydicom import Dataset
 from pydicom.uid import EnhancedSRStorage, SegmentationStorage
 
 from ..annotations.annotation import FINAL_TAG, Annotation
-from ..annotations.deliveries import Delivery, DocumentKind
+from ..annotations.deliveries import Delivery
 from ..annotations.drafts import drafts_of
 from ..annotations.store import AnnotationStore
 from ..annotations.submit import MEASUREMENTS, PREDICTION
 from ..annotations.voxel_values import recode, unnamed_values
 from ..datastores.port import ImageStore, read_image
-from ..dicom.provenance import AlgorithmType, ObjectReference, Provenance
+from ..dicom.provenance import AlgorithmType, DocumentKind, ObjectReference, Provenance
 from ..dicom.seg import write_seg
 from ..dicom.series import Series
 from ..dicom.sr import ReportedFinding, write_findings

@@ -18,7 +18,7 @@ _RARITY_WEIGHT = 4.0
 _LEAST_UNSURE = 0.25
 _SEEN = 0.5
 
-_NEEDS = Needs(scores=("entropy", "margin", "tta"), embedding=True, presence=True)
+_NEEDS = Needs(scores=("entropy", "margin", "tta", "committee"), embedding=True, presence=True)
 
 
 @dataclass(frozen=True)

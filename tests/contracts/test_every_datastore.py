@@ -208,16 +208,18 @@ class TestEveryDatastore:
         place.store.store_instance(stored)
         assert place.store.has_instance(stored.SOPInstanceUID)
 
-    def test_finds_segmentations_of_one_study_and_of_all(self, place: Place, tmp_path: Path) -> None:
+    def test_finds_results_of_one_modality_of_one_study_and_of_all(self, place: Place, tmp_path: Path) -> None:
         first, second = build_series(), build_series()
         for number, datasets in enumerate((first, second)):
             place.store.add_image(write_series(datasets, tmp_path / f"in{number}"))
         stored = [build_other_object(first[0]), build_other_object(first[0]), build_other_object(second[0])]
-        for dataset in stored:
+        report = build_other_object(first[0], modality="SR")
+        for dataset in (*stored, report):
             place.store.store_instance(dataset)
         uids = [str(dataset.SOPInstanceUID) for dataset in stored]
-        assert place.store.find_segmentations(first[0].StudyInstanceUID) == sorted(uids[:2])
-        assert set(uids) <= set(place.store.find_segmentations())
+        assert place.store.find_documents("SEG", first[0].StudyInstanceUID) == sorted(uids[:2])
+        assert place.store.find_documents("SR", first[0].StudyInstanceUID) == [report.SOPInstanceUID]
+        assert set(uids) <= set(place.store.find_documents("SEG"))
 
     def test_keeps_a_copy_of_what_it_fetched_from_elsewhere(self, place: Place, tmp_path: Path) -> None:
         image_id = place.store.add_image(write_series(build_series(), tmp_path / "in"))

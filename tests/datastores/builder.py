@@ -67,9 +67,9 @@ def build_series(
     ]
 
 
-def build_other_object(image: Dataset) -> Dataset:
-    """An object of modality SEG in the study of `image`, standing in for a finished segmentation."""
-    return build_slice(study=image.StudyInstanceUID, series=generate_uid(), number=0, modality="SEG")
+def build_other_object(image: Dataset, *, modality: str = "SEG") -> Dataset:
+    """An object in the study of `image`, standing in for a finished result."""
+    return build_slice(study=image.StudyInstanceUID, series=generate_uid(), number=0, modality=modality)
 
 
 def write_series(datasets: list[Dataset], folder: Path) -> Path:

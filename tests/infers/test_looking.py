@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import entropy
 
 from carina.errors import InvalidInputError
 from carina.infers.looking import embed_plainly, look
@@ -14,6 +16,7 @@ from carina.infers.sampling import asking
 from carina.networks.factory import build_network, feature_layer
 from carina.preprocessing import prepare
 from carina.registry import find_tasks
+from carina.scoring import find_methods
 from carina.task import NetworkSpec
 
 from .builder import noise_volume, task
@@ -81,6 +84,27 @@ def test_a_network_of_whole_images_gives_its_last_features_and_how_probable_find
     assert list(seen.presence) == list(spec.labels.names)
     assert list(seen.presence.values()) == pytest.approx(expected.tolist(), rel=1e-5)
     assert seen.embedding == pytest.approx(caught[0].flatten(2).mean(dim=2)[0].detach().numpy(), rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("sampling", ["once", "augmented", "members"])
+def test_a_score_of_findings_is_the_mean_over_those_that_are_not_surely_absent(sampling):
+    """Each finding as two classes, against scipy; one that is absent with more than 99 % does not count."""
+    spec = dataclasses.replace(
+        find_tasks().get("cxr_findings"), network=NetworkSpec(name="local_cnn"), matrix_voxels=(64, 96, 1)
+    )
+    image, network, other = prepare(noise_volume((40, 50, 1)), spec), network_of(spec), build_network(spec).eval()
+    with torch.no_grad():
+        network.scores.bias[0] = -20.0
+    with asking(network, sampling, spec=spec, others=[other]) as ask, torch.inference_mode():
+        shares = ask(image.tensor[None]).sigmoid().flatten(1).numpy()  # (samples, findings)
+    both = np.stack([1 - shares, shares], axis=1)
+    mean = both.mean(axis=0)
+    doubt = entropy(mean, axis=0) - (0 if sampling == "once" else entropy(both, axis=1).mean(axis=0))
+    expected = doubt[mean[0] <= 0.99].mean() / np.log(2)
+    method = find_methods().get({"once": "entropy", "augmented": "tta", "members": "committee"}[sampling])
+    seen = look(network, image, spec=spec, score=method.score, sampling=sampling, others=[other], device="cpu")
+    assert seen.score == pytest.approx(expected, abs=1e-5)
+    assert list(seen.presence.values()) == pytest.approx(shares.mean(axis=0).tolist(), rel=1e-4)
 
 
 def test_an_image_without_a_model_has_features_of_one_length_whatever_its_size():

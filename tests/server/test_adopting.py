@@ -14,14 +14,15 @@ from pydicom.sr.codedict import codes
 from carina.annotations.adoption import parse_rule
 from carina.annotations.annotation import HISTORY_TAG
 from carina.annotations.store import AnnotationStore, open_annotations
-from carina.annotations.submit import for_task, submit_label
+from carina.annotations.submit import for_task, submit_findings, submit_label
 from carina.datastores.port import ImageStore, open_store, read_image
 from carina.dicom.provenance import read_content_time
 from carina.errors import UnknownImageError
 from carina.geometry import Grid, Volume
 from carina.phantoms.dicom import write_series
 from carina.registry import find_tasks
-from carina.server.adopting import Adopter, _Seg, in_order
+from carina.server.adoptable import Adoptable
+from carina.server.adopting import Adopter, in_order
 from carina.server.delivery import PacsDelivery
 from carina.settings import Settings
 
@@ -133,14 +134,14 @@ def test_versions_come_over_with_voxels_authors_model_and_ancestry(site, second)
 def test_an_adopted_version_is_delivered_already_and_makes_no_second_seg(site, second):
     annotation = site.label(2)
     site.deliver()
-    before = site.images.find_segmentations(site.images.record(site.image_id).study_instance_uid)
+    before = site.images.find_documents("SEG", site.images.record(site.image_id).study_instance_uid)
     run(site, second)
     (here,) = second.versions(site.image_id)
     delivery = second.deliveries.get(here.id)
     assert delivery.state == "delivered"
     assert delivery.sop_instance_uid == site.annotations.deliveries.get(annotation.id).sop_instance_uid
     Site(site.images, second, site.image_id).deliver()
-    assert site.images.find_segmentations(site.images.record(site.image_id).study_instance_uid) == before
+    assert site.images.find_documents("SEG", site.images.record(site.image_id).study_instance_uid) == before
 
 
 def test_adopting_twice_changes_nothing(site, second):
@@ -186,6 +187,74 @@ def test_a_seg_says_when_its_label_was_made_not_when_it_was_delivered(site):
     uid = site.annotations.deliveries.get(annotation.id).sop_instance_uid
     made = read_content_time(site.images.fetch_instance(uid))
     assert abs((made - annotation.created).total_seconds()) < 1e-3
+
+
+def tell(site: Site, annotations: AnnotationStore | None = None, **answers):
+    """Submit what a reader says of the image after a model."""
+    said = [{"label": "edema", "score": 0.8, "state": "positive"}]
+    return submit_findings(
+        annotations or site.annotations,
+        image_id=site.image_id,
+        findings=answers,
+        spec=find_tasks().get("cxr_findings"),
+        user="Reader One",
+        origin="semiautomatic",
+        model_version="v3",
+        patient_id="P1",
+        said=said,
+        measured=[MEASURED],
+    )
+
+
+MEASURED = {
+    "name": "cardiothoracic_ratio", "meaning": "Cardiothoracic ratio", "value": 0.51, "unit": "1",
+    "task": "cxr_anatomy", "model_version": "v2",
+}  # fmt: skip
+
+
+def test_reports_of_findings_come_over_with_answers_model_measurements_and_ancestry(site, second):
+    tell(site, edema=True, mass=None)
+    tell(site, edema=False, mass=True)
+    site.deliver()
+
+    assert [finding.outcome for finding in run(site, second)] == ["adopted", "adopted"]
+
+    here = second.versions(site.image_id)
+    said = [dict(version.answers) for version in here]
+    assert said == [{"edema": True, "mass": None}, {"edema": False, "mass": True}]
+    assert [version.parent for version in here] == [None, here[0].id]
+    for version in here:
+        assert (version.task, version.tag, version.user) == ("cxr_findings", "final", "Reader One")
+        assert (version.origin, version.model_version) == ("semiautomatic", "v3")
+        assert second.deliveries.get(version.id).state == "delivered"
+        assert second.label_info(version.id)["measurements"] == [MEASURED]
+        assert second.label_info(version.id)["prediction"] == [{"label": "edema", "score": 0.8, "state": "positive"}]
+    assert [finding.outcome for finding in run(site, second)] == ["known", "known"]
+
+
+def test_a_report_is_as_new_as_its_own_task_s_answers_whatever_else_was_drawn_since(site, second):
+    tell(site, edema=True)
+    site.deliver()
+    Site(site.images, second, site.image_id).label(4, user="Reader Three", deliver=False)
+    (finding,) = run(site, second)
+    assert finding.tag == "final"
+    tell(site, edema=False)
+    site.deliver()
+    tell(site, second, edema=True)
+    adopted = [one for one in run(site, second) if one.outcome == "adopted"]
+    assert [one.tag for one in adopted] == [HISTORY_TAG]
+
+
+def test_another_maker_s_report_is_left_alone_whatever_the_rule(site, second):
+    annotation = tell(site, edema=True)
+    site.deliver()
+    foreign = site.images.fetch_instance(site.annotations.deliveries.get(annotation.id).sop_instance_uid)
+    foreign.SOPInstanceUID = foreign.file_meta.MediaStorageSOPInstanceUID = hd.UID()
+    foreign.Manufacturer = "Acme"
+    site.images.store_instance(foreign)
+    outcomes = {finding.sop_instance_uid: finding.outcome for finding in run(site, second, rule="all")}
+    assert outcomes[foreign.SOPInstanceUID] == "not admitted"
+    assert len(second.versions(site.image_id)) == 1
 
 
 def foreign_seg(site: Site, algorithm_type: str = "AUTOMATIC") -> hd.seg.Segmentation:
@@ -286,8 +355,10 @@ def test_an_image_that_is_not_there_is_an_error(site, second):
 def test_no_object_comes_before_the_one_it_was_derived_from():
     early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
 
-    def seg(uid: str, predecessor: str | None, made: datetime | None) -> _Seg:
-        return _Seg(uid=uid, source_series_uid="", study_instance_uid="", predecessor=predecessor, made=made)
+    def seg(uid: str, predecessor: str | None, made: datetime | None) -> Adoptable:
+        return Adoptable(
+            kind="SEG", uid=uid, source_series_uid="", study_instance_uid="", predecessor=predecessor, made=made
+        )
 
     chain = [
         seg("a", "b", early),
