@@ -124,7 +124,7 @@ def _led(peers: Together) -> Iterator[Peers]:
 
 @contextlib.contextmanager
 def _talking_on_this_machine() -> Iterator[None]:
-    """Within it gloo and NCCL, which ask nobody who they are, talk over the loopback interface, unless told otherwise."""
+    """Within it gloo and NCCL, which ask nobody who it is, talk over the loopback interface unless told otherwise."""
     names = (
         name for name, addresses in psutil.net_if_addrs().items() if any(one.address == _LOOPBACK for one in addresses)
     )
