@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import torch
 
 from ..errors import InvalidInputError, PeerError
@@ -27,6 +28,8 @@ _END_S = 10.0
 _BLAME_S = 3.0
 _LOOK_S = 0.05
 _WORDS = 300
+_LOOPBACK = "127.0.0.1"
+_INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 
 
 @contextlib.contextmanager
@@ -54,7 +57,7 @@ def gathered(options: TrainerOptions, device: torch.device, *, cancelled: Cancel
         return
     threads = torch.get_num_threads()
     each = max(1, threads // count)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _talking_on_this_machine():
         helpers = _Helpers(Path(folder), count, device, threads=each)
         try:
             torch.set_num_threads(each if device.type == "cpu" else threads)
@@ -117,6 +120,22 @@ def _led(peers: Together) -> Iterator[Peers]:
         broken = False
     finally:
         peers.leave(broken=broken)
+
+
+@contextlib.contextmanager
+def _talking_on_this_machine() -> Iterator[None]:
+    """Within it gloo and NCCL, which ask nobody who it is, talk over the loopback interface unless told otherwise."""
+    names = (
+        name for name, addresses in psutil.net_if_addrs().items() if any(one.address == _LOOPBACK for one in addresses)
+    )
+    loopback = next(names, None)
+    changed = [name for name in _INTERFACES if loopback is not None and name not in os.environ]
+    os.environ.update(dict.fromkeys(changed, loopback or ""))
+    try:
+        yield
+    finally:
+        for name in changed:
+            os.environ.pop(name, None)
 
 
 class _Helpers:

@@ -6,75 +6,21 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
 
 from carina.errors import CancelledError, ConflictError, InvalidInputError
 from carina.infers.sliding_window import predict
 from carina.models.store import ModelStore
 from carina.models.weights import load_state
 from carina.registry import find_tasks
-from carina.trainers.cases import without_label
-from carina.trainers.hiding import Hiding
 from carina.trainers.pretraining import pretrain
-from carina.trainers.reconstruction import HiddenError, Reconstructing, reconstructing
 from carina.trainers.splits import FileSplitStore
 from carina.trainers.training import train
 
-from .conftest import draw_toy
-
-
-def hide(image, spec, seed=0, **hiding):
-    random = torch.Generator().manual_seed(seed)
-    return Hiding(**hiding)(image, torch.zeros_like(image), spec=spec, random=random, strength=0.0)
-
-
-def test_whole_blocks_are_hidden_and_filled_with_the_mean_of_what_is_visible(spec):
-    image = torch.rand(3, 1, 12, 10, 9, generator=torch.Generator().manual_seed(1))
-    shown, truth = hide(image, spec, share=0.5, block_voxels=4)
-    hidden = truth[:, 1:] > 0
-    assert torch.equal(truth[:, :1], image)
-    assert torch.equal(shown[~hidden], image[~hidden])
-    for one in range(3):
-        filled = shown[one][hidden[one]]
-        expected = image[one][~hidden[one]].mean()
-        torch.testing.assert_close(filled, expected.expand_as(filled))
-    blocks = hidden[:, :, :12, :8, :8].reshape(3, 3, 4, 2, 4, 2, 4).float().mean(dim=(2, 4, 6))
-    assert set(blocks.flatten().tolist()) == {0.0, 1.0}
-
-
-def test_as_much_is_hidden_as_was_asked_for_and_something_always_is(spec):
-    image = torch.zeros(4, 1, 64, 64, 64)
-    assert hide(image, spec, share=0.6, block_voxels=8)[1][:, 1].mean().item() == pytest.approx(0.6, abs=0.05)
-    none = hide(image, spec, share=0.0, block_voxels=32)[1][:, 1]
-    assert none.flatten(1).mean(dim=1).tolist() == [0.125] * 4
-
-
-def test_only_hidden_voxels_count():
-    truth = torch.zeros(1, 2, 2, 2, 2)
-    truth[:, 1, 0] = 1.0
-    guess = torch.full((1, 1, 2, 2, 2), 5.0)
-    guess[:, :, 0] = 0.25
-    assert HiddenError()(guess, truth, truth).item() == pytest.approx(0.25)
-
-
-def test_the_last_layer_begins_anew_and_no_other(spec):
-    torch.manual_seed(0)
-    network = reconstructing(spec)
-    assert isinstance(network, Reconstructing)
-    first = {name: value.clone() for name, value in network.network.state_dict().items()}
-    with torch.no_grad():
-        for one in network.parameters():
-            one.add_(1.0)
-    network.forget_output()
-    same = {name for name, value in network.network.state_dict().items() if torch.equal(value, first[name])}
-    assert same == {"conv_final.2.conv.weight", "conv_final.2.conv.bias"}
+from .conftest import unlabelled
 
 
 def pool(count: int):
-    return [
-        without_label(image_id=f"pool{n}", patient_id=f"p{n}", revision="1", load=lambda n=n: draw_toy(n)[0])
-        for n in range(count)
-    ]
+    return [unlabelled(number, patient_id=f"p{number}") for number in range(count)]
 
 
 @pytest.fixture
