@@ -23,6 +23,7 @@ _COMMANDS = {
     "import": "importing:import_images",
     "infer": "inferring:infer",
     "train": "training:train",
+    "pretrain": "pretraining:pretrain",
     "evaluate": "training:evaluate",
     "audit": "auditing:audit",
     "review": "reviewing:review",

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..geometry import Volume
+from ..models.drawings import measure
 from ..networks.devices import resolve_device
 from ..networks.factory import feature_layer
-from ..networks.whole_image import image_logits
 from ..preprocessing import Prepared
 from ..task import TaskSpec
 from .parts import as_classes, logits_of_parts
+from .sampling import asking
+from .sliding_window import predict
 
 Score = Callable[[Iterable[Tensor]], float]
 
@@ -57,7 +60,7 @@ def look(
         network: In evaluation mode; moved to `device`.
         prepared: From `preprocessing.prepare` with the same `spec`.
         spec: The task.
-        score: A scoring method's; those are of networks that score voxels, and no other network is asked for one.
+        score: A scoring method's. Of a network that scores whole images it is given each finding as one voxel.
         sampling: The method's.
         others: Networks that are asked beside it where the method wants several; the embedding is the first one's.
         device: As in `logits_of_parts`.
@@ -68,7 +71,13 @@ def look(
         InvalidInputError: If the network cannot be asked as the method wants.
     """
     if spec.of_whole_images:
-        return _look_at_whole(network, prepared, spec=spec, device=resolve_device(device))
+        return _look_at_whole(
+            network, prepared, spec=spec, score=score, sampling=sampling, others=others, device=resolve_device(device)
+        )
+    if sampling == "pieces":
+        seen_once = look(network, prepared, spec=spec, device=device, cancelled=cancelled)
+        drawn = predict(network, prepared, spec=_kept_whole(spec), device=device, cancelled=cancelled)
+        return replace(seen_once, score=score([_pieces(drawn, spec)]) if score is not None else None)
     seen = _Presence(spec)
     with _pooled(network, spec) as pooled:
         parts = logits_of_parts(
@@ -86,17 +95,44 @@ def look(
     )
 
 
-def _look_at_whole(network: nn.Module, prepared: Prepared, *, spec: TaskSpec, device: torch.device) -> Look:
+def _look_at_whole(
+    network: nn.Module,
+    prepared: Prepared,
+    *,
+    spec: TaskSpec,
+    score: Score | None,
+    sampling: str,
+    others: Sequence[nn.Module],
+    device: torch.device,
+) -> Look:
     """A network that scores whole images sees each finding with a probability, not calibrated."""
-    network.to(device)
-    with _pooled(network, spec) as pooled:
-        shares = image_logits(network, [prepared.tensor], spec=spec, device=device)[0].sigmoid().tolist()
+    for one in (network, *others):
+        one.to(device)
+    with (
+        torch.inference_mode(),
+        _pooled(network, spec) as pooled,
+        asking(network, sampling, spec=spec, others=others) as ask,
+    ):
+        answers = ask(prepared.tensor[None].to(device)).float()
+    shares = answers.sigmoid().mean(dim=0).flatten().tolist()
+    said = answers[0] if sampling == "once" else answers
     embedding = pooled.mean()
     return Look(
-        score=None,
+        score=score(as_classes([said], spec)) if score is not None else None,
         embedding=embed_plainly(prepared, spec) if embedding is None else embedding,
         presence=dict(zip(spec.labels.names, shares, strict=True)),
     )
+
+
+def _kept_whole(spec: TaskSpec) -> TaskSpec:
+    """The task without the rule that takes islands away."""
+    return replace(spec, smallest_piece=0.0)
+
+
+def _pieces(drawn: Volume, spec: TaskSpec) -> Tensor:
+    """`(structures, 2)` volumes in ml: of each, and of what of it lies outside its largest piece."""
+    found = measure(drawn, labels=spec.labels, names=spec.labels.names, dimension=spec.dimension)
+    return torch.from_numpy(np.stack([found.volumes_ml, found.volumes_ml * found.apart], axis=1))
 
 
 def embed_plainly(prepared: Prepared, spec: TaskSpec) -> NDArray[np.float32]:

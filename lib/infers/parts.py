@@ -80,11 +80,11 @@ def logits_of_parts(
 def as_classes(parts: Iterable[Tensor], spec: TaskSpec) -> Iterator[Tensor]:
     """Parts as a scoring method takes them: class 0 is the background.
 
-    Labels that overlap come one after the other, each as two classes whose softmax is the label's sigmoid: background
-    and label.
+    Labels that overlap, and findings, come one after the other, each as two classes whose softmax is the label's
+    sigmoid: background and label.
     """
     for logits in parts:
-        if not spec.labels.overlapping:
+        if not (spec.labels.overlapping or spec.of_whole_images):
             yield logits
             continue
         for label in logits.unbind(dim=-4):

@@ -22,8 +22,9 @@ def scores_of(network: nn.Module, windows: Tensor, *, spec: TaskSpec) -> Tensor:
         spec: The task.
 
     Returns:
-        `(B, channels, x, y, z)` logits; the finest ones of a network with deep supervision. Of a symmetric task the
-        mean of what is said of a window and of its mirror, with left and right exchanged back.
+        `(B, channels, x, y, z)` logits, of whole images `(B, findings, 1, 1, 1)`; the finest ones of a network with
+        deep supervision. Of a symmetric task the mean of what is said of a window and of its mirror, with left and
+        right exchanged back.
     """
     if not spec.symmetric:
         return _asked(network, windows, spec=spec)
@@ -36,6 +37,8 @@ def _asked(network: nn.Module, windows: Tensor, *, spec: TaskSpec) -> Tensor:
     batch = (windows[..., 0] if flat else windows).contiguous(memory_format=memory_layout(spec.dimension))
     scores = network(batch)
     scores = scores[0] if isinstance(scores, list | tuple) else scores
+    if spec.of_whole_images:
+        return scores[..., None, None, None]
     return scores[..., None] if flat else scores
 
 

@@ -44,11 +44,11 @@ def check(spec: TaskSpec, options: Mapping[str, Any]) -> None:
         InvalidInputError: If an option is unknown or a value does not fit.
         UnknownNameError: If there is no such method.
     """
-    require_drawing(spec)
     for name in options:
         if name not in _OPTIONS:
             raise InvalidInputError(f"Scoring option '{name[:64]}' is not known.{did_you_mean(name, _OPTIONS)}")
-    find_methods().get(str(options.get("method") or _DEFAULT))
+    if find_methods().get(str(options.get("method") or _DEFAULT)).sampling in ("drawing", "pieces"):
+        require_drawing(spec)
     check_images(options)
 
 
@@ -64,14 +64,16 @@ def run(work: Work) -> dict[str, Any]:
         CancelledError: If the job was asked to end.
         PacsError: If the PACS does not answer; a resumed job goes on.
     """
-    from ..infers.segmentation import SegmentationInfer  # torch takes seconds
+    from ..infers.classification import ClassificationInfer  # torch takes seconds
+    from ..infers.segmentation import SegmentationInfer
     from ..preprocessing import prepare
 
     spec, models = work.spec, ModelStore(work.settings.models_dir)
     method = find_methods().get(str(work.options.get("method") or _DEFAULT))
     plan = work.folder.plan()
     if plan is None:
-        version = SegmentationInfer(spec, models).version(work.options.get("model_version"))
+        sort = ClassificationInfer if spec.of_whole_images else SegmentationInfer
+        version = sort(spec, models).version(work.options.get("model_version"))
         members = _others(models, spec, version.version) if method.sampling == "members" else []
         plan = {"model_version": version.version, "others": members, "images": wanted_images(work)}
         work.folder.write_plan(plan)

@@ -37,6 +37,7 @@ from .version import (
     DECISION_NAME,
     METADATA_NAME,
     PLAUSIBILITY_NAME,
+    PRETRAINED,
     WEIGHTS_NAME,
     Intervals,
     Metrics,
@@ -206,12 +207,17 @@ class ModelStore:
 
         Raises:
             UnknownModelError: If there is no such version, or its weights are gone.
-            ConflictError: If another version is served than `over`.
+            ConflictError: If another version is served than `over`, or this one has only been pretrained.
         """
         with self.lock(task):
             target = self.get(task, version)
             if not target.has_weights:
                 raise _weights_missing(target)
+            if target.source == PRETRAINED:
+                raise ConflictError(
+                    f"'{task}' {version} must have learned from labels to be served, got one that was pretrained. "
+                    f"Train from it: --start-from {version}."
+                )
             now = self._served_name(task)
             if over not in (ANY_VERSION, now):
                 raise ConflictError(

@@ -11,7 +11,10 @@ from typing import Any, Literal
 
 from ..errors import ConfigurationError
 
-Source = Literal["trained", "public", "imported"]
+Source = Literal["trained", "public", "imported", "pretrained"]
+PRETRAINED: Literal["pretrained"] = "pretrained"
+"""Of versions that have learned from images without labels: trainings start from them, and nothing is drawn."""
+
 Metrics = Mapping[str, Mapping[str, float | None]]
 Intervals = Mapping[str, Mapping[str, Mapping[str, float | int | None]]]
 
@@ -38,7 +41,7 @@ class ModelVersion:
         sha256: Of `weights.safetensors`.
         fingerprint: `TaskSpec.fingerprint()` of the task it was made for.
         labels: Name → label index at that time.
-        source: Trained here, published by somebody else, or brought by a user.
+        source: Trained here, published by somebody else, brought by a user, or learned from images without labels.
         created: ISO 8601, UTC.
         carina_version: That wrote it.
         parent: Version it was warm-started from.

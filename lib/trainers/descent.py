@@ -68,8 +68,7 @@ class Descent:
         self._scaler = torch.amp.GradScaler(
             self.device.type, enabled=short_type(self.device, training=True) == torch.float16
         )
-
-        self._tutor = None
+        self._tutor: Tutor | None = None
         if self.pool is not None and self.options.unlabelled_weight:
             self._tutor = Tutor(
                 self.network, spec=self.spec, options=self.options, sampler=self.pool, device=self.device

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..errors import CancelledError, InvalidInputError, OutOfMemoryError
 from ..models.metrics import mean_of_defined
 from ..networks.devices import is_out_of_memory
+from ..networks.factory import build_network
 from ..task import TaskSpec, TrainerOptions
 from .augmentation import augment
 from .averaging import WeightAverage
@@ -56,6 +57,7 @@ class Fitting:
         identity: See `Checkpoint.identity`.
         change: How batches are changed at random.
         metric: What `validate` gives, for people.
+        build: Makes such a network in another process.
         peers: Other processes that do a part of each step.
         pool: Where patches without labels come from, see `Descent`.
         on_step: Told after each step, before `progress`.
@@ -79,6 +81,7 @@ class Fitting:
     checkpoint_every_s: float = 60.0
     change: Change = augment
     metric: str = "Dice"
+    build: Callable[[TaskSpec], nn.Module] = build_network
     peers: Peers = ALONE
     pool: Sampler | None = None
     on_step: Callable[[Step], None] = lambda step: None
@@ -229,16 +232,19 @@ class Fitting:
     def _brief(self, standing: Standing) -> None:
         """Tell the helpers what they work on."""
         loss = copy.deepcopy(self.loss).cpu() if isinstance(self.loss, nn.Module) else self.loss
+        state = self._descent.state()
+        tensors = {group: {name: one.cpu() for name, one in state[group].items()} for group in ("tensors", "teacher")}
         self.peers.brief(
             Assignment(
                 spec=self.spec,
+                build=self.build,
                 options=self.options,
                 sampler=self.sampler,
                 pool=self.pool,
                 loss=loss,
                 change=self.change,
                 batch_size=standing.batch_size,
-                descent=self._descent.state(),
+                descent=state | tensors,
                 numbers=None if standing.random is None else standing.random[0],
             )
         )

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import torch
 
 from ..errors import InvalidInputError, PeerError
@@ -24,8 +25,11 @@ from .together import LEADER, Together, give_up, meet, outside
 
 _START_S = 300.0
 _END_S = 10.0
+_BLAME_S = 3.0
 _LOOK_S = 0.05
 _WORDS = 300
+_LOOPBACK = "127.0.0.1"
+_INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 
 
 @contextlib.contextmanager
@@ -49,11 +53,11 @@ def gathered(options: TrainerOptions, device: torch.device, *, cancelled: Cancel
         return
     _check(options, count, device, here=count if ranked is None else 1)
     if ranked is not None:
-        yield from _led(meet(rank=LEADER, count=count, device=device, at="env://"))
+        yield from _led(meet(rank=LEADER, count=count, device=device))
         return
     threads = torch.get_num_threads()
     each = max(1, threads // count)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _talking_on_this_machine():
         helpers = _Helpers(Path(folder), count, device, threads=each)
         try:
             torch.set_num_threads(each if device.type == "cpu" else threads)
@@ -82,7 +86,7 @@ def help_another(device: torch.device) -> bool:
     if ranked is None or ranked[0] == LEADER:
         return False
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all, and the leader decides
-    serve(meet(rank=ranked[0], count=ranked[1], device=own_gpu(device), at="env://"))
+    serve(meet(rank=ranked[0], count=ranked[1], device=own_gpu(device)))
     return True
 
 
@@ -116,6 +120,22 @@ def _led(peers: Together) -> Iterator[Peers]:
         broken = False
     finally:
         peers.leave(broken=broken)
+
+
+@contextlib.contextmanager
+def _talking_on_this_machine() -> Iterator[None]:
+    """Within it gloo and NCCL, which ask nobody who it is, talk over the loopback interface unless told otherwise."""
+    names = (
+        name for name, addresses in psutil.net_if_addrs().items() if any(one.address == _LOOPBACK for one in addresses)
+    )
+    loopback = next(names, None)
+    changed = [name for name in _INTERFACES if loopback is not None and name not in os.environ]
+    os.environ.update(dict.fromkeys(changed, loopback or ""))
+    try:
+        yield
+    finally:
+        for name in changed:
+            os.environ.pop(name, None)
 
 
 class _Helpers:
@@ -162,8 +182,8 @@ class _Helpers:
         Raises:
             PeerError: Naming it.
         """
-        until = time.monotonic() + _END_S
-        while "peer" in str(error).lower() and not self._ended() and time.monotonic() < until:
+        until = time.monotonic() + _BLAME_S
+        while not self._ended() and time.monotonic() < until:
             time.sleep(_LOOK_S)
         if ended := self._ended():
             raise self._error(ended) from error

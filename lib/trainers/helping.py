@@ -42,14 +42,13 @@ def serve(peers: Together) -> None:
     """
     from torch import nn
 
-    from ..networks.factory import build_network
     from .descent import Descent
     from .standing import seeded
 
     task = peers.receive()
     loss = task.loss.to(peers.device) if isinstance(task.loss, nn.Module) else task.loss
     descent = Descent(
-        network=build_network(task.spec).to(peers.device),
+        network=task.build(task.spec).to(peers.device),
         spec=task.spec,
         options=task.options,
         sampler=task.sampler,

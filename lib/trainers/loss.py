@@ -167,12 +167,19 @@ def silence_unknown(network: nn.Module, *, known: Tensor, before: Tensor | None 
         before: The same for the parent version alone; labels it did not know but `known` does start at zero again.
             None for a network with random weights.
     """
+    layer = output_layer(network, len(known))
+    bias = None if layer is None else layer.bias
+    if isinstance(bias, Tensor):
+        with torch.no_grad():
+            if before is None:
+                bias[~known.to(bias.device)] = _SILENT
+            else:
+                bias[(known & ~before).to(bias.device)] = 0.0
+
+
+def output_layer(network: nn.Module, channels: int) -> nn.Module | None:
+    """The last layer with one output per channel and a bias; None if there is none."""
     for module in reversed(list(network.modules())):
-        bias = getattr(module, "bias", None)
-        if getattr(module, "out_channels", None) == len(known) and bias is not None:
-            with torch.no_grad():
-                if before is None:
-                    bias[~known.to(bias.device)] = _SILENT
-                else:
-                    bias[(known & ~before).to(bias.device)] = 0.0
-            return
+        if getattr(module, "out_channels", None) == channels and getattr(module, "bias", None) is not None:
+            return module
+    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ class Assignment:
 
     Attributes:
         spec: The task.
+        build: Makes the network, whose weights are taken over.
         options: Of the training.
         sampler: Where batches come from.
         pool: Where patches without labels come from.
@@ -31,6 +32,7 @@ class Assignment:
     """
 
     spec: TaskSpec
+    build: Callable[[TaskSpec], nn.Module]
     options: TrainerOptions
     sampler: Sampler
     pool: Sampler | None

@@ -20,8 +20,10 @@ from torch.nn.parallel import DistributedDataParallel
 from .peers import Assignment
 
 LEADER = 0
-# Helpers wait for the leader while it validates.
+# In a step nobody waits long for another; for the next order helpers wait while the leader validates.
+_STEP = timedelta(minutes=10)
 _PATIENCE = timedelta(days=1)
+_TORCHRUN = "env://"
 
 
 class Order(NamedTuple):
@@ -42,11 +44,13 @@ class Together:
         rank: Number of this process; 0 leads.
         count: How many there are.
         device: Where this process trains.
+        orders: What the leader tells travels here.
     """
 
     rank: int
     count: int
     device: torch.device
+    orders: distributed.ProcessGroup
 
     def part(self, batch_size: int) -> slice:
         """Every `count`-th patch, so that parts differ by one at most."""
@@ -67,12 +71,12 @@ class Together:
 
     def brief(self, assignment: Assignment) -> None:
         """See `peers.Peers`."""
-        distributed.broadcast_object_list([assignment], src=LEADER, device=torch.device("cpu"))
+        self._tell([assignment])
 
     def receive(self) -> Assignment:
         """What the leader's `brief` tells."""
         box: list[Any] = [None]
-        distributed.broadcast_object_list(box, src=LEADER, device=torch.device("cpu"))
+        self._tell(box)
         return cast("Assignment", box[0])
 
     def lead(self, epoch: int, done: int) -> None:
@@ -103,26 +107,34 @@ class Together:
 
     def _exchange(self, order: Order) -> Order:
         numbers = torch.tensor(order, dtype=torch.int64)
-        distributed.broadcast(numbers, src=LEADER)
+        distributed.broadcast(numbers, src=LEADER, group=self.orders)
         return Order(*numbers.tolist())
 
+    def _tell(self, box: list[Any]) -> None:
+        distributed.broadcast_object_list(box, src=LEADER, group=self.orders, device=torch.device("cpu"))
 
-def meet(*, rank: int, count: int, device: torch.device, at: str) -> Together:
-    """Connect with the other processes; waits until all are there.
+
+def meet(*, rank: int, count: int, device: torch.device, at: str = _TORCHRUN) -> Together:
+    """Connect with the other processes; waits until all are there, under `torchrun` as long as the leader prepares.
 
     Args:
         rank: Number of this process.
         count: How many there are.
         device: Where this process trains.
-        at: As `init_process_group` takes it: `env://`, or `file://` and a path that does not exist yet.
+        at: `file://` and a path that does not exist yet, or what `torchrun` has put into the environment.
     """
     on_gpu = device.type == "cuda"
     if on_gpu:
         torch.cuda.set_device(device)
     distributed.init_process_group(
-        "cpu:gloo,cuda:nccl" if on_gpu else "gloo", init_method=at, rank=rank, world_size=count, timeout=_PATIENCE
+        "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
+        init_method=at,
+        rank=rank,
+        world_size=count,
+        timeout=_PATIENCE if at == _TORCHRUN else _STEP,
     )
-    return Together(rank=rank, count=count, device=device)
+    orders = cast("distributed.ProcessGroup", distributed.new_group(backend="gloo", timeout=_PATIENCE))
+    return Together(rank=rank, count=count, device=device, orders=orders)
 
 
 def give_up() -> None:

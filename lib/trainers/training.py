@@ -41,7 +41,7 @@ from .options import check_options
 from .sources import split
 from .splits import Part, SplitStore
 from .standing import Epoch, Step
-from .warm_start import SERVED, new_cases, parent_of, trained_labels, warmed
+from .warm_start import SERVED, known_labels, new_cases, parent_of, warmed
 
 _PREPARED_AT = 0.1
 _FITTED_AT = 0.9
@@ -148,7 +148,7 @@ def train(
         pool=pool,
     )
     try:
-        with _alone(work_dir, task=spec.name):
+        with only_training(work_dir, task=spec.name):
             result = training.run()
     except CancelledError:
         run.finish(status="KILLED", tags={})
@@ -163,7 +163,7 @@ def train(
 
 
 @contextlib.contextmanager
-def _alone(work_dir: Path, *, task: str) -> Iterator[None]:
+def only_training(work_dir: Path, *, task: str) -> Iterator[None]:
     """Hold the folder's lock: two trainings would overwrite each other's checkpoint."""
     work_dir.mkdir(parents=True, exist_ok=True)
     try:
@@ -259,7 +259,7 @@ class _Training(Generic[C, I]):
         network = self._network()
         if parent is not None:
             self.models.load_into(network, parent, spec=self.spec)
-        loss = self.lesson.begin(network, training, None if parent is None else trained_labels(parent))
+        loss = self.lesson.begin(network, training, known_labels(parent))
         new = new_cases(self.sources.train, parent)
         with gathered(self.options, self.device, cancelled=self.cancelled) as peers:
             return Fitting(

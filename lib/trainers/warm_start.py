@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ..errors import InvalidInputError
 from ..models.store import ModelStore
-from ..models.version import ModelVersion
+from ..models.version import PRETRAINED, ModelVersion
 from ..task import TaskSpec, TrainerOptions
 from .cases import LabelledImage
 
@@ -84,6 +84,11 @@ def warmed(options: TrainerOptions, *, new: int, of: int) -> TrainerOptions:
         max_epochs=max(1, math.ceil(share * options.max_epochs)),
         learning_rate=share * options.learning_rate,
     )
+
+
+def known_labels(parent: ModelVersion | None) -> tuple[str, ...] | None:
+    """Labels that the weights a training starts from can draw; None for random ones, and for pretrained ones."""
+    return None if parent is None or parent.source == PRETRAINED else trained_labels(parent)
 
 
 def trained_labels(version: ModelVersion) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ COMMANDS = (
     "import",
     "infer",
     "train",
+    "pretrain",
     "evaluate",
     "similar",
     "simulate",

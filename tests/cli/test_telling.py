@@ -103,7 +103,7 @@ def test_options_of_another_kind_of_task_are_refused_and_its_own_are_named(
     ran = carina("infer", task, "--image", radiograph, *more, "--json")
     assert ran.exit_code == 1
     assert f"got {wrong} for '{task}'" in ran.json["detail"]
-    assert f"It has {has}, --device, --version." in ran.json["detail"]
+    assert f"It has {has}" in ran.json["detail"]
 
 
 def test_a_task_that_draws_still_asks_for_a_file(carina, radiograph, carina_home):

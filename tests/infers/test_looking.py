@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import entropy
 
 from carina.errors import InvalidInputError
 from carina.infers.looking import embed_plainly, look
@@ -14,6 +16,7 @@ from carina.infers.sampling import asking
 from carina.networks.factory import build_network, feature_layer
 from carina.preprocessing import prepare
 from carina.registry import find_tasks
+from carina.scoring import find_methods
 from carina.task import NetworkSpec
 
 from .builder import noise_volume, task
@@ -83,6 +86,27 @@ def test_a_network_of_whole_images_gives_its_last_features_and_how_probable_find
     assert seen.embedding == pytest.approx(caught[0].flatten(2).mean(dim=2)[0].detach().numpy(), rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.parametrize("sampling", ["once", "augmented", "members"])
+def test_a_score_of_findings_is_the_mean_over_those_that_are_not_surely_absent(sampling):
+    """Each finding as two classes, against scipy; one that is absent with more than 99 % does not count."""
+    spec = dataclasses.replace(
+        find_tasks().get("cxr_findings"), network=NetworkSpec(name="local_cnn"), matrix_voxels=(64, 96, 1)
+    )
+    image, network, other = prepare(noise_volume((40, 50, 1)), spec), network_of(spec), build_network(spec).eval()
+    with torch.no_grad():
+        network.scores.bias[0] = -20.0
+    with asking(network, sampling, spec=spec, others=[other]) as ask, torch.inference_mode():
+        shares = ask(image.tensor[None]).sigmoid().flatten(1).numpy()  # (samples, findings)
+    both = np.stack([1 - shares, shares], axis=1)
+    mean = both.mean(axis=0)
+    doubt = entropy(mean, axis=0) - (0 if sampling == "once" else entropy(both, axis=1).mean(axis=0))
+    expected = doubt[mean[0] <= 0.99].mean() / np.log(2)
+    method = find_methods().get({"once": "entropy", "augmented": "tta", "members": "committee"}[sampling])
+    seen = look(network, image, spec=spec, score=method.score, sampling=sampling, others=[other], device="cpu")
+    assert seen.score == pytest.approx(expected, abs=1e-5)
+    assert list(seen.presence.values()) == pytest.approx(shares.mean(axis=0).tolist(), rel=1e-4)
+
+
 def test_an_image_without_a_model_has_features_of_one_length_whatever_its_size():
     lengths = {
         embed_plainly(prepare(noise_volume(shape), SPEC), SPEC).shape for shape in ((16, 16, 16), (30, 7, 5), (9, 9, 1))
@@ -132,6 +156,32 @@ def test_every_member_of_a_committee_answers_once(prepared, monkeypatch):
 def test_a_committee_of_one_is_refused(prepared):
     with pytest.raises(InvalidInputError, match="two or more model versions, got one"):
         list(logits_of_parts(network_of(SPEC), prepared, spec=SPEC, sampling="members", device="cpu"))
+
+
+def test_islands_are_what_lies_outside_the_largest_piece_of_each_structure():
+    """Two boxes and a voxel of the first label, one box of the second: 9 of 8 + 27 + 1 + 27 voxels lie apart."""
+
+    class Drawing(torch.nn.Module):
+        def forward(self, image):
+            scores = torch.zeros(len(image), SPEC.out_channels, *image.shape[2:])
+            scores[:, 0] = 1.0
+            for box in ((2, 4), (6, 9), (11, 12)):
+                scores[:, 1, slice(*box), slice(*box), slice(*box)] = 9.0
+            scores[:, 2, 1:4, 8:11, 8:11] = 9.0
+            return scores
+
+    class Declared(torch.nn.Sequential):
+        """Has the layer that the task's network declares."""
+
+    network = Declared(Drawing())
+    network.model = torch.nn.Identity()
+    volume = noise_volume((16, 16, 16), affine=np.diag([2.0, 2.0, 2.0, 1.0]))
+    for smallest in (0.0, 0.5):  # a rule of the task that takes islands away hides none
+        spec = dataclasses.replace(SPEC, smallest_piece=smallest)
+        method = find_methods().get("islands")
+        seen = look(network, prepare(volume, spec), spec=spec, score=method.score, sampling="pieces", device="cpu")
+        assert seen.score == pytest.approx(9 / 63)
+        assert seen.presence[SPEC.labels.names[0]] > 0.9
 
 
 def test_asking_leaves_the_random_numbers_of_others_alone():

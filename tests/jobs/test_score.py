@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from carina.datastores.port import open_store
 from carina.errors import InvalidInputError, UnknownNameError
 from carina.jobs import score
 from carina.jobs.images import ALL
 from carina.jobs.score import score_key
 from carina.models.store import ModelStore
+from carina.registry import find_tasks
 from carina.scoring.entropy import METHOD
 from carina.structures import label_set
+from carina.task import NetworkSpec
 from tests.infers.builder import usual_organs
 
 from .conftest import SPEC, add_version
+
+FINDINGS = dataclasses.replace(
+    find_tasks().get("cxr_findings"), network=NetworkSpec(name="local_cnn"), matrix_voxels=(64, 64, 1)
+)
 
 
 @pytest.fixture
@@ -75,3 +84,18 @@ def test_drafts_are_compared_with_the_labels_learned_from(scoring, annotations, 
     assert result["scored"] == 1
     assert annotations.image_info("case0")[score_key(SPEC.name, "plausibility")]["value"] == 1.0
     assert annotations.looks.version("case0", task=SPEC.name) == version.version
+
+
+def test_findings_of_radiographs_are_scored_too(job_of, annotations, settings, tmp_path):
+    folder = tmp_path / "radiographs"
+    folder.mkdir()
+    for number in range(2):
+        picture = np.random.default_rng(number).integers(0, 255, (48, 48)).astype(np.uint8)
+        Image.fromarray(picture).save(folder / f"r{number}.png")
+    version = add_version(settings, 0, spec=FINDINGS)
+    run = job_of(score, spec=FINDINGS, store=open_store(str(folder), settings=settings))
+    assert run(images=ALL)["scored"] == 2
+    scores = annotations.looks.scores(score_key(FINDINGS.name, "entropy"), model_version=version)
+    assert sorted(scores) == ["r0", "r1"]
+    assert all(0 < value <= 1 for value in scores.values())
+    assert set(annotations.looks.newest(FINDINGS.name).looks["r0"].presence) == set(FINDINGS.labels.names)

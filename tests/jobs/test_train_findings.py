@@ -56,6 +56,7 @@ def test_answers_become_a_version_with_calibration_and_a_decision(settings, anno
     assert folder.overlay.stat().st_size > 0
 
 
-def test_a_scoring_refuses_a_task_that_tells():
+def test_a_scoring_of_drawings_refuses_a_task_that_tells():
     with pytest.raises(InvalidInputError, match="tells findings"):
-        score.check(SPEC, {})
+        score.check(SPEC, {"method": "plausibility"})
+    score.check(SPEC, {"method": "entropy"})

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from carina.geometry import Grid, Volume
 from carina.structures import label_set
 from carina.task import NetworkSpec, TaskSpec, TrainerOptions, Window
-from carina.trainers.cases import Case
+from carina.trainers.cases import Case, without_label
 
 SHAPE = (20, 18, 14)
 
@@ -69,3 +69,11 @@ def toy_case() -> Callable[..., Case]:
         return dataclasses.replace(case, **fields)
 
     return make
+
+
+def unlabelled(number: int, **fields) -> Case:
+    """An image of the toy task that nobody labelled, other fields by name."""
+    case = without_label(
+        image_id=f"pool{number}", patient_id=f"other{number}", revision="1", load=lambda: draw_toy(number)[0]
+    )
+    return dataclasses.replace(case, **fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -76,3 +77,35 @@ def test_the_last_layer_learns_alone_in_the_first_epochs_then_all_do(descend):
     assert moved == [False, False, True, True]
     later, before = descend(head_epochs=1, done=1)
     assert all(not torch.equal(one.detach(), then) for one, then in zip(later.parameters(), before, strict=True))
+
+
+@pytest.mark.parametrize("options", [{"layer_decay": 0.3}, {"sharpness": 0.05}, {"unlabelled_weight": 1.0}])
+def test_a_restored_descent_takes_the_step_that_would_have_come_next(spec, options):
+    trainer = dataclasses.replace(spec.trainer, augmentation=0.5, max_epochs=1, steps_per_epoch=4, **options)
+
+    def descent_of(network):
+        made = Descent(
+            network=network,
+            spec=spec,
+            options=trainer,
+            sampler=OneBatch(),
+            loss=squares,
+            device=torch.device("cpu"),
+            pool=OneBatch(),
+        )
+        made.begin()
+        return made
+
+    whole = nn.Sequential(nn.Conv3d(1, 2, 1), nn.Conv3d(2, 3, 1))
+    first = descent_of(whole)
+    for done in range(2):
+        first.step(1, done=done, random=Randomness(0, done))
+    resumed = copy.deepcopy(whole)
+    state = copy.deepcopy(first.state())
+    first.step(1, done=2, random=Randomness(0, 2))
+
+    second = descent_of(resumed)
+    second.restore(state)
+    second.step(1, done=2, random=Randomness(0, 2))
+
+    assert all(torch.equal(one, other) for one, other in zip(whole.parameters(), resumed.parameters(), strict=True))

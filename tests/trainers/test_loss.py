@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 from monai.losses import DiceLoss
 from torchvision.ops import sigmoid_focal_loss
@@ -142,3 +143,37 @@ def test_an_overlapping_label_teaches_nothing_where_it_was_not_annotated():
     assert (logits.grad[0, 2] == 0).all()
     assert (logits.grad[1] != 0).all()
     assert (logits.grad[0, :2] != 0).all()
+
+
+def example_of_bits():
+    logits, label = example()
+    return logits, 2**label - 1  # bits of the labels up to that one
+
+
+@pytest.mark.parametrize(
+    ("loss", "drawn"),
+    [
+        (PartialDiceCELoss(present=EVERYTHING, known=EVERYTHING), example),
+        (PartialSigmoidLoss(), example_of_bits),
+    ],
+)
+def test_shares_of_a_batch_have_the_loss_of_the_whole_and_together_its_gradient(loss, drawn):
+    """As processes do that add up their sums; each gets its own part of the gradient."""
+    logits, label = drawn()
+    annotated = torch.ones(2, 4, dtype=torch.bool)
+    whole = loss(logits, label, annotated)
+    (expected,) = torch.autograd.grad(whole, logits)
+    parts = [logits[one : one + 1].detach().requires_grad_() for one in (0, 1)]
+    sums = []
+
+    def keep(own):
+        sums.append(own)
+        return own
+
+    for one, part in enumerate(parts):
+        loss(part, label[one : one + 1], annotated[:1], total=keep)
+    totalled = loss(parts[0], label[:1], annotated[:1], total=lambda own: sums[0] + sums[1])
+    gradients = torch.autograd.grad(totalled, parts)
+
+    torch.testing.assert_close(totalled, whole)
+    torch.testing.assert_close(torch.cat(gradients), expected)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from carina.errors import InvalidInputError
+from carina.registry import find_tasks
 from carina.task import TrainerOptions
-from carina.trainers.options import override
+from carina.trainers.options import check_options, override
 
 
 def test_numbers_and_texts_of_numbers_are_taken():
@@ -39,3 +42,10 @@ def test_numbers_and_texts_of_numbers_are_taken():
 def test_anything_else_is_refused(values, message):
     with pytest.raises(InvalidInputError, match=message):
         override(TrainerOptions(), values)
+
+
+@pytest.mark.parametrize("task", ["cxr_findings", "thorax_ct_clicks"])
+def test_kinds_that_learn_nothing_from_images_without_labels_refuse_the_option(task):
+    spec = find_tasks().get(task)
+    with pytest.raises(InvalidInputError, match="unlabelled_weight must be 0 for a task of kind"):
+        check_options(spec, dataclasses.replace(spec.trainer, unlabelled_weight=1.0))

@@ -9,19 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from carina.errors import InvalidInputError
 from carina.infers.sliding_window import predict
 from carina.models.store import ModelStore
-from carina.registry import find_tasks
-from carina.trainers.cases import without_label
 from carina.trainers.loss import own
-from carina.trainers.options import check_options
-from carina.trainers.pool import read_pool, usable
 from carina.trainers.splits import FileSplitStore
 from carina.trainers.training import train
 from carina.trainers.tutoring import Tutor
 
-from .conftest import draw_toy
+from .conftest import unlabelled
 
 
 @pytest.fixture
@@ -76,28 +71,6 @@ def test_the_teacher_follows_the_network_and_gets_no_gradient(tutor):
     assert not teacher.teach(image).requires_grad
 
 
-def unlabelled(number: int, **fields):
-    return dataclasses.replace(
-        without_label(
-            image_id=f"pool{number}", patient_id=f"other{number}", revision="1", load=lambda: draw_toy(number)[0]
-        ),
-        **fields,
-    )
-
-
-def test_patients_that_others_are_measured_on_are_not_learned_from(toy_case):
-    parts = {"other1": "holdout", "other2": "validation", "other3": "train"}
-    pool = [unlabelled(number) for number in (4, 3, 2, 1, 0)]
-    assert [case.image_id for case in usable(pool, labelled={"pool0"}, parts=parts, seed=0)] == ["pool3", "pool4"]
-
-
-def test_of_too_many_images_some_are_drawn_by_chance_and_the_same_for_one_seed():
-    pool = [unlabelled(number) for number in range(30)]
-    chosen = [usable(pool, labelled=(), parts={}, seed=seed, most=7) for seed in (1, 1, 2)]
-    assert [len(some) for some in chosen] == [7, 7, 7]
-    assert chosen[0] == chosen[1] != chosen[2]
-
-
 def test_a_training_with_a_pool_is_recorded_and_gone_on_with_exactly(tmp_path, spec, toy_case):
     options = dataclasses.replace(spec.trainer, unlabelled_weight=1.0, max_epochs=2, steps_per_epoch=2)
 
@@ -129,35 +102,3 @@ def test_a_training_with_a_pool_is_recorded_and_gone_on_with_exactly(tmp_path, s
         run("cut", die)
     assert run("cut").version.sha256 == whole.version.sha256
     assert [row["image_id"] for row in whole.version.data["unlabelled"]] == ["pool7", "pool8"]
-
-
-def test_an_unlabelled_image_that_cannot_be_read_does_not_end_a_training(tmp_path, spec, toy_case, caplog):
-    from carina.trainers.cache import VolumeCache
-    from carina.trainers.sources import Sources
-
-    def broken():
-        raise InvalidInputError("It must be an image, got none. Look at it.")
-
-    sources = Sources(train=[toy_case(0)], validation=[], holdout=[], pool=[unlabelled(1, load=broken), unlabelled(2)])
-    items = sources.prepare(VolumeCache(tmp_path, spec), lambda fraction, text: None, lambda: False)
-    assert [item.image_id for item in items.pool] == ["pool2"]
-    assert "is left out: It must be an image" in caplog.text
-
-
-@pytest.mark.parametrize("task", ["cxr_findings", "thorax_ct_clicks"])
-def test_kinds_that_learn_nothing_from_images_without_labels_refuse_the_option(task):
-    spec = find_tasks().get(task)
-    with pytest.raises(InvalidInputError, match="unlabelled_weight must be 0 for a task of kind"):
-        check_options(spec, dataclasses.replace(spec.trainer, unlabelled_weight=1.0))
-
-
-def test_a_folder_of_images_is_a_pool(tmp_path):
-    from carina.images import write_image
-
-    image, _ = draw_toy(1)
-    write_image(tmp_path / "a.nii.gz", image)
-    (tmp_path / "cases.csv").write_text("image,patient\na,anna\n")
-    (case,) = read_pool(tmp_path)
-    read, label = case.load()
-    assert (case.image_id, case.patient_id, read.array.shape) == ("a", "anna", image.array.shape)
-    assert not label.array.any()

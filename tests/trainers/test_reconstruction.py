@@ -1,0 +1,29 @@
+"""A network is judged by what is hidden alone, and its last layer forgets what it did."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from carina.trainers.reconstruction import HiddenError, Reconstructing, reconstructing
+
+
+def test_only_hidden_voxels_count():
+    truth = torch.zeros(1, 2, 2, 2, 2)
+    truth[:, 1, 0] = 1.0
+    guess = torch.full((1, 1, 2, 2, 2), 5.0)
+    guess[:, :, 0] = 0.25
+    assert HiddenError()(guess, truth, truth).item() == pytest.approx(0.25)
+
+
+def test_the_last_layer_begins_anew_and_no_other(spec):
+    torch.manual_seed(0)
+    network = reconstructing(spec)
+    assert isinstance(network, Reconstructing)
+    first = {name: value.clone() for name, value in network.network.state_dict().items()}
+    with torch.no_grad():
+        for one in network.parameters():
+            one.add_(1.0)
+    network.forget_output()
+    same = {name for name, value in network.network.state_dict().items() if torch.equal(value, first[name])}
+    assert same == {"conv_final.2.conv.weight", "conv_final.2.conv.bias"}
