@@ -24,10 +24,12 @@ from typing import Any
 import torch
 from plain_unet import train_plainly
 from radiographs import SEED, Parts, environment, folds_of, radiographs, train_fold
+from scipy.stats import spearmanr
 
 from carina.infers.segmentation import segment
 from carina.models.label_quality import agreements
 from carina.models.metrics import mean_of_defined
+from carina.models.plausibility import Plausibility, plausibility_of
 from carina.models.store import ModelStore
 from carina.networks.factory import build_network
 from carina.registry import find_tasks
@@ -61,18 +63,22 @@ def parts_of(folds: list[list[str]], held_out: int) -> Parts:
     return parts | dict.fromkeys(folds[held_out], "holdout")
 
 
-def measured(network: torch.nn.Module, cases: Sequence[Case], spec: TaskSpec) -> dict[str, Any]:
+def measured(
+    network: torch.nn.Module, cases: Sequence[Case], spec: TaskSpec, usual: Plausibility | None = None
+) -> dict[str, Any]:
     """Dice per structure and image, and images in which a side overlaps the other side's label more than its own."""
     rows: dict[str, dict[str, float]] = {}
-    exchanged = []
+    exchanged, plausible = [], {}
     for case in cases:
         image, truth = case.load()
         drawn = segment(image, spec=spec, network=network, device="cpu")
         found = agreements(truth, drawn, labels=spec.labels, annotated=case.annotated)
         rows[case.image_id] = {name: row.dice for name, row in found.items()}
+        if usual is not None:
+            plausible[case.image_id] = usual.judge(drawn, spec.labels).score
         if any(row.exchanged_ml > row.both_ml for row in found.values()):
             exchanged.append(case.image_id)
-    return {"dice": rows, "exchanged": exchanged}
+    return {"dice": rows, "exchanged": exchanged, "plausibility": plausible}
 
 
 def run_fold(cases: Sequence[Case], folds: list[list[str]], number: int, *, folder: Path, peer: bool) -> dict[str, Any]:
@@ -87,7 +93,8 @@ def run_fold(cases: Sequence[Case], folds: list[list[str]], number: int, *, fold
         seconds = {"wall_s": time.monotonic() - wall, "cpu_s": time.process_time() - cpu}
         network = build_network(SPEC)
         ModelStore(folder / "models").load_into(network, trained.version, spec=SPEC)
-        result["carina"] = seconds | {"epochs": len(trained.history)} | measured(network, held_out, SPEC)
+        told = measured(network, held_out, SPEC, plausibility_of(trained.version))
+        result["carina"] = seconds | {"epochs": len(trained.history)} | told
         done.write_text(json.dumps(result))
     if peer and "peer" not in result:
         others = [case for case in cases if parts[case.patient_id] != "holdout"]
@@ -102,7 +109,12 @@ def summary(results: Sequence[dict[str, Any]], who: str) -> dict[str, Any]:
     rows = [row for result in results for row in result[who]["dice"].values()]
     exchanged = [image for result in results for image in result[who]["exchanged"]]
     dice = {name: mean_of_defined([row.get(name, math.nan) for row in rows]) for name in SPEC.labels.names}
-    return {"images": len(rows), "dice": dice, "exchanged": len(exchanged)}
+    content = {"images": len(rows), "dice": dice, "exchanged": len(exchanged)}
+    plausible = [value for result in results for value in result[who]["plausibility"].values()]
+    if plausible:  # of the drafts alone, without the truth: does it tell which of them are bad?
+        means = [mean_of_defined(list(row.values())) for row in rows]
+        content["plausibility_and_mean_dice_spearman"] = float(spearmanr(plausible, means).statistic)
+    return content
 
 
 def main() -> None:

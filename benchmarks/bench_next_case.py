@@ -45,7 +45,7 @@ SEED = 0
 LIMIT_S, POOL_LIMIT_S = 0.3, 10.0
 TASK = "thorax_ct"
 FEATURES = 128
-METHODS = ("entropy", "margin", "tta", "committee")
+METHODS = ("islands", "entropy", "margin", "tta", "committee", "plausibility")
 
 
 def main() -> int:

@@ -36,6 +36,12 @@ def mask_of(array: AnyArray, label: Label, labels: LabelSet) -> Mask:
     return mask
 
 
+def mask_of_any(array: AnyArray, names: Iterable[str], labels: LabelSet) -> Mask:
+    """Where at least one of some labels is; arguments as in `mask_of`."""
+    mask: Mask = np.logical_or.reduce([mask_of(array, labels.named(name), labels) for name in names])
+    return mask
+
+
 def join_masks(masks: Iterable[tuple[str, Mask]], labels: LabelSet, *, shape: tuple[int, ...]) -> LabelArray:
     """A label map of masks, which are looked at one by one; where labels must not overlap, the later one wins.
 

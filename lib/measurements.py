@@ -16,9 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import GeometryError, InvalidInputError
-from .label_maps import Mask, bounding_box
-from .labels import Code, did_you_mean
+from .label_maps import LabelArray, Mask, bounding_box, mask_of_any
+from .labels import Code, LabelSet, did_you_mean
 
+ANATOMY = "cxr_anatomy"
+"""The task whose drawing of a radiograph is measured."""
+LUNG_LABELS, HEART_LABEL = ("lung_left", "lung_right"), "cardiomediastinum"
 CARDIOTHORACIC_RATIO, HEART_WIDTH, THORAX_WIDTH = "cardiothoracic_ratio", "heart_width", "thorax_width"
 OPACITY_SHARE = "opacity_share"
 
@@ -62,7 +65,7 @@ class Measurement:
         name: In `QUANTITIES`; says unit and meaning.
         value: Rounded to what is worth telling.
         task: Whose drawing it was measured on.
-        model_version: Which version drew it.
+        model_version: Which version drew it; empty for a drawing that a reader submitted.
 
     Raises:
         InvalidInputError: If the quantity is unknown, or the value is no finite number from 0 on.
@@ -158,6 +161,30 @@ def opacity_share(opacity: Mask, lungs: Mask) -> dict[str, float]:
         raise GeometryError(f"Masks must have one shape, got {opacity.shape} and {lungs.shape}.")
     area = int(np.count_nonzero(lungs))
     return {OPACITY_SHARE: 100 * int(np.count_nonzero(opacity & lungs)) / area} if area else {}
+
+
+def anatomy_measured(
+    array: LabelArray, labels: LabelSet, *, task: str, model_version: str, pixel_mm: float | None
+) -> tuple[Measurement, ...]:
+    """The heart beside the thorax, on a label map of a radiograph.
+
+    Args:
+        array: `(X, Y, 1)` label map of `labels`, X across the page.
+        labels: With both lungs and the cardiomediastinum.
+        task: Whose they are.
+        model_version: Which version drew it; empty for a reader.
+        pixel_mm: As in `cardiothoracic`.
+
+    Returns:
+        Nothing unless the heart and both lungs are drawn: beside one lung alone the thorax would be half as wide.
+    """
+    if not all(mask_of_any(array, (name,), labels).any() for name in (*LUNG_LABELS, HEART_LABEL)):
+        return ()
+    lungs = mask_of_any(array, LUNG_LABELS, labels)
+    values = cardiothoracic(mask_of_any(array, (HEART_LABEL,), labels), lungs, pixel_mm=pixel_mm)
+    return tuple(
+        Measurement(name=name, value=value, task=task, model_version=model_version) for name, value in values.items()
+    )
 
 
 def in_words(measurements: Sequence[Measurement]) -> str:

@@ -12,11 +12,13 @@ from carina.errors import GeometryError, InvalidInputError
 from carina.measurements import (
     QUANTITIES,
     Measurement,
+    anatomy_measured,
     cardiothoracic,
     in_words,
     measurements_in,
     opacity_share,
 )
+from carina.structures import label_set
 
 
 def thorax():
@@ -52,6 +54,18 @@ def test_nothing_is_measured_on_what_is_not_drawn(missing):
     masks = dict(zip(("heart", "lungs"), thorax(), strict=True))
     masks[missing] = np.zeros_like(masks[missing])
     assert cardiothoracic(masks["heart"], masks["lungs"], pixel_mm=1.0) == {}
+
+
+@pytest.mark.parametrize("overlapping", [True, False])
+def test_a_drawing_is_measured_only_if_both_lungs_are_in_it(overlapping):
+    labels = label_set("cardiomediastinum", "lung_left", "lung_right", overlapping=overlapping)
+    array = np.zeros((20, 4, 1), np.uint8)
+    for place, name in enumerate(("lung_right", "cardiomediastinum", "lung_left")):
+        array[6 * place : 6 * place + 6] = labels.values[name]
+    ratio, heart, _ = anatomy_measured(array, labels, task="cxr_anatomy", model_version="v1", pixel_mm=2.0)
+    assert (ratio.value, heart.value) == (0.333, 12.0)
+    array[12:18] = 0
+    assert anatomy_measured(array, labels, task="cxr_anatomy", model_version="v1", pixel_mm=2.0) == ()
 
 
 def test_opacities_count_within_the_lungs_alone():

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ..geometry import Volume, resample_label
-from ..infers.radiograph import LUNG_LABELS, Drawing, Radiograph
+from ..infers.radiograph import Drawing, Radiograph
 from ..label_maps import Mask
+from ..measurements import LUNG_LABELS
 from ..models.store import ModelStore
 from ..structures import label_set
 from ..task import TaskSpec

@@ -20,7 +20,7 @@ TASK = TaskSpec(
     smallest_piece=0.2,
     fill_holes=True,
     network=NetworkSpec(name="subpixel_unet", arguments={"filters": (24, 48, 96, 128, 192)}),
-    # A picture is one patch; 4,000 steps take about ten minutes on two cores.
+    # A picture is one patch; 4,000 steps, with validations, take a quarter of an hour of CPU time in one thread.
     trainer=TrainerOptions(
         max_epochs=40,
         steps_per_epoch=100,

@@ -48,7 +48,8 @@ def report_text(
     sentences += _of_the_model(findings, provenance)
     for task, version in dict.fromkeys((one.task, one.model_version) for one in measurements):
         drawn = [one for one in measurements if (one.task, one.model_version) == (task, version)]
-        sentences.append(f"Measured on what carina {task}, {version}, drew: {in_words(drawn)}.")
+        who = f"carina {task}, {version}," if version else f"a reader for {task}"
+        sentences.append(f"Measured on what {who} drew: {in_words(drawn)}.")
     return " ".join([*sentences, _ENDINGS[provenance.algorithm_type]])
 
 

@@ -12,7 +12,8 @@
 The presence is what the observer says, the two below it what the algorithm said; they are absent without a draft.
 
 What was measured on the image stands in one more group per task that drew it. Its tracking identifier is `measured by
-<task>`, it has no finding, and one numeric item per quantity (`measurements.QUANTITIES`) with unit and algorithm.
+<task>`, it has no finding, and one numeric item per quantity (`measurements.QUANTITIES`) with unit and algorithm, which
+a reader's drawing has not. Where that drawing is a SEG in the PACS, the SEG is a source of the measurement too.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from ..errors import DicomError
 from ..labels import Code
 from ..measurements import QUANTITIES, Measurement
 from .codes import concept, same_concept
-from .provenance import Provenance, algorithm_content, algorithm_in
+from .provenance import ObjectReference, Provenance, algorithm_content, algorithm_in
 
 State = Literal["positive", "negative", "uncertain"]
 """What a conformal prediction leaves possible (`models.calibration`)."""
@@ -40,6 +41,7 @@ PRESENCE = Code("121052", "DCM", "Presence of property")
 CONFORMAL = Code("conformal", "99CARINA", "Conformal prediction")
 PROBABILITY = Code("122157", "DCM", "Probability")
 _MEASURED_BY = "measured by "
+_NO_SEGMENTATIONS: Mapping[str, ObjectReference] = MappingProxyType({})
 _PRESENCES: Mapping[bool | None, Code] = MappingProxyType(
     {
         True: Code("52101004", "SCT", "Present"),
@@ -147,26 +149,38 @@ def read_group(group: hd.sr.MeasurementsAndQualitativeEvaluations) -> ReportedFi
 
 
 def measured_groups(
-    measurements: Sequence[Measurement], *, images: Sequence[Dataset]
+    measurements: Sequence[Measurement],
+    *,
+    images: Sequence[Dataset],
+    segmentations: Mapping[str, ObjectReference] = _NO_SEGMENTATIONS,
 ) -> list[hd.sr.MeasurementsAndQualitativeEvaluations]:
     """One group for each task's drawing that something was measured on.
 
     Args:
         measurements: What was measured.
         images: Headers of the instances it was measured on.
+        segmentations: Task → the SEG that holds its drawing.
     """
     tasks = dict.fromkeys((one.task, one.model_version) for one in measurements)
     return [
-        _measured_group([one for one in measurements if (one.task, one.model_version) == drawn], images=images)
+        _measured_group(
+            [one for one in measurements if (one.task, one.model_version) == drawn],
+            images=images,
+            segmentation=segmentations.get(drawn[0]),
+        )
         for drawn in tasks
     ]
 
 
 def _measured_group(
-    measurements: Sequence[Measurement], *, images: Sequence[Dataset]
+    measurements: Sequence[Measurement], *, images: Sequence[Dataset], segmentation: ObjectReference | None
 ) -> hd.sr.MeasurementsAndQualitativeEvaluations:
     task, version = measurements[0].task, measurements[0].model_version
-    algorithm = algorithm_content(Provenance(algorithm_type="AUTOMATIC", task=task, model_version=version))
+    drawn_by = Provenance(algorithm_type="AUTOMATIC" if version else "MANUAL", task=task, model_version=version or None)
+    algorithm = algorithm_content(drawn_by)
+    sources = [hd.sr.SourceImageForMeasurementGroup.from_source_image(image) for image in images]
+    if segmentation is not None:
+        sources.append(hd.sr.SourceImageForMeasurementGroup(segmentation.sop_class_uid, segmentation.sop_instance_uid))
     return hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(
             uid=generate_uid(entropy_srcs=[str(images[0].SOPInstanceUID), _MEASURED_BY, task]),
@@ -181,7 +195,7 @@ def _measured_group(
             )
             for one in measurements
         ],
-        source_images=[hd.sr.SourceImageForMeasurementGroup.from_source_image(image) for image in images],
+        source_images=sources,
     )
 
 
@@ -192,7 +206,7 @@ def is_measured(group: hd.sr.MeasurementsAndQualitativeEvaluations) -> bool:
 
 def read_measured(group: hd.sr.MeasurementsAndQualitativeEvaluations) -> list[Measurement]:
     """What `measured_groups` wrote; a quantity of a later version of carina is passed over."""
-    found = []
+    found, task = [], str(group.tracking_identifier).removeprefix(_MEASURED_BY)
     for item in group.get_measurements():
         name, algorithm = str(item.name.value), algorithm_in(item)
         if name in QUANTITIES:
@@ -200,7 +214,7 @@ def read_measured(group: hd.sr.MeasurementsAndQualitativeEvaluations) -> list[Me
                 Measurement(
                     name=name,
                     value=float(item.value),
-                    task=algorithm.task,
+                    task=task,
                     model_version=algorithm.model_version or "",
                 )
             )

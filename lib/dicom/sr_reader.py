@@ -9,7 +9,7 @@ from pathlib import Path
 import highdicom as hd
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import EnhancedSRStorage
+from pydicom.uid import EnhancedSRStorage, SegmentationStorage
 
 from ..errors import DicomError
 from ..measurements import Measurement
@@ -98,7 +98,9 @@ def read_findings(source: Path | Dataset) -> FindingsDocument:
         predecessor=read_predecessor_document(dataset),
         sop_instance_uid=str(dataset.SOPInstanceUID),
         series_instance_uid=str(dataset.SeriesInstanceUID),
-        source_instance_uids=tuple(str(instance) for _, _, instance, _ in document.get_evidence()),
+        source_instance_uids=tuple(
+            str(instance) for _, _, instance, sop_class in document.get_evidence() if sop_class != SegmentationStorage
+        ),
     )
 
 

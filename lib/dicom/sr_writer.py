@@ -6,7 +6,8 @@ another part of the document or to a place in the image, which the larger classe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import highdicom as hd
 from pydicom.dataset import Dataset, FileDataset
@@ -51,6 +52,7 @@ def write_findings(
     series_instance_uid: str | None = None,
     predecessor: ObjectReference | None = None,
     measurements: Sequence[Measurement] = (),
+    segmentations: Mapping[str, ObjectReference] = MappingProxyType({}),
 ) -> FileDataset:
     """Make an SR document of what was said of an image.
 
@@ -67,6 +69,7 @@ def write_findings(
         series_instance_uid: Series of the document; a new one by default.
         predecessor: The SR document of the version before, of the same study.
         measurements: What tasks' drawings of the image gave.
+        segmentations: Task → the SEG in the same study that holds its drawing, where there is one.
 
     Returns:
         The object, explicit VR little endian, ready for `save_as`.
@@ -79,8 +82,8 @@ def write_findings(
     sources = source_headers(series)
     try:
         document = hd.sr.EnhancedSR(
-            evidence=sources,
-            content=_content(findings, measurements, sources, provenance),
+            evidence=[*sources, *(_in_study(one, series) for one in segmentations.values())],
+            content=_content(findings, measurements, segmentations, sources, provenance),
             series_instance_uid=series_instance_uid or generate_uid(),
             series_number=whole_number(sources[0], "SeriesNumber") + _SERIES_NUMBER_OFFSET,
             sop_instance_uid=sop_instance_uid or generate_uid(),
@@ -93,7 +96,7 @@ def write_findings(
             is_complete=complete,
             is_final=final,
             is_verified=False,
-            previous_versions=[_previous(predecessor, series)] if predecessor else None,
+            previous_versions=[_in_study(predecessor, series)] if predecessor else None,
             transfer_syntax_uid=ExplicitVRLittleEndian,
             specific_character_set="ISO_IR 192",
         )
@@ -109,6 +112,7 @@ def write_findings(
 def _content(
     findings: Sequence[ReportedFinding],
     measurements: Sequence[Measurement],
+    segmentations: Mapping[str, ObjectReference],
     sources: Sequence[Dataset],
     provenance: Provenance,
 ) -> hd.sr.MeasurementReport:
@@ -117,7 +121,7 @@ def _content(
     report = hd.sr.MeasurementReport(
         observation_context=_observers(provenance),
         procedure_reported=concept(_procedure(sources[0])),
-        imaging_measurements=[*groups, *measured_groups(measurements, images=sources)],
+        imaging_measurements=[*groups, *measured_groups(measurements, images=sources, segmentations=segmentations)],
         referenced_images=sources if _fit_for_library(sources) else None,
     )
     report[0].ContentSequence.append(
@@ -169,11 +173,11 @@ def _fit_for_library(sources: Sequence[Dataset]) -> bool:
     return True
 
 
-def _previous(predecessor: ObjectReference, series: Series) -> Dataset:
-    """The predecessor as highdicom takes it."""
-    previous = Dataset()
-    previous.SOPClassUID = predecessor.sop_class_uid
-    previous.SOPInstanceUID = predecessor.sop_instance_uid
-    previous.SeriesInstanceUID = predecessor.series_instance_uid
-    previous.StudyInstanceUID = series.study_instance_uid
-    return previous
+def _in_study(reference: ObjectReference, series: Series) -> Dataset:
+    """An object of the image's study as highdicom takes it."""
+    found = Dataset()
+    found.SOPClassUID = reference.sop_class_uid
+    found.SOPInstanceUID = reference.sop_instance_uid
+    found.SeriesInstanceUID = reference.series_instance_uid
+    found.StudyInstanceUID = series.study_instance_uid
+    return found

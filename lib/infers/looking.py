@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..geometry import Volume
+from ..models.drawings import measure
 from ..networks.devices import resolve_device
 from ..networks.factory import feature_layer
 from ..preprocessing import Prepared
 from ..task import TaskSpec
 from .parts import as_classes, logits_of_parts
 from .sampling import asking
+from .sliding_window import predict
 
 Score = Callable[[Iterable[Tensor]], float]
 
@@ -71,6 +74,10 @@ def look(
         return _look_at_whole(
             network, prepared, spec=spec, score=score, sampling=sampling, others=others, device=resolve_device(device)
         )
+    if sampling == "pieces":
+        seen_once = look(network, prepared, spec=spec, device=device, cancelled=cancelled)
+        drawn = predict(network, prepared, spec=_kept_whole(spec), device=device, cancelled=cancelled)
+        return replace(seen_once, score=score([_pieces(drawn, spec)]) if score is not None else None)
     seen = _Presence(spec)
     with _pooled(network, spec) as pooled:
         parts = logits_of_parts(
@@ -115,6 +122,17 @@ def _look_at_whole(
         embedding=embed_plainly(prepared, spec) if embedding is None else embedding,
         presence=dict(zip(spec.labels.names, shares, strict=True)),
     )
+
+
+def _kept_whole(spec: TaskSpec) -> TaskSpec:
+    """The task without the rule that takes islands away."""
+    return replace(spec, smallest_piece=0.0)
+
+
+def _pieces(drawn: Volume, spec: TaskSpec) -> Tensor:
+    """`(structures, 2)` volumes in ml: of each, and of what of it lies outside its largest piece."""
+    found = measure(drawn, labels=spec.labels, names=spec.labels.names, dimension=spec.dimension)
+    return torch.from_numpy(np.stack([found.volumes_ml, found.volumes_ml * found.apart], axis=1))
 
 
 def embed_plainly(prepared: Prepared, spec: TaskSpec) -> NDArray[np.float32]:

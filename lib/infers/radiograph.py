@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..errors import CancelledError, CarinaError
 from ..geometry import Volume
-from ..label_maps import Mask, mask_of
-from ..measurements import Measurement, cardiothoracic, opacity_share
+from ..label_maps import Mask, mask_of_any
+from ..measurements import ANATOMY, LUNG_LABELS, Measurement, anatomy_measured, opacity_share
 from ..models.store import ModelStore
 from ..regions import Region, region_around
 from ..registry import Registry, find_tasks
@@ -23,9 +21,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-LUNG_LABELS = ("lung_left", "lung_right")
-_HEART = "cardiomediastinum"
-ANATOMY, _OPACITY = "cxr_anatomy", "cxr_opacity"
+_OPACITY = "cxr_opacity"
 
 
 class Radiograph:
@@ -54,7 +50,8 @@ class Radiograph:
             NoModelError: If the anatomy has no model.
             CarinaError: As `segmentation.segment` does.
         """
-        return self._masks(ANATOMY, LUNG_LABELS)
+        labels = self._drawing.of(ANATOMY).spec.labels
+        return mask_of_any(self._draw(ANATOMY)[1].array, LUNG_LABELS, labels)
 
     def around_lungs(self) -> Region:
         """The part of the image that a task looks at which looks at the lungs.
@@ -75,17 +72,18 @@ class Radiograph:
             NoModelError: If the anatomy has no model.
             CarinaError: As `segmentation.segment` does.
         """
-        lungs = self.lungs()
-        found = self._named(ANATOMY, cardiothoracic(self._masks(ANATOMY, (_HEART,)), lungs, pixel_mm=pixel_mm))
-        if self._drawing.can(_OPACITY):
-            found += self._named(_OPACITY, opacity_share(self._masks(_OPACITY, None), lungs))
-        return tuple(found)
+        version, drawn = self._draw(ANATOMY)
+        labels = self._drawing.of(ANATOMY).spec.labels
+        found = anatomy_measured(drawn.array, labels, task=ANATOMY, model_version=version, pixel_mm=pixel_mm)
+        return (*found, *self._opaque()) if self._drawing.can(_OPACITY) else found
 
-    def _masks(self, task: str, names: tuple[str, ...] | None) -> Mask:
-        """Where any of the labels is; None stands for all of the task's."""
-        labels, array = self._drawing.of(task).spec.labels, self._draw(task)[1].array
-        mask: Mask = np.logical_or.reduce([mask_of(array, labels.named(one), labels) for one in names or labels.names])
-        return mask
+    def _opaque(self) -> list[Measurement]:
+        version, drawn = self._draw(_OPACITY)
+        labels = self._drawing.of(_OPACITY).spec.labels
+        shares = opacity_share(mask_of_any(drawn.array, labels.names, labels), self.lungs())
+        return [
+            Measurement(name=name, value=value, task=_OPACITY, model_version=version) for name, value in shares.items()
+        ]
 
     def _draw(self, task: str) -> tuple[str, Volume]:
         """Which version drew, and its label map."""
@@ -97,10 +95,6 @@ class Radiograph:
                 infer.label_of(self._image, model_version=version, device=self._device, cancelled=self._cancelled),
             )
         return self._drawn[task]
-
-    def _named(self, task: str, values: dict[str, float]) -> list[Measurement]:
-        version = self._draw(task)[0]
-        return [Measurement(name=name, value=value, task=task, model_version=version) for name, value in values.items()]
 
 
 class Drawing:

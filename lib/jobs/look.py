@@ -15,6 +15,7 @@ from ..networks.factory import require_network
 from ..task import TaskSpec
 from .images import ALL, check_images, each_image, require_whole, wanted_images
 from .kind import JobKind, Work
+from .roi import view_of
 
 if TYPE_CHECKING:
     from ..geometry import Volume
@@ -90,14 +91,15 @@ def looking_with(
     from ..networks.factory import build_network
     from ..preprocessing import prepare
 
+    view = view_of(spec, models, device=device)
     if version == NO_MODEL:
-        return lambda image: KeptLook(embedding=embed_plainly(prepare(image, spec), spec), presence={})
+        return lambda image: KeptLook(embedding=embed_plainly(prepare(view(image), spec), spec), presence={})
     network = build_network(spec)
     models.load_into(network, models.get(spec.name, version), spec=spec)
     network.eval()
 
     def looking(image: Volume) -> KeptLook:
-        seen = look(network, prepare(image, spec), spec=spec, device=device, cancelled=cancelled)
+        seen = look(network, prepare(view(image), spec), spec=spec, device=device, cancelled=cancelled)
         return KeptLook(embedding=seen.embedding, presence=seen.presence)
 
     return looking

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from ..measurements import ANATOMY
 from ..models.store import ModelStore
 from ..task import LUNGS, TaskSpec
 from ..trainers.cases import FindingsCase, LabelledImage
@@ -34,7 +35,7 @@ def on_roi(cases: Sequence[C], spec: TaskSpec, models: ModelStore, *, device: st
     """
     if spec.roi != LUNGS:
         return list(cases)
-    from ..infers.radiograph import ANATOMY, Drawing  # torch takes seconds
+    from ..infers.radiograph import Drawing  # torch takes seconds
 
     drawing = Drawing(models, device=device)
     drawn_by = drawing.of(ANATOMY).version().sha256[:16]
@@ -48,6 +49,22 @@ def on_roi(cases: Sequence[C], spec: TaskSpec, models: ModelStore, *, device: st
         )
 
     return [cast(C, cut(cast(FindingsCase, case))) for case in cases]
+
+
+def view_of(spec: TaskSpec, models: ModelStore, *, device: str = "auto") -> Callable[[Volume], Volume]:
+    """What a task looks at of any image.
+
+    Args:
+        spec: The task.
+        models: Where the anatomy's versions are.
+        device: Where it runs.
+    """
+    if spec.roi != LUNGS:
+        return lambda image: image
+    from ..infers.radiograph import Drawing  # torch takes seconds
+
+    drawing = Drawing(models, device=device)
+    return lambda image: _on_lungs(lambda: image, drawing, device)
 
 
 def _on_lungs(load: Callable[[], Volume], drawing: Drawing, device: str) -> Volume:

@@ -47,7 +47,7 @@ def check(spec: TaskSpec, options: Mapping[str, Any]) -> None:
     for name in options:
         if name not in _OPTIONS:
             raise InvalidInputError(f"Scoring option '{name[:64]}' is not known.{did_you_mean(name, _OPTIONS)}")
-    if find_methods().get(str(options.get("method") or _DEFAULT)).sampling == "drawing":
+    if find_methods().get(str(options.get("method") or _DEFAULT)).sampling in ("drawing", "pieces"):
         require_drawing(spec)
     check_images(options)
 

@@ -14,7 +14,7 @@ from ..annotations.annotation import FINAL_TAG, Annotation
 from ..annotations.deliveries import Delivery
 from ..annotations.drafts import drafts_of
 from ..annotations.store import AnnotationStore
-from ..annotations.submit import MEASUREMENTS, PREDICTION
+from ..annotations.submit import PREDICTION
 from ..annotations.voxel_values import recode, unnamed_values
 from ..datastores.port import ImageStore, read_image
 from ..dicom.provenance import AlgorithmType, DocumentKind, ObjectReference, Provenance
@@ -25,10 +25,10 @@ from ..errors import MissingDependencyError
 from ..findings import CLINICAL_FINDING, FINDINGS
 from ..geometry import Volume, resample_label
 from ..labels import Code, Label, LabelSet
-from ..measurements import measurements_in
 from ..registry import Registry
 from ..structures import STRUCTURES
 from ..task import TaskSpec
+from .measuring import measured_for_report
 
 _ORIGINS: Mapping[str, AlgorithmType] = MappingProxyType(
     {"manual": "MANUAL", "semiautomatic": "SEMIAUTOMATIC", "automatic": "AUTOMATIC"}
@@ -131,8 +131,8 @@ def write_told(
     """Findings as SR: complete if every finding of the task is answered, final if a person is done with it."""
     _, series = sources.image(annotation)
     spec = sources.spec(annotation)
-    notes = sources.annotations.label_info(annotation.id)
-    findings = reported(annotation, notes, spec)
+    findings = reported(annotation, sources.annotations.label_info(annotation.id), spec)
+    measurements, segmentations = measured_for_report(sources.annotations, sources.tasks, annotation, series)
     return write_findings(
         findings,
         series,
@@ -142,7 +142,8 @@ def write_told(
         sop_instance_uid=delivery.sop_instance_uid,
         series_instance_uid=delivery.series_instance_uid,
         predecessor=predecessor,
-        measurements=measurements_in(notes.get(MEASUREMENTS)),
+        measurements=measurements,
+        segmentations=segmentations,
     )
 
 

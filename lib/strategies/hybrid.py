@@ -17,17 +17,19 @@ from .space import space_of
 _RARITY_WEIGHT = 4.0
 _LEAST_UNSURE = 0.25
 _SEEN = 0.5
+_DOUBT = "The model is less sure of it than of"
+_SAID = {"islands": "More of its draft lies in islands than in"}
 
-_NEEDS = Needs(scores=("entropy", "margin", "tta", "committee"), embedding=True, presence=True)
+_NEEDS = Needs(scores=("islands", "entropy", "margin", "tta", "committee"), embedding=True, presence=True)
 
 
 @dataclass(frozen=True)
 class Hybrid:
-    """Cold start without a model; with one, k-centre whose distances are weighted by uncertainty and rarity.
+    """Cold start without a model; with one, k-centre whose distances are weighted by doubt and rarity.
 
-    An image's weight is its rank among the pool by uncertainty, times up to five where a model sees more of a structure
-    that few labelled images show than in other images. What was chosen for a batch counts as
-    covered and as drawn for the rest of it.
+    An image's weight is its rank among the pool by a score, times up to five where a model sees more of a structure
+    that few labelled images show than in other images. It counts with its square, or the distance would decide: among
+    images of one kind it says little. What was chosen for a batch counts as covered and as drawn for the rest of it.
     """
 
     name: str = "hybrid"
@@ -49,18 +51,19 @@ class Hybrid:
         while len(choices) < min(count, len(space.members)):
             shown = _rarity(presence, names, drawn)
             rare = shown.max(axis=1, initial=0.0)
-            index, _ = walk.furthest((_LEAST_UNSURE + unsure) * (1 + _RARITY_WEIGHT * rare))
+            index, _ = walk.furthest(((_LEAST_UNSURE + unsure) * (1 + _RARITY_WEIGHT * rare)) ** 2)
             member = space.members[index]
             walk.take(index)
             for name, value in member.presence.items():
                 drawn[name] = drawn.get(name, 0.0) + value
-            reason = _reason(unsure[index], names[int(shown[index].argmax())] if rare[index] > _SEEN else None)
+            seen = names[int(shown[index].argmax())] if rare[index] > _SEEN else None
+            reason = _reason(method, unsure[index], seen)
             choices.append(Choice(image_id=member.image_id, weight=float(unsure[index] + rare[index]), reason=reason))
         taken = {choice.image_id for choice in choices}
         rest = [candidate for candidate in pool if candidate.image_id not in taken]
         return choices + by_score(
             rest, methods=(method,), count=count - len(choices), seed=seed,
-            because="The model is less sure of it than of {share} of the pool",
+            because=f"{_SAID.get(method, _DOUBT)} {{share}} of the pool",
         )  # fmt: skip
 
 
@@ -97,8 +100,9 @@ def _presence(members: Sequence[Candidate]) -> tuple[NDArray[np.float64], list[s
     return ranks**2, names
 
 
-def _reason(unsure: float, rare: str | None) -> str:
-    said = f"Unlike the labelled images, and the model is less sure of it than of {percent(float(unsure))} of the pool"
+def _reason(method: str, unsure: float, rare: str | None) -> str:
+    because = _SAID.get(method, _DOUBT)
+    said = f"Unlike the labelled images. {because} {percent(float(unsure))} of the pool"
     return f"{said}; it may show a structure that is rarely labelled: {rare}." if rare else f"{said}."
 
 

@@ -40,6 +40,16 @@ export async function draft({ task, image, requestId, prompts, label, tell }) {
 }
 
 /**
+ * What in a draft is unlike the labels its model learned from, as a sentence for the person who corrects it.
+ * @param {{plausibility?: {reasons: string[]}}} params of the draft
+ * @returns {string} empty if there is nothing
+ */
+export function doubts({ plausibility }) {
+  const reasons = plausibility?.reasons ?? [];
+  return reasons.length ? `Look closely: ${reasons.join("; ")}.` : "";
+}
+
+/**
  * @param {string} requestId
  * @returns {Promise<DraftProgress|null>}
  */

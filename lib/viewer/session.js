@@ -3,7 +3,7 @@
 import { choices } from "./choices.js";
 import * as client from "./client.js";
 import * as delivery from "./delivery.js";
-import { draft } from "./drafting.js";
+import { doubts, draft } from "./drafting.js";
 import { drawn, draws, unfit } from "./fit.js";
 import { labelsToContinue } from "./labels.js";
 import { nextCase, whyHandedOut } from "./next_case.js";
@@ -156,7 +156,7 @@ class Session extends EventTarget {
         task.served = params.model_version ?? task.served;
         this.message = {
           kind: "info",
-          text: `Drafted by ${task.name}, model ${params.model_version}. Correct it, then submit.`,
+          text: `Drafted by ${task.name}, model ${params.model_version}. Correct it, then submit. ${doubts(params)}`.trim(),
         };
       },
     });

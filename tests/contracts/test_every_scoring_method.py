@@ -24,6 +24,9 @@ def logits(method):
         random = torch.Generator().manual_seed(seed)
         if method.sampling == "drawing":
             return torch.rand((7, 1, 1), generator=random)
+        if method.sampling == "pieces":
+            volumes = torch.rand((7, 1, 2), generator=random)
+            return torch.cat([volumes[..., :1], volumes.prod(dim=-1, keepdim=True)], dim=-1)
         shape = (4, 6, 5, 3) if method.sampling == "once" else (5, 4, 6, 5, 3)
         return torch.randn(shape, generator=random) * sharpness
 

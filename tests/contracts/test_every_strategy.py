@@ -27,7 +27,7 @@ def pool_of(count: int, *, looked_at: bool = True, features: int = 6) -> list[Ca
             waiting_since=NOW - number * 7 if number % 3 else 0.0,
             scores={
                 method: float(random.random())
-                for method in ("entropy", "margin", "bald", "tta", "committee", "plausibility")
+                for method in ("entropy", "margin", "bald", "tta", "committee", "islands", "plausibility")
             },
             embedding=random.normal(size=features).astype(np.float32),
             presence={"heart": 1.0, "nodule": float(random.random())},

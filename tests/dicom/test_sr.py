@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from datetime import UTC, datetime
 
 import numpy as np
@@ -158,6 +159,24 @@ def test_measurements_come_back_with_unit_and_model_and_conform(assert_conforms,
     assert document.measurements == MEASURED
     assert document.findings == SAID
     assert document.provenance == CORRECTED
+
+
+def test_a_reader_s_drawing_is_a_source_of_what_was_measured_on_it_and_no_model_is_named(assert_conforms, series):
+    (ratio, *_) = MEASURED
+    by_reader = dataclasses.replace(ratio, model_version="")
+    seg = ObjectReference(sop_instance_uid="2.25.21", series_instance_uid="2.25.22")
+    written = write_findings(
+        SAID, series, provenance=CORRECTED, measurements=[by_reader], segmentations={"cxr_anatomy": seg}
+    )
+    assert_conforms(written)
+    group = next(one for one in items(written, "125007") if items(one, "cardiothoracic_ratio"))
+    sources = {item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for item in items(group, "121112")}
+    assert sources == {series.instance_uids[0], "2.25.21"}
+    assert items(items(group, "cardiothoracic_ratio")[0], "111001") == []
+    document = read_findings(written)
+    assert document.measurements == (by_reader,)
+    assert document.source_instance_uids == series.instance_uids
+    assert "Measured on what a reader for cxr_anatomy drew" in document.text
 
 
 def test_a_finding_is_followed_from_version_to_version_by_its_tracking_uid(series):

@@ -158,6 +158,32 @@ def test_a_committee_of_one_is_refused(prepared):
         list(logits_of_parts(network_of(SPEC), prepared, spec=SPEC, sampling="members", device="cpu"))
 
 
+def test_islands_are_what_lies_outside_the_largest_piece_of_each_structure():
+    """Two boxes and a voxel of the first label, one box of the second: 9 of 8 + 27 + 1 + 27 voxels lie apart."""
+
+    class Drawing(torch.nn.Module):
+        def forward(self, image):
+            scores = torch.zeros(len(image), SPEC.out_channels, *image.shape[2:])
+            scores[:, 0] = 1.0
+            for box in ((2, 4), (6, 9), (11, 12)):
+                scores[:, 1, slice(*box), slice(*box), slice(*box)] = 9.0
+            scores[:, 2, 1:4, 8:11, 8:11] = 9.0
+            return scores
+
+    class Declared(torch.nn.Sequential):
+        """Has the layer that the task's network declares."""
+
+    network = Declared(Drawing())
+    network.model = torch.nn.Identity()
+    volume = noise_volume((16, 16, 16), affine=np.diag([2.0, 2.0, 2.0, 1.0]))
+    for smallest in (0.0, 0.5):  # a rule of the task that takes islands away hides none
+        spec = dataclasses.replace(SPEC, smallest_piece=smallest)
+        method = find_methods().get("islands")
+        seen = look(network, prepare(volume, spec), spec=spec, score=method.score, sampling="pieces", device="cpu")
+        assert seen.score == pytest.approx(9 / 63)
+        assert seen.presence[SPEC.labels.names[0]] > 0.9
+
+
 def test_asking_leaves_the_random_numbers_of_others_alone():
     network = network_of(DROPPING)
     torch.manual_seed(5)

@@ -135,6 +135,36 @@ def test_findings_arrive_as_a_report_that_says_what_the_model_had_said(store, an
     assert document.sop_instance_uid == delivery.sop_instance_uid
 
 
+def test_a_report_is_measured_on_the_reader_s_drawing_and_names_its_seg(store, annotations, deliver):
+    (record,) = store.list_images()
+    image, _ = read_image(store, record.image_id)
+    array = np.zeros(image.grid.shape, np.uint8)
+    array[0:3], array[5:8], array[3:5] = 1, 2, 3
+    drawn = submit_label(
+        annotations,
+        image_id=record.image_id,
+        image=image.grid,
+        label=Volume(array, image.grid),
+        client_names={"lung_right": 1, "lung_left": 2, "cardiomediastinum": 3},
+        spec=find_tasks().get("cxr_anatomy"),
+        user="Reader One",
+    )
+    early = told(store, annotations, edema=True)
+    deliver(early, annotations.deliveries.get(early.id))
+    deliver(drawn, annotations.deliveries.get(drawn.id))
+    annotations.deliveries.mark_delivered(drawn.id)
+    late = told(store, annotations, edema=False)
+    deliver(late, annotations.deliveries.get(late.id))
+
+    seg = annotations.deliveries.get(drawn.id).sop_instance_uid
+    for annotation, named in ((early, False), (late, True)):
+        dataset = found(store, annotations, annotation)
+        ratio, heart, thorax = read_findings(dataset).measurements
+        assert (ratio.name, ratio.value, ratio.model_version) == ("cardiothoracic_ratio", 2 / 8, "")
+        assert (heart.value, thorax.value) == (2.2, 8.8)
+        assert (seg in str(dataset.CurrentRequestedProcedureEvidenceSequence)) is named
+
+
 def test_a_report_of_every_finding_of_the_task_is_complete(store, annotations, deliver):
     annotation = told(store, annotations, **dict.fromkeys(find_tasks().get("cxr_findings").labels.names, False))
     deliver(annotation, annotations.deliveries.get(annotation.id))

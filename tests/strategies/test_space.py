@@ -82,6 +82,17 @@ def test_hybrid_prefers_a_structure_that_is_rarely_drawn():
     assert "nodule" in batch[0].reason
 
 
+def test_hybrid_says_what_its_score_is_about():
+    for method, said in (("islands", "More of its draft lies in islands"), ("entropy", "The model is less sure of it")):
+        pool = [Candidate(image_id=f"{index}", embedding=POINTS[index], scores={method: 0.5}) for index in range(5)]
+        (choice,) = (
+            find_strategies()
+            .get("hybrid")
+            .choose_batch(pool, count=1, seed=1, now=0.0, knowledge=Knowledge(embeddings=[CENTRES[1]]))
+        )
+        assert choice.reason.startswith(f"Unlike the labelled images. {said}")
+
+
 def test_clusters_of_separate_groups_are_those_of_scipy():
     found = clusters(POINTS, count=3, seed=0)
     expected = kmeans2(POINTS.astype(np.float64), CENTRES.astype(np.float64), minit="matrix")[1]

@@ -246,6 +246,12 @@ def test_what_is_cut_out_replaces_its_segment_and_leaves_the_others(run):
     assert np.array_equal(answer, np.where(others, drawn, 2 * cut))
 
 
+def test_what_is_odd_about_a_draft_is_said_and_nothing_of_a_plausible_one(run):
+    odd = {"plausibility": {"score": 0.1, "reasons": ["airways is missing", "lung_left has holes of 9 % of its size"]}}
+    answer = run("return given.drafts.map(drafting.doubts);", drafts=[odd, {"plausibility": {"reasons": []}}, {}])
+    assert answer == ["Look closely: airways is missing; lung_left has holes of 9 % of its size.", "", ""]
+
+
 def test_the_place_in_the_queue_counts_only_those_still_before(run):
     states = ["done", "running", "queued", "queued", "queued"]
     queue = [{"request_id": str(n), "state": state, "fraction": 0, "phase": "p"} for n, state in enumerate(states)]
