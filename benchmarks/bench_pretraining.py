@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from bench_semi import student
 from bench_warm_start import patient, small_task
-from scipy import stats
 
 from carina.infers.sliding_window import predict
 from carina.models.metrics import mean_of_defined
@@ -114,11 +114,9 @@ def main() -> None:
     rows = [one_seed(seed, arguments) for seed in range(arguments.seeds)]
     gains = {}
     for steps in arguments.steps:
-        gain = np.array([row[steps][1] - row[steps][0] for row in rows])
-        half = float(stats.sem(gain) * stats.t.ppf(0.975, len(gain) - 1)) if len(gain) > 1 else float("nan")
-        mean = float(gain.mean())
-        gains[steps] = [mean, mean - half, mean + half]
-        print(f"after {steps} steps pretraining gives {mean:+.3f} ({mean - half:+.3f} to {mean + half:+.3f})")
+        mean, low, high = student(np.array([row[steps][1] - row[steps][0] for row in rows]))
+        gains[steps] = [mean, low, high]
+        print(f"after {steps} steps pretraining gives {mean:+.3f} ({low:+.3f} to {high:+.3f})")
     if arguments.json:
         print(json.dumps({"rows": rows, "gains": gains}))
 

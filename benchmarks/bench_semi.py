@@ -81,6 +81,13 @@ def one_seed(seed: int, spec: TaskSpec, arguments: argparse.Namespace) -> dict[s
     return found
 
 
+def student(gain: np.ndarray) -> tuple[float, float, float]:
+    """Mean of some differences and its 95 % interval by Student's t; not a number for one."""
+    mean = float(gain.mean())
+    half = float(stats.sem(gain) * stats.t.ppf(0.975, len(gain) - 1)) if len(gain) > 1 else float("nan")
+    return mean, mean - half, mean + half
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--labelled", type=int, default=4)
@@ -95,12 +102,11 @@ def main() -> None:
     rows = [one_seed(seed, spec, arguments) for seed in range(arguments.seeds)]
     dice: dict[str, Any] = {way: np.array([row[way][0] for row in rows]) for way in rows[0]}
     gain = dice["pool"] - dice["few"]
-    mean = float(gain.mean())
-    half = float(stats.sem(gain) * stats.t.ppf(0.975, len(gain) - 1)) if len(gain) > 1 else float("nan")
+    mean, low, high = student(gain)
     print(", ".join(f"{way} {values.mean():.3f}" for way, values in dice.items()))
-    print(f"the pool gives {mean:+.3f} ({mean - half:+.3f} to {mean + half:+.3f})")
+    print(f"the pool gives {mean:+.3f} ({low:+.3f} to {high:+.3f})")
     if arguments.json:
-        print(json.dumps({"rows": rows, "gain": mean, "half_width": half}))
+        print(json.dumps({"rows": rows, "gain": [mean, low, high]}))
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ class PublicWeights:
         sha256: Expected hash, None where the publisher gives none.
         state_key: Key of the state dict inside the checkpoint; None when the file is the state dict itself.
         layout: Whose names and axes its parameters have (`models.foreign_layouts`).
-        judges: Whether it can answer. What cannot is a version to train from, and is not served by itself.
+        judges: Whether it can answer. What cannot becomes a pretrained version, to train from, and is never served.
     """
 
     file_name: str

@@ -17,7 +17,7 @@ from ..task import PublicWeights, TaskSpec
 from .files import sha256_of
 from .foreign_layouts import adapted
 from .store import ModelStore
-from .version import ModelVersion, Source
+from .version import PRETRAINED, ModelVersion, Source
 from .weights import check_state, load_foreign_state
 
 State = Literal["missing", "unchecked", "verified", "damaged"]
@@ -99,7 +99,7 @@ def import_weights(
     check_state(state, network, what=f"Weights file '{path.name}'")
     data: dict[str, Any] = {"file_name": path.name, "file_sha256": digest}
     if public is not None:
-        data |= {"published_at": public.source, "licence": public.licence, "judges": public.judges}
+        data |= {"published_at": public.source, "licence": public.licence}
     return models.add(
         spec.name,
         state,
@@ -107,7 +107,7 @@ def import_weights(
         labels=spec.labels.indices,
         task_spec=spec.to_json(),
         data=data,
-        source=source,
+        source=source if public is None or public.judges else PRETRAINED,
     )
 
 

@@ -20,6 +20,7 @@ from ..errors import InvalidInputError, PeerError
 from ..task import TrainerOptions
 from .helping import MODULE, log_file, meeting_place, ready_file, serve
 from .lesson import Cancelled, stop_if
+from .options import check_parts
 from .peers import ALONE, Peers
 from .together import LEADER, Together, give_up, meet, outside
 
@@ -98,11 +99,7 @@ def own_gpu(device: torch.device) -> torch.device:
 
 
 def _check(options: TrainerOptions, count: int, device: torch.device, *, here: int) -> None:
-    if options.batch_size < count:
-        raise InvalidInputError(
-            f"Trainer option 'batch_size' must be at least the number of processes, {count}, got "
-            f"{options.batch_size}. Each works on a part of every batch: ask for more patches, or for fewer processes."
-        )
+    check_parts(options, count)
     gpus = torch.cuda.device_count() - (device.index or 0)
     if device.type == "cuda" and gpus < here:
         raise InvalidInputError(

@@ -51,13 +51,14 @@ def override(options: TrainerOptions, values: Mapping[str, object]) -> TrainerOp
 
 
 def check_options(spec: TaskSpec, options: TrainerOptions) -> None:
-    """Refuse options that mean nothing for a task.
+    """Refuse options that mean nothing for a task, or contradict each other.
 
     Raises:
         InvalidInputError: If there is one.
     """
     if options.unlabelled_weight and spec.kind != "segmentation":
         raise no_pool(spec)
+    check_parts(options, options.processes)
     known = LOSSES.get(spec.kind, ())
     if options.loss and options.loss not in known:
         raise InvalidInputError(
@@ -67,6 +68,19 @@ def check_options(spec: TaskSpec, options: TrainerOptions) -> None:
     for name in ("class_weights", "mixup"):
         if getattr(options, name) and not spec.of_whole_images:
             raise InvalidInputError(f"Option {name} must be 0 for a task that draws, as '{spec.name}'. Leave it out.")
+
+
+def check_parts(options: TrainerOptions, processes: int) -> None:
+    """Refuse batches that are too small to be shared.
+
+    Raises:
+        InvalidInputError: If there are fewer patches than processes.
+    """
+    if options.batch_size < processes:
+        raise InvalidInputError(
+            f"Trainer option 'batch_size' must be at least the number of processes, {processes}, got "
+            f"{options.batch_size}. Each works on a part of every batch: ask for more patches, or for fewer processes."
+        )
 
 
 def no_pool(spec: TaskSpec) -> InvalidInputError:

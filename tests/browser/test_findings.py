@@ -15,7 +15,9 @@ from carina.dicom.sr import read_findings
 from carina.jobs.folder import JobFolder
 from carina.models.calibration import Calibration, FindingCalibration
 from carina.models.store import ModelStore
+from carina.networks.factory import build_network
 from carina.phantoms.dicom import SeriesPaths
+from carina.registry import find_tasks
 from tests.dicom.builder import radiograph
 
 from .doing import RENDERED, faults, said, unfold
@@ -44,7 +46,19 @@ def dx(place: Place, tmp_path: Path) -> SeriesPaths:
         source="imported",
     )
     models.promote(TASK, version.version, reason="the known weights")
+    add_anatomy_of_everything(models)
     return stored(place, tmp_path, seed=77, spot=True)
+
+
+def add_anatomy_of_everything(models: ModelStore) -> None:
+    """Serve an anatomy to which every pixel is lungs and heart."""
+    spec = find_tasks().get("cxr_anatomy")
+    state = build_network(spec).state_dict()
+    *_, weight, bias = state
+    state[weight].zero_()
+    state[bias].fill_(5.0)
+    version = models.add(spec.name, state, fingerprint=spec.fingerprint(), labels=spec.labels.indices)
+    models.promote(spec.name, version.version, reason="the known weights")
 
 
 def stored(place: Place, folder: Path, *, seed: int, spot: bool) -> SeriesPaths:
@@ -114,6 +128,9 @@ def test_findings_are_told_shown_answered_reported_version_by_version_and_learnt
     for name, one in told.items():
         assert panel.locator(f"#heat-{name} .score").inner_text() == f"{round(100 * one['score'])} %"
         assert panel.locator(f"#heat-{name} .said").inner_text() == one["state"]
+    assert panel.locator("#measured").inner_text() == (
+        "Cardiothoracic ratio 1, Transverse diameter of heart 8.4 mm, Transverse inner diameter of thorax 8.4 mm."
+    )
 
     page.wait_for_function(RENDERED)
     panel.locator("#heat-nodule").press("Enter")
@@ -143,6 +160,7 @@ def test_findings_are_told_shown_answered_reported_version_by_version_and_learnt
     assert {one.name: one.present for one in first.findings} == {"mass": False, "nodule": True}
     assert {one.name: one.present for one in second.findings} == {"mass": None, "nodule": False}
     assert second.findings[1].probability == pytest.approx(told["nodule"]["score"])
+    assert [one.value for one in first.measurements] == [1.0, 8.4, 8.4]
     assert first.predecessor is None
     assert second.predecessor.sop_instance_uid == first.sop_instance_uid
     assert (second.provenance.user, second.provenance.task) == ("browser-test", TASK)

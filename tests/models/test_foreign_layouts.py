@@ -11,7 +11,7 @@ import pytest
 import torch
 from torchvision.models import densenet121
 
-from carina.errors import InvalidInputError
+from carina.errors import ConflictError, InvalidInputError
 from carina.models.public_weights import import_public
 from carina.models.store import ModelStore
 from carina.models.weights import load_foreign_state
@@ -135,7 +135,9 @@ def test_medicalnet_s_volumes_are_turned_and_its_version_is_for_training_alone(m
     assert import_public(models, VOLUMES) is None
     assert models.served(VOLUMES.name) is None
     (version,) = models.list(VOLUMES.name)
-    assert version.data["judges"] is False
+    assert version.source == "pretrained"
+    with pytest.raises(ConflictError, match="must have learned from labels"):
+        models.promote(VOLUMES.name, version.version, reason="test")
     network = build_network(VOLUMES).eval()
     models.load_into(network, version, spec=VOLUMES)
     network.fc, volume = home.fc, torch.randn(1, 1, 16, 16, 32)

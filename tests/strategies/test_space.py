@@ -82,6 +82,15 @@ def test_hybrid_prefers_a_structure_that_is_rarely_drawn():
     assert "nodule" in batch[0].reason
 
 
+def test_hybrid_takes_a_doubtful_image_before_a_sure_one_eight_times_as_far():
+    pool = [
+        Candidate(image_id="0", embedding=np.array([1.0], np.float32), scores={"entropy": 0.9}),
+        Candidate(image_id="1", embedding=np.array([8.0], np.float32), scores={"entropy": 0.1}),
+    ]
+    assert chosen("hybrid", count=1, pool=pool, known=[np.array([0.0], np.float32)]) == [0]
+    assert chosen("coverage", count=1, pool=pool, known=[np.array([0.0], np.float32)]) == [1]
+
+
 def test_hybrid_says_what_its_score_is_about():
     for method, said in (("islands", "More of its draft lies in islands"), ("entropy", "The model is less sure of it")):
         pool = [Candidate(image_id=f"{index}", embedding=POINTS[index], scores={method: 0.5}) for index in range(5)]

@@ -20,6 +20,7 @@ from carina.models.weights import load_state
 from carina.task import NetworkSpec
 from carina.trainers.gathering import gathered
 from carina.trainers.helping import MODULE
+from carina.trainers.options import check_options
 from carina.trainers.splits import FileSplitStore
 from carina.trainers.together import outside
 from carina.trainers.training import train
@@ -122,13 +123,10 @@ def test_a_helper_that_cannot_begin_is_named_with_its_last_words(task, monkeypat
         pass
 
 
-def test_more_processes_than_patches_are_refused(task):
+def test_more_processes_than_patches_are_refused_before_anything_is_done(task):
     options = dataclasses.replace(task.trainer, processes=4)
-    with (
-        pytest.raises(InvalidInputError, match="'batch_size' must be at least the number of processes, 4, got 3"),
-        gathered(options, torch.device("cpu"), cancelled=lambda: False),
-    ):
-        pass
+    with pytest.raises(InvalidInputError, match="'batch_size' must be at least the number of processes, 4, got 3"):
+        check_options(task, options)
 
 
 def test_more_processes_than_gpus_are_refused(task):
