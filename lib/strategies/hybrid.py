@@ -17,8 +17,11 @@ from .space import space_of
 _RARITY_WEIGHT = 4.0
 _LEAST_UNSURE = 0.25
 _SEEN = 0.5
+_RARE = 0.5
 _DOUBT = "The model is less sure of it than of"
 _SAID = {"islands": "More of its draft lies in islands than in"}
+_OF_THE_UNDRAWN = frozenset({"islands"})
+_ALONE = "Unlike the labelled images."
 
 _NEEDS = Needs(scores=("islands", "entropy", "margin", "tta", "committee"), embedding=True, presence=True)
 
@@ -28,8 +31,12 @@ class Hybrid:
     """Cold start without a model; with one, k-centre whose distances are weighted by doubt and rarity.
 
     An image's weight is its rank among the pool by a score, times up to five where a model sees more of a structure
-    that few labelled images show than in other images. It counts with its square, or the distance would decide: among
-    images of one kind it says little. What was chosen for a batch counts as covered and as drawn for the rest of it.
+    that few labelled images show than in other images. What was chosen for a batch counts as covered and as drawn for
+    the rest of it.
+
+    As long as a structure is rare, drawn less than half as often as another, it is searched for: the weight counts with
+    its square, or the distance would decide, which says little among images of one kind. Once none is rare the
+    distance counts more, and islands no longer count: they tell of what was never drawn, and of odd images otherwise.
     """
 
     name: str = "hybrid"
@@ -48,16 +55,17 @@ class Hybrid:
         walk, drawn = Walk(space), dict(knowledge.occurrences)
         choices: list[Choice] = []
         presence, names = _presence(space.members)
+        weigh = _searching if _any_rare(drawn) else _spreading if method not in _OF_THE_UNDRAWN else _evenly
         while len(choices) < min(count, len(space.members)):
             shown = _rarity(presence, names, drawn)
             rare = shown.max(axis=1, initial=0.0)
-            index, _ = walk.furthest(((_LEAST_UNSURE + unsure) * (1 + _RARITY_WEIGHT * rare)) ** 2)
+            index, _ = walk.furthest(weigh(unsure, rare))
             member = space.members[index]
             walk.take(index)
             for name, value in member.presence.items():
                 drawn[name] = drawn.get(name, 0.0) + value
             seen = names[int(shown[index].argmax())] if rare[index] > _SEEN else None
-            reason = _reason(method, unsure[index], seen)
+            reason = _ALONE if weigh is _evenly else _reason(method, unsure[index], seen)
             choices.append(Choice(image_id=member.image_id, weight=float(unsure[index] + rare[index]), reason=reason))
         taken = {choice.image_id for choice in choices}
         rest = [candidate for candidate in pool if candidate.image_id not in taken]
@@ -65,6 +73,24 @@ class Hybrid:
             rest, methods=(method,), count=count - len(choices), seed=seed,
             because=f"{_SAID.get(method, _DOUBT)} {{share}} of the pool",
         )  # fmt: skip
+
+
+def _any_rare(drawn: Mapping[str, float]) -> bool:
+    """Whether a structure occurs in less than half as many labelled images as the one that occurs most often."""
+    return min(drawn.values(), default=0.0) < _RARE * max(drawn.values(), default=0.0)
+
+
+def _searching(unsure: NDArray[np.float64], rare: NDArray[np.float64]) -> NDArray[np.float64]:
+    squared: NDArray[np.float64] = _spreading(unsure, rare) ** 2
+    return squared
+
+
+def _spreading(unsure: NDArray[np.float64], rare: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (_LEAST_UNSURE + unsure) * (1 + _RARITY_WEIGHT * rare)
+
+
+def _evenly(unsure: NDArray[np.float64], rare: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.ones_like(unsure)
 
 
 def _ranks(scores: Sequence[float | None]) -> NDArray[np.float64]:
@@ -102,7 +128,7 @@ def _presence(members: Sequence[Candidate]) -> tuple[NDArray[np.float64], list[s
 
 def _reason(method: str, unsure: float, rare: str | None) -> str:
     because = _SAID.get(method, _DOUBT)
-    said = f"Unlike the labelled images. {because} {percent(float(unsure))} of the pool"
+    said = f"{_ALONE} {because} {percent(float(unsure))} of the pool"
     return f"{said}; it may show a structure that is rarely labelled: {rare}." if rare else f"{said}."
 
 

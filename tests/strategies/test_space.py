@@ -82,24 +82,49 @@ def test_hybrid_prefers_a_structure_that_is_rarely_drawn():
     assert "nodule" in batch[0].reason
 
 
-def test_hybrid_takes_a_doubtful_image_before_a_sure_one_eight_times_as_far():
-    pool = [
-        Candidate(image_id="0", embedding=np.array([1.0], np.float32), scores={"entropy": 0.9}),
-        Candidate(image_id="1", embedding=np.array([8.0], np.float32), scores={"entropy": 0.1}),
+def _near_and_doubtful_or_far(method: str) -> list[Candidate]:
+    places = {"0": (1.0, 0.9), "1": (8.0, 0.1)}
+    return [
+        Candidate(image_id=image_id, embedding=np.array([place], np.float32), scores={method: score})
+        for image_id, (place, score) in places.items()
     ]
-    assert chosen("hybrid", count=1, pool=pool, known=[np.array([0.0], np.float32)]) == [0]
-    assert chosen("coverage", count=1, pool=pool, known=[np.array([0.0], np.float32)]) == [1]
 
 
-def test_hybrid_says_what_its_score_is_about():
-    for method, said in (("islands", "More of its draft lies in islands"), ("entropy", "The model is less sure of it")):
-        pool = [Candidate(image_id=f"{index}", embedding=POINTS[index], scores={method: 0.5}) for index in range(5)]
-        (choice,) = (
-            find_strategies()
-            .get("hybrid")
-            .choose_batch(pool, count=1, seed=1, now=0.0, knowledge=Knowledge(embeddings=[CENTRES[1]]))
-        )
-        assert choice.reason.startswith(f"Unlike the labelled images. {said}")
+@pytest.mark.parametrize(
+    ("method", "drawn", "expected"),
+    [
+        ("entropy", {"lung": 4.0, "nodule": 0.0}, "0"),  # the nodule is searched for
+        ("islands", {"lung": 4.0, "nodule": 0.0}, "0"),
+        ("entropy", {"lung": 4.0, "nodule": 3.0}, "1"),  # nothing is rare: eight times as far counts more than doubt
+        ("islands", {"lung": 4.0, "nodule": 3.0}, "1"),
+    ],
+)
+def test_hybrid_follows_doubt_as_long_as_a_structure_is_rare_and_distance_afterwards(method, drawn, expected):
+    knowledge = Knowledge(embeddings=[np.array([0.0], np.float32)], occurrences=drawn)
+    pool = _near_and_doubtful_or_far(method)
+    (choice,) = find_strategies().get("hybrid").choose_batch(pool, count=1, seed=1, now=0.0, knowledge=knowledge)
+    assert choice.image_id == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "drawn", "said"),
+    [
+        ("islands", {"lung": 4.0, "nodule": 1.0}, "Unlike the labelled images. More of its draft lies in islands"),
+        ("entropy", {"lung": 4.0, "nodule": 1.0}, "Unlike the labelled images. The model is less sure of it"),
+        ("entropy", {}, "Unlike the labelled images. The model is less sure of it"),
+    ],
+)
+def test_hybrid_says_what_its_score_is_about(method, drawn, said):
+    pool = [Candidate(image_id=f"{index}", embedding=POINTS[index], scores={method: 0.5}) for index in range(5)]
+    knowledge = Knowledge(embeddings=[CENTRES[1]], occurrences=drawn)
+    (choice,) = find_strategies().get("hybrid").choose_batch(pool, count=1, seed=1, now=0.0, knowledge=knowledge)
+    assert choice.reason.startswith(said)
+
+
+def test_hybrid_says_nothing_of_islands_where_they_do_not_count():
+    pool = [Candidate(image_id=f"{index}", embedding=POINTS[index], scores={"islands": 0.5}) for index in range(5)]
+    (choice,) = find_strategies().get("hybrid").choose_batch(pool, count=1, seed=1, now=0.0)
+    assert choice.reason == "Unlike the labelled images."
 
 
 def test_clusters_of_separate_groups_are_those_of_scipy():
