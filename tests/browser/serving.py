@@ -87,6 +87,15 @@ class Place:
             )
         return str(answer.raise_for_status().json()["label"])
 
+    def forget(self, series: SeriesPaths) -> None:
+        """Withdraw every version stored of a series, so that its case begins anew."""
+        with self.api as api:
+            stored = api.get(f"/carina/annotations/{series.series_instance_uid}").raise_for_status().json()
+            for version in stored:
+                if not version["withdrawn"]:
+                    query = {"id": version["id"], "tag": version["tag"]}
+                    api.delete("/datastore/label", params=query).raise_for_status()
+
 
 @contextmanager
 def running_place(

@@ -66,6 +66,7 @@ def test_a_draft_is_corrected_with_the_mouse_submitted_and_found_again(page, pla
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_compressed_slices_are_shown_as_they_were_stored(page, place, number):
+    place.forget(place.series[number])
     panel = open_case(page, place, number)
     panel.locator("#empty").click()
     panel.locator("#segment-1").wait_for()

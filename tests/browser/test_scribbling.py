@@ -29,6 +29,7 @@ _THIN_BRUSH = """() => {
 
 @pytest.fixture
 def panel(page, place):
+    place.forget(place.series[1])
     panel = open_case(page, place, 1)
     panel.locator("#empty").click()
     panel.locator("#segment-1").wait_for()
