@@ -27,6 +27,8 @@ from .serving import Place, plugin_config, plugin_network
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.slow]
 
 TASK = "spots_dx"
+_LAST_LAYER = "1.output_block.conv.conv"
+"""Of the network of `cxr_anatomy`."""
 SPOT = (slice(40, 52), slice(8, 20))
 """Rows and columns of the bright spot: below the middle, and on the left of the picture."""
 
@@ -54,9 +56,8 @@ def add_anatomy_of_everything(models: ModelStore) -> None:
     """Serve an anatomy to which every pixel is lungs and heart."""
     spec = find_tasks().get("cxr_anatomy")
     state = build_network(spec).state_dict()
-    *_, weight, bias = state
-    state[weight].zero_()
-    state[bias].fill_(5.0)
+    state[f"{_LAST_LAYER}.weight"].zero_()
+    state[f"{_LAST_LAYER}.bias"].fill_(5.0)
     version = models.add(spec.name, state, fingerprint=spec.fingerprint(), labels=spec.labels.indices)
     models.promote(spec.name, version.version, reason="the known weights")
 
