@@ -11,17 +11,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import platform
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from bench_semi import HELD_OUT, one_training, student
-from bench_warm_start import patient, small_task
+from bench_semi import HELD_OUT, one_training, report, shown
+from small_phantoms import groups_of_patients, small_task
 
 from carina.trainers.cache import VolumeCache
 from carina.trainers.options import override
@@ -32,19 +29,15 @@ def one_seed(seed: int, arguments: argparse.Namespace) -> dict[str, tuple[float,
     plain = small_task()
     wanted = dict(pair.split("=", 1) for pair in arguments.set)
     other = dataclasses.replace(plain, trainer=override(plain.trainer, wanted))
-    numbers = range(1000 * seed, 1000 * seed + arguments.labelled + HELD_OUT)
+    cases = groups_of_patients({"few": arguments.labelled, "unseen": HELD_OUT}, plain, seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         cache = VolumeCache(Path(folder), plain)
-        volumes = [cache.get(patient(number, plain, other_scanner=False)) for number in numbers]
-        parts = {"few": volumes[:-HELD_OUT], "pool": [], "unseen": volumes[-HELD_OUT:]}
+        parts = {part: [cache.get(case) for case in some] for part, some in cases.items()}
         found = {
             way: one_training(parts, spec, weight=0.0, steps=arguments.steps, seed=seed)
             for way, spec in (("without", plain), ("with", other))
         }
-    print(
-        f"seed {seed} " + ", ".join(f"{way} {dice:.3f} ({cpu:.0f} s)" for way, (dice, cpu) in found.items()), flush=True
-    )
-    return found
+    return shown(seed, found)
 
 
 def main() -> None:
@@ -57,13 +50,7 @@ def main() -> None:
     arguments = parser.parse_args()
     print(f"Python {platform.python_version()}; torch {version('torch')}; {os.cpu_count()} cores; seeds from 0")
     rows = [one_seed(seed, arguments) for seed in range(arguments.seeds)]
-    dice: dict[str, Any] = {way: np.array([row[way][0] for row in rows]) for way in rows[0]}
-    gain = dice["with"] - dice["without"]
-    mean, low, high = student(gain)
-    print(", ".join(f"{way} {values.mean():.3f}" for way, values in dice.items()))
-    print(f"{' '.join(arguments.set)} gives {mean:+.3f} ({low:+.3f} to {high:+.3f})")
-    if arguments.json:
-        print(json.dumps({"rows": rows, "gain": [mean, low, high]}))
+    report(rows, ways=("without", "with"), what=" ".join(arguments.set), as_json=arguments.json)
 
 
 if __name__ == "__main__":

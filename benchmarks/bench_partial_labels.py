@@ -23,18 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from bench_warm_start import patient, small_task
+from small_phantoms import dice_after, groups_of_patients, small_task
 
 from carina.geometry import Volume
-from carina.infers.sliding_window import predict
 from carina.models.metrics import mean_of_defined
-from carina.networks.factory import build_network
 from carina.task import TaskSpec
 from carina.trainers.cache import VolumeCache
 from carina.trainers.cases import Case
-from carina.trainers.rehearsal import rehearse
-from carina.trainers.segmentation import SegmentationLesson
 
 HELD_OUT = 8
 
@@ -50,26 +45,20 @@ def with_some(case: Case, spec: TaskSpec, names: list[str]) -> Case:
     return dataclasses.replace(case, load=load, annotated=frozenset(names), revision="-".join(names))
 
 
-def dice_of(cases: list[Case], unseen: list[Case], spec: TaskSpec, *, steps: int, seed: int) -> dict[str, float]:
+def dice_of(cases: list[Case], unseen: list[Case], spec: TaskSpec, *, steps: int) -> dict[str, float]:
     """Train from random weights, and measure on patients nobody learned from."""
-    options = dataclasses.replace(spec.trainer, seed=seed)
-    lesson = SegmentationLesson(
-        spec=spec, options=options, predict=predict, device=torch.device("cpu"), cancelled=lambda: False
-    )
-    torch.manual_seed(seed)
-    network = build_network(spec)
     with tempfile.TemporaryDirectory() as folder:
         cache = VolumeCache(Path(folder), spec)
-        rehearse(network, [cache.get(case) for case in cases], lesson=lesson, steps=steps)
-        return lesson.dice(network, [cache.get(case) for case in unseen])
+        return dice_after([cache.get(case) for case in cases], [cache.get(case) for case in unseen], spec, steps=steps)
 
 
 def one_seed(seed: int, spec: TaskSpec, arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     """The three trainings."""
     random = np.random.default_rng(seed)
-    numbers = range(1000 * seed, 1000 * seed + arguments.patients + HELD_OUT)
-    everyone = [patient(number, spec, other_scanner=False) for number in numbers]
-    training, unseen = everyone[: arguments.patients], everyone[arguments.patients :]
+    spec = dataclasses.replace(spec, trainer=dataclasses.replace(spec.trainer, seed=seed))
+    training, unseen = groups_of_patients(
+        {"training": arguments.patients, "unseen": HELD_OUT}, spec, seed=seed
+    ).values()
     drawn = [random.choice(spec.labels.names, arguments.structures, replace=False).tolist() for _ in training]
     partial = [with_some(case, spec, names) for case, names in zip(training, drawn, strict=True)]
     ways = {
@@ -79,7 +68,7 @@ def one_seed(seed: int, spec: TaskSpec, arguments: argparse.Namespace) -> dict[s
     }
     found = {}
     for way, cases in ways.items():
-        found[way] = dice_of(cases, unseen, spec, steps=arguments.steps, seed=seed)
+        found[way] = dice_of(cases, unseen, spec, steps=arguments.steps)
         print(f"seed {seed} {way:8} {mean_of_defined(list(found[way].values())):.3f} {found[way]}", flush=True)
     return found
 

@@ -19,64 +19,28 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
-from bench_semi import student
-from bench_warm_start import patient, small_task
+from small_phantoms import dice_after, groups_of_patients, small_task, student, unlabelled
 
-from carina.infers.sliding_window import predict
 from carina.models.metrics import mean_of_defined
 from carina.models.store import ModelStore
-from carina.networks.factory import build_network
-from carina.task import TaskSpec
-from carina.trainers.cache import CachedVolume, VolumeCache
-from carina.trainers.cases import without_label
+from carina.trainers.cache import VolumeCache
 from carina.trainers.pretraining import pretrain
-from carina.trainers.rehearsal import rehearse
-from carina.trainers.segmentation import SegmentationLesson
 from carina.trainers.splits import FileSplitStore
 
 HELD_OUT = 8
 
 
-def dice_after(
-    state: dict[str, torch.Tensor] | None,
-    few: list[CachedVolume],
-    unseen: list[CachedVolume],
-    spec: TaskSpec,
-    *,
-    steps: int,
-) -> float:
-    """Learn from a few labels, from these weights or random ones."""
-    lesson = SegmentationLesson(
-        spec=spec, options=spec.trainer, predict=predict, device=torch.device("cpu"), cancelled=lambda: False
-    )
-    torch.manual_seed(spec.trainer.seed)
-    network = build_network(spec)
-    if state is not None:
-        network.load_state_dict(state)
-    rehearse(network, few, lesson=lesson, steps=steps)
-    return mean_of_defined(list(lesson.dice(network, unseen).values()))
-
-
-def one_seed(seed: int, arguments: argparse.Namespace) -> dict[int, tuple[float, float]]:
+def one_seed(seed: int, arguments: argparse.Namespace) -> dict[int, tuple[float, ...]]:
     """Steps → Dice from random and from pretrained weights."""
     spec = small_task()
     spec = dataclasses.replace(spec, trainer=dataclasses.replace(spec.trainer, seed=seed))
     counts = {"pool": arguments.pool, "few": arguments.labelled, "unseen": HELD_OUT}
-    numbers = iter(range(1000 * seed, 1000 * seed + sum(counts.values())))
-    cases = {
-        part: [patient(next(numbers), spec, other_scanner=False) for _ in range(count)]
-        for part, count in counts.items()
-    }
-    pool = [
-        without_label(image_id=case.image_id, patient_id=case.patient_id, revision="1", load=lambda c=case: c.load()[0])
-        for case in cases["pool"]
-    ]
+    cases = groups_of_patients(counts, spec, seed=seed)
     epochs = 6
     with tempfile.TemporaryDirectory() as folder:
         models = ModelStore(Path(folder) / "models")
         made = pretrain(
-            pool,
+            unlabelled(cases["pool"]),
             spec=spec,
             models=models,
             splits=FileSplitStore(models.root),
@@ -90,9 +54,9 @@ def one_seed(seed: int, arguments: argparse.Namespace) -> dict[int, tuple[float,
         cache = VolumeCache(Path(folder) / "volumes", spec)
         few, unseen = ([cache.get(case) for case in cases[part]] for part in ("few", "unseen"))
         found = {
-            steps: (
-                dice_after(None, few, unseen, spec, steps=steps),
-                dice_after(state, few, unseen, spec, steps=steps),
+            steps: tuple(
+                mean_of_defined(list(dice_after(few, unseen, spec, steps=steps, state=begun).values()))
+                for begun in (None, state)
             )
             for steps in arguments.steps
         }

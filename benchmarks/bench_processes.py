@@ -21,7 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from bench_warm_start import patient, small_task
+from small_phantoms import patient, small_task
 
 from carina.infers.sliding_window import predict
 from carina.models.store import ModelStore
@@ -67,7 +67,7 @@ def main() -> None:
     torch.set_num_threads(1)
     print(f"Python {platform.python_version()}; torch {version('torch')}; {os.cpu_count()} cores; seed 0")
     spec = small_task()
-    cases = [patient(number, spec, other_scanner=False) for number in range(arguments.patients)]
+    cases = [patient(number, spec) for number in range(arguments.patients)]
     found = {}
     for augmentation in (0.0, 1.0):
         alone = epochs_of(cases, arguments, processes=1, augmentation=augmentation)

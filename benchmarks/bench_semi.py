@@ -18,56 +18,42 @@ import os
 import platform
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from bench_warm_start import patient, small_task
-from scipy import stats
+from small_phantoms import dice_after, groups_of_patients, small_task, student, unlabelled
 
-from carina.infers.sliding_window import predict
 from carina.models.metrics import mean_of_defined
-from carina.networks.factory import build_network
 from carina.task import TaskSpec
 from carina.trainers.cache import CachedVolume, VolumeCache
-from carina.trainers.cases import without_label
-from carina.trainers.rehearsal import rehearse
-from carina.trainers.segmentation import SegmentationLesson
 
 HELD_OUT = 8
 
 
 def one_training(
-    parts: dict[str, list[CachedVolume]], spec: TaskSpec, *, weight: float, steps: int, seed: int
+    parts: Mapping[str, Sequence[CachedVolume]], spec: TaskSpec, *, weight: float, steps: int, seed: int
 ) -> tuple[float, float]:
     """Mean Dice of the unseen patients, and seconds of CPU time."""
     options = dataclasses.replace(spec.trainer, seed=seed, unlabelled_weight=weight)
-    lesson = SegmentationLesson(
-        spec=spec, options=options, predict=predict, device=torch.device("cpu"), cancelled=lambda: False
-    )
-    torch.manual_seed(seed)
-    network = build_network(spec)
     started = time.process_time()
-    rehearse(network, parts["few"], lesson=lesson, steps=steps, pool=parts["pool"] if weight else ())
-    seconds = time.process_time() - started
-    return mean_of_defined(list(lesson.dice(network, parts["unseen"]).values())), seconds
+    dice = dice_after(
+        parts["few"],
+        parts["unseen"],
+        dataclasses.replace(spec, trainer=options),
+        steps=steps,
+        pool=parts["pool"] if weight else (),
+    )
+    return mean_of_defined(list(dice.values())), time.process_time() - started
 
 
 def one_seed(seed: int, spec: TaskSpec, arguments: argparse.Namespace) -> dict[str, tuple[float, float]]:
     """Both trainings."""
-    first = 1000 * seed
     counts = {"few": arguments.labelled, "pool": arguments.pool, "unseen": HELD_OUT}
-    numbers = iter(range(first, first + sum(counts.values())))
-    cases = {
-        part: [patient(next(numbers), spec, other_scanner=False) for _ in range(count)]
-        for part, count in counts.items()
-    }
-    cases["pool"] = [
-        without_label(image_id=case.image_id, patient_id=case.patient_id, revision="1", load=lambda c=case: c.load()[0])
-        for case in cases["pool"]
-    ]
+    cases = groups_of_patients(counts, spec, seed=seed)
+    cases["pool"] = unlabelled(cases["pool"])
     with tempfile.TemporaryDirectory() as folder:
         cache = VolumeCache(Path(folder), spec)
         parts = {part: [cache.get(case) for case in some] for part, some in cases.items()}
@@ -75,17 +61,24 @@ def one_seed(seed: int, spec: TaskSpec, arguments: argparse.Namespace) -> dict[s
             way: one_training(parts, spec, weight=weight, steps=arguments.steps, seed=seed)
             for way, weight in (("few", 0.0), ("pool", arguments.weight))
         }
-    print(
-        f"seed {seed} " + ", ".join(f"{way} {dice:.3f} ({cpu:.0f} s)" for way, (dice, cpu) in found.items()), flush=True
-    )
+    return shown(seed, found)
+
+
+def shown(seed: int, found: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """The same, once a person has seen it."""
+    words = ", ".join(f"{way} {dice:.3f} ({cpu:.0f} s)" for way, (dice, cpu) in found.items())
+    print(f"seed {seed} {words}", flush=True)
     return found
 
 
-def student(gain: np.ndarray) -> tuple[float, float, float]:
-    """Mean of some differences and its 95 % interval by Student's t; not a number for one."""
-    mean = float(gain.mean())
-    half = float(stats.sem(gain) * stats.t.ppf(0.975, len(gain) - 1)) if len(gain) > 1 else float("nan")
-    return mean, mean - half, mean + half
+def report(rows: list[dict[str, tuple[float, float]]], *, ways: tuple[str, str], what: str, as_json: bool) -> None:
+    """What the second way gives beside the first."""
+    dice: dict[str, Any] = {way: np.array([row[way][0] for row in rows]) for way in ways}
+    mean, low, high = student(dice[ways[1]] - dice[ways[0]])
+    print(", ".join(f"{way} {values.mean():.3f}" for way, values in dice.items()))
+    print(f"{what} gives {mean:+.3f} ({low:+.3f} to {high:+.3f})")
+    if as_json:
+        print(json.dumps({"rows": rows, "gain": [mean, low, high]}))
 
 
 def main() -> None:
@@ -100,13 +93,7 @@ def main() -> None:
     print(f"Python {platform.python_version()}; torch {version('torch')}; {os.cpu_count()} cores; seeds from 0")
     spec = small_task()
     rows = [one_seed(seed, spec, arguments) for seed in range(arguments.seeds)]
-    dice: dict[str, Any] = {way: np.array([row[way][0] for row in rows]) for way in rows[0]}
-    gain = dice["pool"] - dice["few"]
-    mean, low, high = student(gain)
-    print(", ".join(f"{way} {values.mean():.3f}" for way, values in dice.items()))
-    print(f"the pool gives {mean:+.3f} ({low:+.3f} to {high:+.3f})")
-    if arguments.json:
-        print(json.dumps({"rows": rows, "gain": [mean, low, high]}))
+    report(rows, ways=("few", "pool"), what="the pool", as_json=arguments.json)
 
 
 if __name__ == "__main__":

@@ -28,60 +28,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from small_phantoms import patient, small_task
 
-from carina.geometry import Volume
 from carina.infers.sliding_window import predict
 from carina.models.gate import Candidate, decide
 from carina.models.store import ModelStore
-from carina.phantoms.chest import make_chest
-from carina.registry import find_tasks
-from carina.task import TaskSpec, Voxels
 from carina.trainers.cases import Case
 from carina.trainers.splits import FileSplitStore, Part
 from carina.trainers.training import TrainResult, train
 from carina.trainers.warm_start import NOTHING, SERVED
 
-SHAPE: Voxels = (32, 32, 24)
-SPACING_MM = (10.5, 10.5, 10.6)
-STEPS_PER_EPOCH = 20
 LEARNED, CORRECTED, VALIDATING, HELD_OUT = 40, 8, 6, 12
 NEAR = 0.005
 """A validation Dice this close to the one from scratch counts as that; a sixth of a voxel's worth on these phantoms."""
-BRIGHTER_HU, NOISIER_HU = 120.0, 60.0
 WARM: dict[str, dict[str, Any]] = {
     "whole": {"warm_share": 1.0, "new_share": 0.0},
     "short": {"warm_share": 0.25, "new_share": 0.0},
     "short, new": {"warm_share": 0.25, "new_share": 0.5},
     "short, ema": {"warm_share": 0.25, "new_share": 0.5, "ema": 0.98},
 }
-
-
-def small_task() -> TaskSpec:
-    """thorax_ct on whole phantoms."""
-    spec = find_tasks().get("thorax_ct")
-    trainer = dataclasses.replace(
-        spec.trainer,
-        patch_voxels=SHAPE,
-        steps_per_epoch=STEPS_PER_EPOCH,
-        patience_epochs=spec.trainer.max_epochs,
-    )
-    return dataclasses.replace(
-        spec, spacing_mm=None, body_threshold=None, matrix_voxels=SHAPE, roi_voxels=SHAPE, trainer=trainer
-    )
-
-
-def patient(number: int, spec: TaskSpec, *, other_scanner: bool) -> Case:
-    """One oblique phantom."""
-    made = make_chest(number, shape=SHAPE, spacing_mm=SPACING_MM, oblique_deg=(6.0, -4.0, 9.0))
-    table = np.zeros(max(made.structures.values()) + 1, dtype=np.uint8)
-    for value, index in spec.labels.remap(made.structures).items():
-        table[value] = index
-    array = made.image.array.astype(np.float32)
-    if other_scanner:
-        array += BRIGHTER_HU + np.random.default_rng(number).normal(0, NOISIER_HU, array.shape)
-    pair = Volume(array, made.image.grid), Volume(table[made.label.array], made.label.grid)
-    name = f"p{number:03d}"
-    return Case(image_id=name, patient_id=name, load=lambda: pair, revision="1")
 
 
 class Bench:

@@ -71,6 +71,8 @@ def demo(
             if keep:
                 output.finish()
                 _wait(output)
+            else:
+                output.say("These addresses end with the demo; [bold]carina demo --keep[/] goes on serving them.")
     if content["failures"]:
         raise typer.Exit(1)
 

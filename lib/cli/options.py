@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -45,6 +46,17 @@ UserOption = Annotated[
     ),
 ]
 
+MaxEpochsOption = Annotated[int | None, typer.Option("--max-epochs", help="Upper limit of epochs.")]
+StepsOption = Annotated[int | None, typer.Option("--steps-per-epoch", help="Between two validations.")]
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option("--processes", help="That share each batch, one per GPU, or on the CPU; torchrun sets it."),
+]
+TrainerOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any other trainer option, such as patch_voxels=64,64,64."),
+]
+
 
 def three_numbers(text: str, *, option: str) -> tuple[float, float, float]:
     """Read `3.5,3.5,4` (or one number for all three).
@@ -74,6 +86,20 @@ def three_sizes(text: str, *, option: str) -> tuple[int, int, int]:
     if any(number != int(number) or number < 1 for number in numbers):
         raise InvalidInputError(f"Option {option} must be three whole numbers above 0, got '{text}'. Try 96,96,64.")
     return int(numbers[0]), int(numbers[1]), int(numbers[2])
+
+
+def trainer_options(named: Mapping[str, object], others: list[str] | None) -> dict[str, object]:
+    """What a command line says of a training, for `trainers.options.override`.
+
+    Args:
+        named: Trainer option → the value that an option of its own gave it; None where it was not given.
+        others: What `TrainerOption` gave, which counts more.
+
+    Raises:
+        InvalidInputError: If one of them is no `name=value`.
+    """
+    given = {name: value for name, value in named.items() if value is not None}
+    return given | assignments(others or [], option="--set")
 
 
 def assignments(texts: list[str], *, option: str) -> dict[str, str]:

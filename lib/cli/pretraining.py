@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from ..models.store import ModelStore
 from ..networks.factory import require_network
 from ..registry import find_tasks
 from ..settings import Settings
-from .options import DeviceOption, ImagesOption, JsonOption, TaskArgument, assignments
+from .options import (
+    DeviceOption,
+    ImagesOption,
+    JsonOption,
+    MaxEpochsOption,
+    ProcessesOption,
+    StepsOption,
+    TaskArgument,
+    TrainerOption,
+    trainer_options,
+)
 from .output import command
 from .training import stoppable
 
@@ -18,17 +24,10 @@ from .training import stoppable
 def pretrain(
     task: TaskArgument,
     images: ImagesOption,
-    max_epochs: Annotated[int | None, typer.Option("--max-epochs", help="Upper limit of epochs.")] = None,
-    steps_per_epoch: Annotated[
-        int | None, typer.Option("--steps-per-epoch", help="Between two looks at how well it does.")
-    ] = None,
-    processes: Annotated[
-        int | None, typer.Option("--processes", help="That share each batch, one per GPU, or on the CPU.")
-    ] = None,
-    options: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any other trainer option, such as patch_voxels=64,64,64."),
-    ] = None,
+    max_epochs: MaxEpochsOption = None,
+    steps_per_epoch: StepsOption = None,
+    processes: ProcessesOption = None,
+    options: TrainerOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -53,9 +52,7 @@ def pretrain(
 
         if help_another(resolve_device(device)):
             return
-        given = {"max_epochs": max_epochs, "steps_per_epoch": steps_per_epoch, "processes": processes}
-        chosen: dict[str, object] = {name: value for name, value in given.items() if value is not None}
-        chosen |= assignments(options or [], option="--set")
+        named = {"max_epochs": max_epochs, "steps_per_epoch": steps_per_epoch, "processes": processes}
         settings = Settings()
         with stoppable() as stopped, output.progress(f"Pretrain {spec.name}") as report:
             result = pretrain_task(
@@ -64,7 +61,7 @@ def pretrain(
                 models=ModelStore(settings.models_dir),
                 splits=FileSplitStore(settings.models_dir),
                 work_dir=work_dir(settings, spec.name) / "pretraining",
-                options=override(spec.trainer, chosen),
+                options=override(spec.trainer, trainer_options(named, options)),
                 device=device,
                 progress=report,
                 cancelled=stopped,

@@ -19,7 +19,18 @@ from ..models.store import ModelStore
 from ..networks.factory import require_network
 from ..registry import find_tasks
 from ..settings import Settings
-from .options import DeviceOption, ImagesOption, JsonOption, LabelsOption, TaskArgument, assignments
+from .options import (
+    DeviceOption,
+    ImagesOption,
+    JsonOption,
+    LabelsOption,
+    MaxEpochsOption,
+    ProcessesOption,
+    StepsOption,
+    TaskArgument,
+    TrainerOption,
+    trainer_options,
+)
 from .output import Output, command
 
 if TYPE_CHECKING:
@@ -33,8 +44,8 @@ def train(
     task: TaskArgument,
     images: ImagesOption,
     labels: LabelsOption,
-    max_epochs: Annotated[int | None, typer.Option("--max-epochs", help="Upper limit of epochs.")] = None,
-    steps_per_epoch: Annotated[int | None, typer.Option("--steps-per-epoch", help="Between two validations.")] = None,
+    max_epochs: MaxEpochsOption = None,
+    steps_per_epoch: StepsOption = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Patches per step.")] = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Peak of the schedule.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of sampling and initialisation.")] = None,
@@ -42,17 +53,11 @@ def train(
         Path | None,
         typer.Option("--unlabelled", metavar="DIR", help="Images without labels to learn from as well (mean teacher)."),
     ] = None,
-    processes: Annotated[
-        int | None,
-        typer.Option("--processes", help="That share each batch, one per GPU, or on the CPU; torchrun sets it."),
-    ] = None,
+    processes: ProcessesOption = None,
     start_from: Annotated[
         str, typer.Option("--start-from", metavar="VERSION", help="served, nothing (random weights), or such as v3.")
     ] = "served",
-    options: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any other trainer option, such as patch_voxels=64,64,64."),
-    ] = None,
+    options: TrainerOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -85,18 +90,15 @@ def train(
 
         if help_another(resolve_device(device)):
             return
-        given: dict[str, object] = {
+        named = {
             "max_epochs": max_epochs,
             "steps_per_epoch": steps_per_epoch,
             "batch_size": batch_size,
             "learning_rate": learning_rate,
             "seed": seed,
             "processes": processes,
+            "unlabelled_weight": None if unlabelled is None else _USUAL_WEIGHT,
         }
-        chosen = {name: value for name, value in given.items() if value is not None}
-        if unlabelled is not None:
-            chosen["unlabelled_weight"] = _USUAL_WEIGHT
-        chosen |= assignments(options or [], option="--set")
         settings = Settings()
         models = ModelStore(settings.models_dir)
         with stoppable() as stopped, output.progress(f"Train {spec.name}") as report:
@@ -107,7 +109,7 @@ def train(
                 splits=FileSplitStore(settings.models_dir),
                 predict=predict,
                 work_dir=work_dir(settings, spec.name),
-                options=override(spec.trainer, chosen),
+                options=override(spec.trainer, trainer_options(named, options)),
                 device=device,
                 progress=report,
                 cancelled=stopped,

@@ -55,17 +55,17 @@ class Hybrid:
         walk, drawn = Walk(space), dict(knowledge.occurrences)
         choices: list[Choice] = []
         presence, names = _presence(space.members)
-        weigh = _searching if _any_rare(drawn) else _spreading if method not in _OF_THE_UNDRAWN else _evenly
+        power = _power(method, drawn)
         while len(choices) < min(count, len(space.members)):
             shown = _rarity(presence, names, drawn)
             rare = shown.max(axis=1, initial=0.0)
-            index, _ = walk.furthest(weigh(unsure, rare))
+            index, _ = walk.furthest(((_LEAST_UNSURE + unsure) * (1 + _RARITY_WEIGHT * rare)) ** power)
             member = space.members[index]
             walk.take(index)
             for name, value in member.presence.items():
                 drawn[name] = drawn.get(name, 0.0) + value
             seen = names[int(shown[index].argmax())] if rare[index] > _SEEN else None
-            reason = _ALONE if weigh is _evenly else _reason(method, unsure[index], seen)
+            reason = _reason(method, unsure[index], seen) if power else _ALONE
             choices.append(Choice(image_id=member.image_id, weight=float(unsure[index] + rare[index]), reason=reason))
         taken = {choice.image_id for choice in choices}
         rest = [candidate for candidate in pool if candidate.image_id not in taken]
@@ -75,22 +75,11 @@ class Hybrid:
         )  # fmt: skip
 
 
-def _any_rare(drawn: Mapping[str, float]) -> bool:
-    """Whether a structure occurs in less than half as many labelled images as the one that occurs most often."""
-    return min(drawn.values(), default=0.0) < _RARE * max(drawn.values(), default=0.0)
-
-
-def _searching(unsure: NDArray[np.float64], rare: NDArray[np.float64]) -> NDArray[np.float64]:
-    squared: NDArray[np.float64] = _spreading(unsure, rare) ** 2
-    return squared
-
-
-def _spreading(unsure: NDArray[np.float64], rare: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (_LEAST_UNSURE + unsure) * (1 + _RARITY_WEIGHT * rare)
-
-
-def _evenly(unsure: NDArray[np.float64], rare: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.ones_like(unsure)
+def _power(method: str, drawn: Mapping[str, float]) -> int:
+    """How much the weight counts beside the distance: 2 while a structure is rare, else 1, or 0 if islands are all."""
+    if min(drawn.values(), default=0.0) < _RARE * max(drawn.values(), default=0.0):
+        return 2
+    return 0 if method in _OF_THE_UNDRAWN else 1
 
 
 def _ranks(scores: Sequence[float | None]) -> NDArray[np.float64]:

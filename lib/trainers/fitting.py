@@ -112,7 +112,7 @@ class Fitting:
         self._average = WeightAverage(self.network, decay=options.ema) if options.ema else None
         self._saved_at = time.monotonic()
         standing = self._resume()
-        self._brief(standing)
+        self.peers.brief(lambda: self._assignment(standing))
         self._descent.begin()
         while not self._ended(standing):
             with seeded(self.options.seed, standing.number) as random:
@@ -229,24 +229,22 @@ class Fitting:
             f"epoch {standing.number} of at most {self.options.max_epochs}: loss {loss:.3f}{quality}",
         )
 
-    def _brief(self, standing: Standing) -> None:
-        """Tell the helpers what they work on."""
+    def _assignment(self, standing: Standing) -> Assignment:
+        """What the helpers work on."""
         loss = copy.deepcopy(self.loss).cpu() if isinstance(self.loss, nn.Module) else self.loss
         state = self._descent.state()
         tensors = {group: {name: one.cpu() for name, one in state[group].items()} for group in ("tensors", "teacher")}
-        self.peers.brief(
-            Assignment(
-                spec=self.spec,
-                build=self.build,
-                options=self.options,
-                sampler=self.sampler,
-                pool=self.pool,
-                loss=loss,
-                change=self.change,
-                batch_size=standing.batch_size,
-                descent=state | tensors,
-                numbers=None if standing.random is None else standing.random[0],
-            )
+        return Assignment(
+            spec=self.spec,
+            build=self.build,
+            options=self.options,
+            sampler=self.sampler,
+            pool=self.pool,
+            loss=loss,
+            change=self.change,
+            batch_size=standing.batch_size,
+            descent=state | tensors,
+            numbers=None if standing.random is None else standing.random[0],
         )
 
     def _save(self, standing: Standing, random: Randomness | None = None) -> None:

@@ -63,8 +63,8 @@ class Peers(Protocol):
         """The network with the leader's weights, whose gradients are averaged over all as they arise."""
         ...
 
-    def brief(self, assignment: Assignment) -> None:
-        """Tell the helpers what they work on; the leader alone calls this."""
+    def brief(self, assignment: Callable[[], Assignment]) -> None:
+        """Tell the helpers, if there are any, what they work on; the leader alone calls this."""
         ...
 
     def lead(self, epoch: int, done: int) -> None:
@@ -94,7 +94,7 @@ class Alone:
         """The network itself."""
         return network
 
-    def brief(self, assignment: Assignment) -> None:
+    def brief(self, assignment: Callable[[], Assignment]) -> None:
         """Nobody to tell."""
 
     def lead(self, epoch: int, done: int) -> None:

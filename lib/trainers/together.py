@@ -8,7 +8,7 @@ that of one process with the whole batch. Orders travel over gloo; gradients ove
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple, cast
@@ -69,9 +69,9 @@ class Together:
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         return DistributedDataParallel(network, device_ids=[self.device])
 
-    def brief(self, assignment: Assignment) -> None:
+    def brief(self, assignment: Callable[[], Assignment]) -> None:
         """See `peers.Peers`."""
-        self._tell([assignment])
+        self._tell([assignment()])
 
     def receive(self) -> Assignment:
         """What the leader's `brief` tells."""
