@@ -40,6 +40,11 @@ class Quantity:
     unit: Code
     decimals: int
 
+    @property
+    def unit_shown(self) -> str:
+        """For people: a ratio has none, which UCUM writes as 1."""
+        return "" if self.unit == _RATIO else self.unit.value
+
 
 _RATIO, _MM, _PERCENT = Code("1", "UCUM", "no units"), Code("mm", "UCUM", "millimeter"), Code("%", "UCUM", "percent")
 _ROWS = (
@@ -193,8 +198,7 @@ def in_words(measurements: Sequence[Measurement]) -> str:
 
 
 def _word(one: Measurement) -> str:
-    unit = "" if one.quantity.unit == _RATIO else f" {one.quantity.unit.value}"
-    return f"{one.quantity.code.meaning} {one.value:.{one.quantity.decimals}f}{unit}"
+    return f"{one.quantity.code.meaning} {one.value:.{one.quantity.decimals}f} {one.quantity.unit_shown}".rstrip()
 
 
 def _widths(mask: Mask) -> NDArray[np.int64]:

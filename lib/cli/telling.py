@@ -104,7 +104,7 @@ def tell(
     ]
     version = answer.params["model_version"]
     output.table(f"{spec.name} {version}", ["Finding", "Probability", "State", "Calibrated"], rows)
-    measured = [[one.quantity.code.meaning, f"{one.value:g}", one.quantity.unit.value] for one in answer.measurements]
+    measured = [[one.quantity.code.meaning, f"{one.value:g}", one.quantity.unit_shown] for one in answer.measurements]
     if measured:
         output.table("Measured", ["Quantity", "Value", "Unit"], measured)
     result = {name: answer.params[name] for name in _TOLD}

@@ -59,7 +59,7 @@ class SegmentsSection extends Section {
         "span",
         { class: "columns", "aria-hidden": "true" },
         h("span", {}, "ml"),
-        h("span", { title: "Mean of the image inside" }, "HU"),
+        h("span", { title: "Mean of the image inside" }, session.work?.series.Modality === "CT" ? "HU" : "mean"),
         h("span", { title: `Overlap with ${session.work?.title}` }, "Dice"),
       ),
     );
