@@ -28,6 +28,7 @@ _HEADER_TAGS = [
     "BodyPartExamined",
 ]
 _MIB = 1 << 20
+_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,11 @@ def one_image_series(path: Path, *, image_id: str | None = None) -> DicomSeriesF
     if not images:
         raise DicomError(f"{path.name} must hold an image series, and holds other DICOM objects only.")
     if len(images) > 1:
-        raise InvalidInputError(f"One image at a time must be added, got {len(images)} series. Import them one by one.")
+        counts = " and ".join(str(len(series.files)) for series in images[:_SHOWN])
+        raise InvalidInputError(
+            f"One image at a time must be added, got {len(images)} series, with {counts} file(s). Import them one by "
+            f"one; a series of one file may be a slice of another that was cut short in its header."
+        )
     uid = images[0].series_instance_uid
     if image_id is not None and uid != check_id(image_id):
         raise InvalidInputError("The id of a DICOM image must be its SeriesInstanceUID. Leave the id out.")

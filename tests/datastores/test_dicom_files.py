@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from carina.datastores.dicom_files import group_series, import_images
+from carina.datastores.dicom_files import group_series, import_images, one_image_series
 from carina.datastores.port import open_store
-from carina.errors import ArchiveError, DicomError, SeriesError
+from carina.errors import ArchiveError, DicomError, InvalidInputError, SeriesError
 from carina.settings import Settings
 
 from .builder import build_other_object, build_series, write_series
@@ -35,6 +35,17 @@ def test_says_that_there_is_no_dicom(tmp_path: Path) -> None:
     (tmp_path / "a.dcm").write_bytes(b"\0" * 128 + b"DICM")
     with pytest.raises(DicomError, match="none was found"):
         group_series(tmp_path)
+
+
+def test_a_slice_cut_short_in_its_header_is_told_apart_from_two_series(tmp_path: Path) -> None:
+    datasets = build_series(slices=3)
+    write_series(datasets, tmp_path)
+    file = sorted(tmp_path.glob("*"))[1]
+    content = file.read_bytes()
+    uid = str(datasets[0].SeriesInstanceUID).encode()
+    file.write_bytes(content[: content.rindex(uid) + len(uid) - 4])
+    with pytest.raises(InvalidInputError, match=r"2 series, with 2 and 1 file\(s\).*cut short"):
+        one_image_series(tmp_path)
 
 
 def test_imports_every_image_series_of_a_zip(tmp_path: Path) -> None:
