@@ -28,9 +28,9 @@ from scipy.stats import spearmanr
 
 from carina.infers.segmentation import segment
 from carina.models.label_quality import agreements
+from carina.models.loading import load_into
 from carina.models.metrics import mean_of_defined
 from carina.models.plausibility import Plausibility, plausibility_of
-from carina.models.store import ModelStore
 from carina.networks.factory import build_network
 from carina.registry import find_tasks
 from carina.structures import ALIASES
@@ -92,7 +92,7 @@ def run_fold(cases: Sequence[Case], folds: list[list[str]], number: int, *, fold
         trained = train_fold(cases, parts, spec=SPEC, folder=folder, options=SPEC.trainer)
         seconds = {"wall_s": time.monotonic() - wall, "cpu_s": time.process_time() - cpu}
         network = build_network(SPEC)
-        ModelStore(folder / "models").load_into(network, trained.version, spec=SPEC)
+        load_into(network, trained.version, spec=SPEC)
         told = measured(network, held_out, SPEC, plausibility_of(trained.version))
         result["carina"] = seconds | {"epochs": len(trained.history)} | told
         done.write_text(json.dumps(result))

@@ -27,8 +27,8 @@ from scipy import ndimage
 from carina.findings import finding_set
 from carina.geometry import Volume
 from carina.infers.heat_map import heat_map
+from carina.models.loading import load_into
 from carina.models.ranking import auroc, ranking_interval
-from carina.models.store import ModelStore
 from carina.networks.factory import build_network
 from carina.preprocessing import prepare
 from carina.registry import find_tasks
@@ -130,7 +130,7 @@ def main() -> None:
     truths = np.array([case.truths[FINDING] for case in measured], bool)
     kinds = [case.image_id.rpartition("-")[2] for case in measured]
     network = build_network(SPEC)
-    ModelStore(folder / "models").load_into(network, result.version, spec=SPEC)
+    load_into(network, result.version, spec=SPEC)
     inside = peaks_inside(network.eval(), [one for one in found if one.patient in folds[0]])
     per_diameter = {}
     for variant, diameter in enumerate(DIAMETERS):

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from small_phantoms import dice_after, groups_of_patients, small_task, student, unlabelled
 
+from carina.models.loading import load_weights
 from carina.models.metrics import mean_of_defined
 from carina.models.store import ModelStore
 from carina.trainers.cache import VolumeCache
@@ -50,7 +51,7 @@ def one_seed(seed: int, arguments: argparse.Namespace) -> dict[int, tuple[float,
             ),
             device="cpu",
         )
-        state = models.load_state(made.version)
+        state = load_weights(made.version)
         cache = VolumeCache(Path(folder) / "volumes", spec)
         few, unseen = ([cache.get(case) for case in cases[part]] for part in ("few", "unseen"))
         found = {

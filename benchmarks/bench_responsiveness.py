@@ -38,6 +38,7 @@ from pathlib import Path
 import tempfile
 import torch
 from carina.images import read_volume
+from carina.models.loading import load_into
 from carina.models.store import ModelStore
 from carina.networks.factory import build_network
 from carina.registry import find_tasks
@@ -55,7 +56,7 @@ class Stock(InferTask):
         super().__init__(InferType.SEGMENTATION, self.spec.labels.indices, 3, "stock")
         models = ModelStore(Settings().models_dir)
         self.network = build_network(self.spec)
-        models.load_into(self.network, models.served(self.spec.name), spec=self.spec)
+        load_into(self.network, models.served(self.spec.name), spec=self.spec)
         self.network.eval()
 
     def is_valid(self):

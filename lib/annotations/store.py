@@ -2,8 +2,8 @@
 
 A submit writes the label file (flushed, hashed), then commits one transaction with the version, its delivery to the
 PACS, the state of its case, the lease it ends and the audit trail. Whatever dies in between leaves either the whole
-version or a file nobody was told about, which `sweep` sets aside. Any number of threads and processes may use one
-store; there are no locks but the database's.
+version or a file nobody was told about, which `sweeping.sweep` sets aside. Any number of threads and processes may use
+one store; there are no locks but the database's.
 """
 
 from __future__ import annotations
@@ -11,21 +11,20 @@ from __future__ import annotations
 import logging
 import math
 import uuid
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from sqlalchemy import Select, or_, select
+from sqlalchemy import select
 
 from ..errors import CarinaError, InvalidInputError, UnknownLabelError
 from ..geometry import Volume
 from ..settings import Settings
 from .adoption import Adoption
-from .annotation import CONSENSUS_TAG, FINAL_TAG, ORIGINS, Annotation, Origin, from_row, safe
+from .annotation import ORIGINS, Annotation, Origin, from_row, safe
 from .audit import AuditTrail, record
 from .cases import CaseTable, note_drafts, note_version, note_withdrawal
+from .changes import voxels_changed
 from .database import Database, utc_now
 from .deliveries import DeliveryTable
 from .files import LabelFiles
@@ -35,26 +34,15 @@ from .notes import merge_all_notes, merge_notes, notes_on
 from .patients import PatientKeys, load_patient_keys
 from .splits import SplitTable
 from .tables import AnnotationRow, ImageInfoRow, LabelInfoRow, WithdrawalRow
-from .versions import fit_for_training, in_use, is_readers_work, row_of
-from .voxel_values import LARGEST_VALUE, are_bits, check_values, recode
+from .version_table import VersionTable
+from .versions import is_readers_work, row_of
+from .voxel_values import check_values
 from .worklist import Worklist
 
 logger = logging.getLogger(__name__)
 
-# Counting what changed means reading the parent: about a second per 100 million voxels.
-_COUNTED_VOXELS = 60_000_000
-_SWEEP_AGE_S = 3600.0
 
-
-@dataclass(frozen=True, kw_only=True)
-class Swept:
-    """What a crash had left behind: half files deleted, whole files without a row set aside."""
-
-    deleted: int
-    set_aside: tuple[Path, ...]
-
-
-class AnnotationStore:
+class AnnotationStore(VersionTable):
     """Every label version of an installation. Open one with `open_annotations`.
 
     Args:
@@ -67,7 +55,7 @@ class AnnotationStore:
     def __init__(
         self, database: Database, *, files: LabelFiles, patients: PatientKeys, lease_s: float = DEFAULT_LEASE_S
     ) -> None:
-        self.database = database
+        super().__init__(database)
         self.files = files
         self.patients = patients
         self.deliveries = DeliveryTable(database)
@@ -135,9 +123,9 @@ class AnnotationStore:
         if time_spent_s is not None and not (math.isfinite(time_spent_s) and time_spent_s >= 0):
             raise InvalidInputError(f"A time spent must be seconds from 0 up, got {time_spent_s}. Leave it out.")
         check_values(label, names)
-        parent = self._latest(image_id, task) if adopted is None else self._named(adopted.parent)
+        parent = self.before(image_id, task) if adopted is None else self._named(adopted.parent)
         annotation_id = uuid.uuid4().hex
-        changed = None if findings else self._changes(parent, label, names)
+        changed = None if findings else voxels_changed(self.files, parent, label, names)
         file_name, sha256 = self.files.write(image_id, annotation_id, label)
         row = AnnotationRow(
             id=annotation_id,
@@ -177,72 +165,6 @@ class AnnotationStore:
                 self.files.discard(file_name)
             raise
         return from_row(row, withdrawn=False)
-
-    def get(self, annotation_id: str) -> Annotation:
-        """One version, withdrawn or not.
-
-        Raises:
-            UnknownLabelError: If there is none.
-        """
-        with self.database.reading() as session:
-            row = row_of(session, annotation_id)
-            return from_row(row, withdrawn=session.get(WithdrawalRow, row.id) is not None)
-
-    def latest(self, image_id: str, *, tag: str = "final", task: str | None = None) -> Annotation:
-        """The newest version of an image that was not withdrawn.
-
-        Args:
-            image_id: Id in the image store.
-            tag: Which sort.
-            task: Only versions made for this task; None takes any.
-
-        Raises:
-            UnknownLabelError: If there is none.
-        """
-        query = in_use().where(AnnotationRow.image_id == image_id, AnnotationRow.tag == tag)
-        if task is not None:
-            query = query.where(AnnotationRow.task == task)
-        found = self._first(query)
-        if found is None:
-            raise UnknownLabelError(f"Image '{image_id[:64]}' must have a label tagged '{tag[:64]}', got none stored.")
-        return found
-
-    def versions(self, image_id: str) -> list[Annotation]:
-        """All versions of an image, oldest first, withdrawn ones included and marked."""
-        return self.versions_of_all([image_id])[image_id]
-
-    def versions_of_all(self, image_ids: Sequence[str]) -> dict[str, list[Annotation]]:
-        """As `versions`, of several images at once: image id → versions, none of an image without."""
-        found: dict[str, list[Annotation]] = {image_id: [] for image_id in image_ids}
-        with self.database.reading() as session:
-            withdrawn = AnnotationRow.id.in_(select(WithdrawalRow.annotation_id))
-            query = select(AnnotationRow, withdrawn).where(AnnotationRow.image_id.in_(image_ids))
-            for row, out in session.execute(query.order_by(AnnotationRow.sequence)):
-                found[row.image_id].append(from_row(row, withdrawn=bool(out)))
-        return found
-
-    def labelled(self, tag: str = "final") -> list[Annotation]:
-        """Every version with a tag that was not withdrawn, oldest first."""
-        query = in_use().where(AnnotationRow.tag == tag).order_by(AnnotationRow.sequence)
-        with self.database.reading() as session:
-            return [from_row(row, withdrawn=False) for row in session.scalars(query)]
-
-    def for_training(self, tag: str = FINAL_TAG) -> list[Annotation]:
-        """The versions that may be learned from, oldest first: nothing rejected, of an accepted case only that."""
-        with self.database.reading() as session:
-            return [from_row(row, withdrawn=False) for row in fit_for_training(session, tag=tag)]
-
-    def named(self, annotation_ids: Collection[str]) -> list[Annotation]:
-        """Those of these versions that were not withdrawn, oldest first, whatever became of their cases."""
-        query = in_use().where(AnnotationRow.id.in_(annotation_ids)).order_by(AnnotationRow.sequence)
-        with self.database.reading() as session:
-            return [from_row(row, withdrawn=False) for row in session.scalars(query)]
-
-    def labelled_images(self, tag: str = "final") -> list[str]:
-        """Ids of the images that have a version with a tag, in alphabetical order."""
-        query = in_use().where(AnnotationRow.tag == tag).with_only_columns(AnnotationRow.image_id).distinct()
-        with self.database.reading() as session:
-            return sorted(session.scalars(query))
 
     def label_path(self, annotation: Annotation) -> Path:
         """The label file (`.nii.gz`).
@@ -345,52 +267,12 @@ class AnnotationStore:
             )  # fmt: skip
             return merged
 
-    def sweep(self, *, older_than_s: float = _SWEEP_AGE_S) -> Swept:
-        """Tidy up after crashes: delete half-written files, set aside whole ones that no row names.
-
-        Nothing that was acknowledged is touched. Younger files may belong to a submit that is under way.
-        """
-        parts = list(self.files.unfinished(older_than_s=older_than_s))
-        for part in parts:
-            part.unlink(missing_ok=True)
-        complete = list(self.files.complete(older_than_s=older_than_s))
-        with self.database.reading() as session:
-            known = set(session.scalars(select(AnnotationRow.file_name)))
-        orphans = [path for path in complete if path.relative_to(self.files.folder).as_posix() not in known]
-        aside = tuple(self.files.set_aside(path) for path in orphans)
-        if parts or aside:
-            logger.warning("Swept %d half-written and set aside %d unacknowledged label files.", len(parts), len(aside))
-        return Swept(deleted=len(parts), set_aside=aside)
-
     def close(self) -> None:
         """Give the database connections back."""
         self.database.close()
 
-    def _latest(self, image_id: str, task: str | None) -> Annotation | None:
-        query = in_use().where(AnnotationRow.image_id == image_id, AnnotationRow.tag != CONSENSUS_TAG)
-        if task is not None:
-            query = query.where(or_(AnnotationRow.task == task, AnnotationRow.task.is_(None)))
-        return self._first(query)
-
     def _named(self, annotation_id: str | None) -> Annotation | None:
         return None if annotation_id is None else self.get(annotation_id)
-
-    def _first(self, query: Select[AnnotationRow]) -> Annotation | None:
-        with self.database.reading() as session:
-            row = session.scalars(query.order_by(AnnotationRow.sequence.desc()).limit(1)).first()
-            return None if row is None else from_row(row, withdrawn=False)
-
-    def _changes(self, parent: Annotation | None, label: Volume, names: Mapping[str, int]) -> int | None:
-        """Voxels whose label, by name, differs from the parent's; None when not counted."""
-        if parent is None or label.array.size > _COUNTED_VOXELS or not parent.grid.matches(label.grid):
-            return None
-        try:
-            before, _ = self.read(parent)
-        except (CarinaError, OSError, EOFError) as error:
-            logger.warning("Annotation %s cannot be compared with a new version: %s", parent.id, error)
-            return None
-        renumbered = recode(before.array, parent.names, names, other=LARGEST_VALUE + 1, sums=are_bits(names))
-        return int(np.count_nonzero(renumbered != label.array))
 
     def _certainly_absent(self, annotation_id: str) -> bool:
         """Whether a failed commit left no row; unsure means no, because the file may be somebody's work."""

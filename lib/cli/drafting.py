@@ -11,6 +11,7 @@ from ..datastores.port import read_image, read_local
 from ..errors import InvalidInputError, NoModelError
 from ..geometry import Volume
 from ..images import split_suffix
+from ..models.loading import load_into
 from ..models.public_weights import import_public
 from ..models.store import ModelStore
 from ..models.version import ModelVersion
@@ -78,7 +79,7 @@ def load_drafter(
             f"Train one with `carina train {spec.name} --images DIR --labels DIR`."
         )
     network = build_network(spec)
-    models.load_into(network, found, spec=spec)
+    load_into(network, found, spec=spec)
     return Drafter(spec, found, network.eval(), device, overlap)
 
 

@@ -1,21 +1,30 @@
-"""`carina import`: images into the datastore."""
+"""`carina import`: images into the datastore, and what is wrong with them said before anybody needs them."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import httpx
 import typer
 
-from ..errors import CarinaError, InvalidInputError
+from ..errors import CarinaError, ConflictError, DicomError, InvalidInputError
 from ..settings import Settings
 from .options import JsonOption, StoreOption, UserOption
-from .output import Output, command
+from .output import Output, Report, command
+
+if TYPE_CHECKING:
+    from ..datastores.dicom_files import DicomSeriesFiles
+
+Add = Callable[[Path], str]
+"""Takes an image file, or a folder of one DICOM series; gives the image's id."""
 
 _UPLOAD_TIMEOUT_S = 600.0
+_ZIP = ".zip"
 
 
 def import_images(
@@ -31,7 +40,9 @@ def import_images(
 ) -> None:
     """Bring images into the datastore; a DICOM series keeps its UIDs.
 
-    A folder is taken as one series if DICOM files lie in it, and otherwise as a folder of images and series.
+    A folder is searched with its subfolders; DICOM files are sorted into series, wherever they lie. A series with
+    slices missing, doubled or unevenly spaced is imported with a warning: nothing can be drafted on it before it is
+    complete. What cannot be imported is named, and the rest goes on; the exit status is 1 only if nothing could be.
 
     Examples: [bold]carina import study/[/], [bold]carina import study.zip --server http://127.0.0.1:8000[/],
     [bold]carina import ct.nii.gz --store ./images[/]
@@ -39,63 +50,174 @@ def import_images(
     with command(as_json=as_json) as output:
         if server is not None and store is not None:
             raise InvalidInputError("Options --server and --store must not be given together. Choose one.")
-        sources = find_sources(path)
-        imported = _send(sources, server, output) if server else _add(sources, store, user, output)
-        output.say(f"[green]{len(imported)} image(s) imported.[/]")
-        output.result({"images": imported})
+        if not path.exists():
+            raise InvalidInputError(f"'{path}' must be a file or a folder, but is not there. Check the path.")
+        importing = Importing()
+        try:
+            with output.progress("Import") as report, _to_server(server) if server else _to_store(store, user) as add:
+                importing.all_of(path, add, report)
+        finally:
+            _tell(output, importing)
+        importing.refuse_nothing()
+        output.result({"images": importing.images, "warnings": importing.warnings, "refused": importing.refused})
 
 
-def find_sources(path: Path) -> list[Path]:
-    """Files, and folders of one DICOM series each, that `path` stands for.
+class Importing:
+    """What one import has done so far.
+
+    Attributes:
+        images: Ids of what was imported.
+        warnings: Of those, the ones that cannot be read as they are: `image` and `detail`.
+        refused: What was not imported: `source`, a file's name or a SeriesInstanceUID, and `detail`.
+    """
+
+    def __init__(self) -> None:
+        self.images: list[str] = []
+        self.warnings: list[dict[str, str]] = []
+        self.refused: list[dict[str, str]] = []
+
+    def all_of(self, path: Path, add: Add, report: Report) -> None:
+        """Import all images that a path stands for.
+
+        Args:
+            path: A file, or a folder that is searched.
+            add: Where to.
+            report: Told a fraction and a phrase.
+
+        Raises:
+            InvalidInputError: If there is no image.
+            CarinaError: If the store or server fails, whatever the image; what was imported before stays.
+        """
+        files, series = find_sources(path)
+        sources: list[Path | DicomSeriesFiles] = [*files, *series]
+        for number, source in enumerate(sources):
+            name = source.name if isinstance(source, Path) else _uid_of(source)
+            report(number / len(sources), name)
+            with self._going_on(name):
+                if not isinstance(source, Path):
+                    self._series(source, add)
+                elif source.suffix.lower() == _ZIP:
+                    self._zip(source, add)
+                else:
+                    self.images.append(add(source))
+
+    def refuse_nothing(self) -> None:
+        """Nothing imported is an error.
+
+        Raises:
+            InvalidInputError: With the reason.
+        """
+        if not self.images:
+            others = f" {len(self.refused) - 1} more could not be imported either." if self.refused[1:] else ""
+            raise InvalidInputError(f"Nothing was imported. {self.refused[0]['detail']}{others}")
+
+    def _zip(self, source: Path, add: Add) -> None:
+        from ..datastores.dicom_files import image_series, opened
+
+        with opened(source, Settings()) as folder:
+            for series in image_series(folder):
+                with self._going_on(_uid_of(series)):
+                    self._series(series, add)
+
+    def _series(self, series: DicomSeriesFiles, add: Add) -> None:
+        with series.alone() as folder:
+            image = add(folder)
+        self.images.append(image)
+        detail = _unreadable(series)
+        if detail is not None:
+            self.warnings.append({"image": image, "detail": detail})
+
+    @contextmanager
+    def _going_on(self, source: str) -> Iterator[None]:
+        """Note why a source is refused; what is wrong with it is not wrong with the next."""
+        try:
+            yield
+        except (InvalidInputError, ConflictError) as error:
+            self.refused.append({"source": source, "detail": str(error)})
+
+
+def find_sources(path: Path) -> tuple[list[Path], list[DicomSeriesFiles]]:
+    """Image files and zips, and DICOM series, that lie at or below a path.
+
+    Returns:
+        Both, in the order of their names.
 
     Raises:
-        InvalidInputError: If there is nothing.
+        InvalidInputError: If there is neither.
     """
+    from ..datastores.dicom_files import group_series
     from ..images import split_suffix
 
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise InvalidInputError(f"'{path}' must be a file or a folder, but is not there. Check the path.")
-    files = [file for file in sorted(path.iterdir()) if file.is_file() and not file.name.startswith(".")]
-    pictures = [file for file in files if split_suffix(file.name)[1] or file.suffix.lower() == ".zip"]
-    if files and not pictures:
-        return [path]
-    folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir()]
-    found = pictures + [source for folder in folders for source in find_sources(folder)]
-    if not found:
-        raise InvalidInputError(f"'{path}' must hold images, got none. Expected DICOM files, .nii.gz, .nrrd or .png.")
-    return found
+    candidates = [path] if path.is_file() else sorted(path.rglob("*"))
+    files = [
+        file
+        for file in candidates
+        if file.is_file()
+        and not file.name.startswith(".")
+        and (split_suffix(file.name)[1] or file.suffix.lower() == _ZIP)
+    ]
+    try:
+        found = [] if path in files else group_series(path)
+    except DicomError:  # none at all
+        found = []
+    series = [one for one in found if one.is_image]
+    if not (files or series):
+        got = f"{len(found)} DICOM series that are no images" if found else "none"
+        raise InvalidInputError(
+            f"'{path}' must hold images, got {got}. Expected DICOM files, .nii.gz, .nrrd, .png or a zip of DICOM files."
+        )
+    return files, series
 
 
-def _add(sources: list[Path], store_url: str | None, user: str | None, output: Output) -> list[str]:
+def _uid_of(series: DicomSeriesFiles) -> str:
+    return str(series.header.SeriesInstanceUID)
+
+
+def _unreadable(series: DicomSeriesFiles) -> str | None:
+    """Why the series reader will refuse a series as it is now; None if it will not."""
+    from ..dicom.series import read_grid
+
+    try:
+        read_grid(series.files)
+    except CarinaError as error:
+        return str(error)
+    return None
+
+
+def _tell(output: Output, importing: Importing) -> None:
+    for one in importing.warnings:
+        output.say(f"[yellow]Warning:[/] {one['image']} was imported, but cannot be drafted on or learned from yet.")
+        output.say(f"  {one['detail']}")
+    for one in importing.refused if importing.images or importing.refused[1:] else []:
+        output.say(f"[yellow]Not imported:[/] {one['source']}. {one['detail']}")
+    if importing.images:
+        output.say(f"[green]{len(importing.images)} image(s) imported.[/]")
+
+
+@contextmanager
+def _to_store(store_url: str | None, user: str | None) -> Iterator[Add]:
     from .stores import image_store
 
-    imported = []
-    with image_store(Settings(), store_url, user=user) as store, output.progress("Import") as report:
-        for number, source in enumerate(sources):
-            report(number / len(sources), source.name)
-            imported.append(store.add_image(source))
-    return imported
+    with image_store(Settings(), store_url, user=user) as store:
+        yield store.add_image
 
 
-def _send(sources: list[Path], server: str, output: Output) -> list[str]:
-    imported = []
-    with (
-        httpx.Client(base_url=server, timeout=_UPLOAD_TIMEOUT_S) as client,
-        tempfile.TemporaryDirectory() as folder,
-        output.progress("Import") as report,
-    ):
-        for number, source in enumerate(sources):
-            report(number / len(sources), source.name)
-            file = source
-            if source.is_dir():
-                file = Path(shutil.make_archive(str(Path(folder) / source.name), "zip", source))
-            imported.append(_upload(client, file)["image"])
-    return imported
+@contextmanager
+def _to_server(server: str) -> Iterator[Add]:
+    if not server.startswith(("http://", "https://")):
+        raise InvalidInputError(f"Option --server must be such as http://127.0.0.1:8000, got '{server}'. Write it so.")
+    with httpx.Client(base_url=server, timeout=_UPLOAD_TIMEOUT_S) as client:
+
+        def add(source: Path) -> str:
+            if source.is_file():
+                return _upload(client, source)
+            with tempfile.TemporaryDirectory() as folder:
+                return _upload(client, Path(shutil.make_archive(str(Path(folder) / "series"), "zip", source)))
+
+        yield add
 
 
-def _upload(client: httpx.Client, file: Path) -> dict[str, Any]:
+def _upload(client: httpx.Client, file: Path) -> str:
     with file.open("rb") as stream:
         try:
             answer = client.put("/datastore/image", files={"file": (file.name, stream)})
@@ -105,5 +227,6 @@ def _upload(client: httpx.Client, file: Path) -> dict[str, Any]:
             ) from error
     content: dict[str, Any] = answer.json() if "json" in answer.headers.get("content-type", "") else {}
     if not answer.is_success:
-        raise CarinaError(f"The server refused '{file.name}' ({answer.status_code}): {content.get('detail', '')}")
-    return content
+        sort = InvalidInputError if answer.is_client_error else CarinaError
+        raise sort(f"The server refused it ({answer.status_code}): {content.get('detail', 'it gave no reason.')}")
+    return str(content["image"])

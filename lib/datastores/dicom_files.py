@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from ..errors import DicomError, InvalidInputError, SeriesError
 from ..settings import Settings
 from .archive import ArchiveLimits, unpack_zip
 from .ids import check_id
-from .port import NON_IMAGE_MODALITIES, ImageStore
+from .port import NON_IMAGE_MODALITIES
 
 _HEADER_TAGS = [
     "SOPClassUID",
@@ -38,10 +39,12 @@ class DicomSeriesFiles:
     Attributes:
         header: A few identifying attributes.
         files: In the order of their names.
+        repeats: How many files more hold an instance that is among `files` already.
     """
 
     header: Dataset
     files: tuple[Path, ...]
+    repeats: int = 0
 
     @property
     def series_instance_uid(self) -> str:
@@ -52,6 +55,31 @@ class DicomSeriesFiles:
     def is_image(self) -> bool:
         """Whether a task could draft on it: not a SEG, SR, presentation state or the like."""
         return str(self.header.get("Modality", "")) not in NON_IMAGE_MODALITIES
+
+    @contextmanager
+    def alone(self) -> Iterator[Path]:
+        """A temporary folder with links to the series' files and nothing else.
+
+        Raises:
+            SeriesError: If an instance is there twice.
+        """
+        self.refuse_repeats()
+        with tempfile.TemporaryDirectory(prefix="series-") as folder:
+            for number, file in enumerate(self.files):
+                (Path(folder) / f"{number:06d}.dcm").symlink_to(file.resolve())
+            yield Path(folder)
+
+    def refuse_repeats(self) -> None:
+        """Which of two files of one instance counts, nobody can tell.
+
+        Raises:
+            SeriesError: If an instance is there twice.
+        """
+        if self.repeats:
+            raise SeriesError(
+                f"A series must hold each instance once, got {self.repeats} file(s) of "
+                f"{len(self.files) + self.repeats} that repeat another's instance. Remove the duplicates."
+            )
 
 
 def read_header(path: Path) -> Dataset | None:
@@ -68,22 +96,27 @@ def group_series(path: Path) -> list[DicomSeriesFiles]:
 
     Raises:
         DicomError: If there is no DICOM instance at all.
-        SeriesError: If one series has two files with one SOPInstanceUID.
     """
     candidates = [path] if path.is_file() else sorted(child for child in path.rglob("*") if child.is_file())
     headers: dict[str, Dataset] = {}
     files: dict[str, dict[str, Path]] = {}
+    repeats: Counter[str] = Counter()
     for candidate in candidates:
         header = read_header(candidate)
         if header is None:
             continue
         series, instance = str(header.SeriesInstanceUID), str(header.SOPInstanceUID)
         headers.setdefault(series, header)
-        if files.setdefault(series, {}).setdefault(instance, candidate) is not candidate:
-            raise SeriesError("A series must hold each instance once, got two files of one. Remove the duplicates.")
+        repeats[series] += files.setdefault(series, {}).setdefault(instance, candidate) is not candidate
+    if not headers and path.is_file():
+        raise DicomError(
+            f"{path.name} must be DICOM, as a PACS takes nothing else, and is not. Keep other images in a folder store."
+        )
     if not headers:
         raise DicomError(f"{path.name} must be or hold DICOM instances, and none was found. Check what was exported.")
-    return [DicomSeriesFiles(header, tuple(files[series].values())) for series, header in headers.items()]
+    return [
+        DicomSeriesFiles(header, tuple(files[series].values()), repeats[series]) for series, header in headers.items()
+    ]
 
 
 @contextmanager
@@ -106,6 +139,18 @@ def opened(path: Path, settings: Settings) -> Iterator[Path]:
         yield Path(folder)
 
 
+def image_series(path: Path) -> list[DicomSeriesFiles]:
+    """As `group_series`, without objects that are no images.
+
+    Raises:
+        DicomError: If there is no image series.
+    """
+    images = [series for series in group_series(path) if series.is_image]
+    if not images:
+        raise DicomError(f"{path.name} must hold an image series, and holds other DICOM objects only.")
+    return images
+
+
 def one_image_series(path: Path, *, image_id: str | None = None) -> DicomSeriesFiles:
     """The only image series in `path`; objects that are no images (a SEG beside the CT) are left out.
 
@@ -115,47 +160,18 @@ def one_image_series(path: Path, *, image_id: str | None = None) -> DicomSeriesF
 
     Raises:
         DicomError: If there is no image series.
+        SeriesError: If an instance is there twice.
         InvalidInputError: If there are several, or the UID is another.
     """
-    images = [series for series in group_series(path) if series.is_image]
-    if not images:
-        raise DicomError(f"{path.name} must hold an image series, and holds other DICOM objects only.")
+    images = image_series(path)
     if len(images) > 1:
         counts = " and ".join(str(len(series.files)) for series in images[:_SHOWN])
         raise InvalidInputError(
             f"One image at a time must be added, got {len(images)} series, with {counts} file(s). Import them one by "
             f"one; a series of one file may be a slice of another that was cut short in its header."
         )
+    images[0].refuse_repeats()
     uid = images[0].series_instance_uid
     if image_id is not None and uid != check_id(image_id):
         raise InvalidInputError("The id of a DICOM image must be its SeriesInstanceUID. Leave the id out.")
     return images[0]
-
-
-def import_images(store: ImageStore, path: Path, *, settings: Settings) -> list[str]:
-    """Add every image series found in a DICOM file, folder or zip.
-
-    Args:
-        store: Where to.
-        path: What to look through.
-        settings: Limits for archives, and where temporary files go.
-
-    Returns:
-        The images' ids, in the order found.
-
-    Raises:
-        DicomError: If there is no image series.
-        ArchiveError: If an archive is damaged or over the limits.
-    """
-    with opened(path, settings) as source:
-        images = [series for series in group_series(source) if series.is_image]
-        if not images:
-            raise DicomError(f"{path.name} must hold an image series, and holds other DICOM objects only.")
-        return [_add_linked(store, series) for series in images]
-
-
-def _add_linked(store: ImageStore, series: DicomSeriesFiles) -> str:
-    with tempfile.TemporaryDirectory(prefix="import-") as folder:
-        for number, file in enumerate(series.files):
-            (Path(folder) / f"{number:06d}.dcm").symlink_to(file.resolve())
-        return store.add_image(Path(folder))

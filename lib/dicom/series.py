@@ -96,11 +96,7 @@ def read_series(
     ordered = [frames[index] for index in stack.order]
     array = decode_frames(ordered, instances)
     volume = Volume(array, Grid(three_sizes(array), lps_to_ras(stack.affine_lps)))
-    multi_frame = len(frames) > len(instances) or "PerFrameFunctionalGroupsSequence" in instances[0].header
-    if multi_frame and len(instances) > 1:
-        raise SeriesError(
-            f"A multi-frame series must be one instance, got {len(instances)}. Read its instances one by one."
-        )
+    multi_frame = _is_multi_frame(instances, frames)
     return Series(
         volume=_untilt(volume, stack) if tilt else volume,
         datasets=tuple(instances[frame.instance].header for frame in (ordered[:1] if multi_frame else ordered)),
@@ -109,8 +105,11 @@ def read_series(
     )
 
 
-def read_grid(source: Path) -> tuple[Grid, Dataset]:
+def read_grid(source: Path | Sequence[Path]) -> tuple[Grid, Dataset]:
     """The grid `read_series` would give, and the header of one instance; pixels are not read.
+
+    Args:
+        source: A file; a folder, searched with its subfolders; or files.
 
     Raises:
         DicomError: If nothing in `source` is a usable DICOM image.
@@ -129,7 +128,16 @@ def _arrange(
     instances = find_instances(source, series_instance_uid=series_instance_uid)
     frames = describe_frames(instances)
     _refuse_mixed_frames_of_reference([instance.header for instance in instances])
-    return instances, frames, stack_frames(frames)
+    stack = stack_frames(frames)
+    if _is_multi_frame(instances, frames) and len(instances) > 1:
+        raise SeriesError(
+            f"A multi-frame series must be one instance, got {len(instances)}. Read its instances one by one."
+        )
+    return instances, frames, stack
+
+
+def _is_multi_frame(instances: Sequence[Instance], frames: Sequence[Frame]) -> bool:
+    return len(frames) > len(instances) or "PerFrameFunctionalGroupsSequence" in instances[0].header
 
 
 def _tilted(degrees: float) -> SeriesError:

@@ -27,6 +27,7 @@ TILT_TOLERANCE_PIXELS = 0.5
 """Largest sideways drift of the slices over the whole stack, in pixels."""
 
 _SAME_POSITION_MM = 1e-3
+_SHOWN_GAPS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,11 +182,12 @@ def _refuse_uneven(along: NDArray[np.float64], gaps: NDArray[np.float64]) -> Non
     usual = float(np.sort(gaps)[(len(gaps) - 1) // 2])
     steps = gaps / usual
     if (np.abs(steps - np.rint(steps)) <= SPACING_TOLERANCE * np.rint(steps)).all() and steps.max() > 1.5:
-        missing = int((np.rint(steps) - 1).sum())
-        at = float(along[int(np.argmax(steps > 1.5))])
+        missing = np.rint(steps).astype(int) - 1
+        holes = [f"{missing[at]} after {along[at]:.2f} mm" for at in np.flatnonzero(missing)]
+        more = f" and {len(holes) - _SHOWN_GAPS} more gaps" if holes[_SHOWN_GAPS:] else ""
         raise SeriesError(
-            f"A series must be complete, got {len(along)} slices with {missing} missing at a spacing of "
-            f"{usual:.4g} mm, the first after {at:.2f} mm along the normal. Send the missing slices."
+            f"A series must be complete, got {len(along)} slices with {missing.sum()} missing at a spacing of "
+            f"{usual:.4g} mm: {', '.join(holes[:_SHOWN_GAPS])}{more} along the normal. Send the missing slices."
         )
     raise SeriesError(
         f"Slices must be evenly spaced, got gaps from {gaps.min():.3g} to {gaps.max():.3g} mm among {len(along)} "

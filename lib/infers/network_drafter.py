@@ -10,6 +10,7 @@ from torch import nn
 from ..datastores.port import ImageStore
 from ..errors import NoModelError
 from ..geometry import Volume
+from ..models.loading import load_into
 from ..models.plausibility import Plausibility, Verdict, plausibility_of
 from ..models.public_weights import import_public
 from ..models.store import ModelStore
@@ -60,7 +61,7 @@ class NetworkDrafter(Drafter):
             version.sha256,
         ):
             network = build_network(self.spec)
-            self._models.load_into(network, version, spec=self.spec)
+            load_into(network, version, spec=self.spec)
             self._loaded = (version, network.eval())
         return self._loaded
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import threading
+from collections import OrderedDict
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..errors import CancelledError, CarinaError
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _OPACITY = "cxr_opacity"
+_KEPT_DRAWINGS = 4  # two tasks' of the last two images; one is at most some 20 MB
 
 
 class Radiograph:
@@ -88,17 +93,25 @@ class Radiograph:
     def _draw(self, task: str) -> tuple[str, Volume]:
         """Which version drew, and its label map."""
         if task not in self._drawn:
-            infer = self._drawing.of(task)
-            version = infer.version().version
-            self._drawn[task] = (
-                version,
-                infer.label_of(self._image, model_version=version, device=self._device, cancelled=self._cancelled),
+            self._drawn[task] = self._drawing.draw(
+                task, self._image, digest=self._digest, device=self._device, cancelled=self._cancelled
             )
         return self._drawn[task]
+
+    @cached_property
+    def _digest(self) -> bytes:
+        """What the image is known by: its pixels and where they lie."""
+        array, grid = self._image.array, self._image.grid
+        hashed = hashlib.sha256(f"{array.dtype} {array.shape} {array.strides}".encode())
+        hashed.update(grid.affine_ras.tobytes())
+        hashed.update(array.tobytes(order="A"))
+        return hashed.digest()
 
 
 class Drawing:
     """Draws radiographs with the served models; thread-safe as `SegmentationInfer` is.
+
+    The last few drawings are kept: who asks for findings, then for one heat map after the other, asks of one image.
 
     Args:
         models: Where the versions are.
@@ -111,6 +124,8 @@ class Drawing:
         self._device = device
         self._tasks = tasks or find_tasks()
         self._infers: dict[str, SegmentationInfer] = {}
+        self._kept: OrderedDict[tuple[str, ...], Volume] = OrderedDict()
+        self._lock = threading.Lock()  # guards `_kept`; nothing is called while it is held
 
     def can(self, task: str = ANATOMY) -> bool:
         """Whether the task is there and has a served model that fits it."""
@@ -122,6 +137,36 @@ class Drawing:
         return self._infers.setdefault(
             task, SegmentationInfer(self._tasks.get(task), self._models, device=self._device)
         )
+
+    def draw(
+        self, task: str, image: Volume, *, digest: bytes, device: str = "auto", cancelled: Cancelled | None = None
+    ) -> tuple[str, Volume]:
+        """Which version is served, and its label map of an image; made once for as long as it is kept.
+
+        Args:
+            task: Which task draws.
+            image: `(X, Y, 1)` radiograph.
+            digest: Hash of the image, the same only for the same image.
+            device: Where the network is to run.
+            cancelled: Asked between windows.
+
+        Raises:
+            NoModelError: If the task has no model.
+            CarinaError: As `segmentation.segment` does.
+        """
+        infer = self.of(task)
+        version = infer.version()
+        key = (task, version.version, version.sha256, device, digest.hex())
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None:
+                self._kept.move_to_end(key)
+        drawn = kept or infer.label_of(image, model_version=version.version, device=device, cancelled=cancelled)
+        with self._lock:
+            self._kept[key] = drawn
+            while len(self._kept) > _KEPT_DRAWINGS:
+                self._kept.popitem(last=False)
+        return version.version, drawn
 
 
 def measured_if_possible(radiograph: Radiograph, series: Series | None) -> tuple[Measurement, ...]:

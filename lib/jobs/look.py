@@ -10,6 +10,7 @@ from ..annotations.looks import NO_MODEL, KeptLook
 from ..datastores.port import read_image
 from ..errors import InvalidInputError
 from ..labels import did_you_mean
+from ..models.loading import load_into
 from ..models.store import ModelStore
 from ..networks.factory import require_network
 from ..task import TaskSpec
@@ -95,7 +96,7 @@ def looking_with(
     if version == NO_MODEL:
         return lambda image: KeptLook(embedding=embed_plainly(prepare(view(image), spec), spec), presence={})
     network = build_network(spec)
-    models.load_into(network, models.get(spec.name, version), spec=spec)
+    load_into(network, models.get(spec.name, version), spec=spec)
     network.eval()
 
     def looking(image: Volume) -> KeptLook:

@@ -12,6 +12,7 @@ from ..annotations.looks import KeptLook
 from ..datastores.port import read_image
 from ..errors import InvalidInputError
 from ..labels import did_you_mean
+from ..models.loading import load_into
 from ..models.plausibility import plausibility_of
 from ..models.store import ModelStore
 from ..models.version import ModelVersion
@@ -145,7 +146,7 @@ def _network(models: ModelStore, spec: TaskSpec, version: str) -> nn.Module:
     from ..networks.factory import build_network
 
     network = build_network(spec)
-    models.load_into(network, models.get(spec.name, version), spec=spec)
+    load_into(network, models.get(spec.name, version), spec=spec)
     return network.eval()
 
 

@@ -24,6 +24,7 @@ from typing import Any
 from ..errors import UnknownModelError
 from ..task import TaskSpec
 from .files import sha256_of, sync
+from .loading import check_weights
 from .store import ModelStore
 from .version import METADATA_NAME, WEIGHTS_NAME, ModelVersion, sha256_of_bytes
 
@@ -71,7 +72,7 @@ def export_version(
             say which.
         ConfigurationError: If the weights are not those that were stored.
     """
-    models.check_weights(version)
+    check_weights(version)
     task_spec = version.task_spec or (spec.to_json() if spec.fingerprint() == version.fingerprint else None)
     if task_spec is None:
         raise UnknownModelError(

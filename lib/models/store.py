@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from .. import __version__
-from ..errors import ConfigurationError, ConflictError, NoModelError, UnknownModelError, UnsafeIdError
-from ..task import TaskSpec
+from ..errors import ConflictError, NoModelError, UnknownModelError, UnsafeIdError
 from .files import append_json_line, read_json_lines, sha256_of, sync, write_json
+from .loading import weights_missing
 from .software import code_versions
 from .version import (
     DECISION_NAME,
@@ -46,10 +46,10 @@ from .version import (
     canonical_sha256,
     read_version,
 )
-from .weights import check_state, load_state, save_state
+from .weights import save_state
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from .plausibility import Plausibility
 
@@ -212,7 +212,7 @@ class ModelStore:
         with self.lock(task):
             target = self.get(task, version)
             if not target.has_weights:
-                raise _weights_missing(target)
+                raise weights_missing(target)
             if target.source == PRETRAINED:
                 raise ConflictError(
                     f"'{task}' {version} must have learned from labels to be served, got one that was pretrained. "
@@ -253,52 +253,6 @@ class ModelStore:
             stack = stack[:-1] if entry["action"] == "rollback" else (*stack, str(entry["to"]))
         return stack
 
-    def load_state(self, version: ModelVersion) -> dict[str, Tensor]:
-        """The weights on the CPU, after checking their hash.
-
-        Raises:
-            UnknownModelError: If the file is gone.
-            ConfigurationError: If it is not the file that was stored.
-        """
-        self.check_weights(version)
-        try:
-            return load_state(version.weights_path)
-        except FileNotFoundError as error:
-            raise _weights_missing(version) from error
-
-    def check_weights(self, version: ModelVersion) -> None:
-        """Make sure that the weights are those that were stored.
-
-        Raises:
-            UnknownModelError: If the file is gone.
-            ConfigurationError: If it is not the file that was stored.
-        """
-        try:
-            digest = sha256_of(version.weights_path)
-        except FileNotFoundError as error:
-            raise _weights_missing(version) from error
-        if digest != version.sha256:
-            raise ConfigurationError(
-                f"Weights of '{version.task}' {version.version} must have the SHA-256 in model.json, got another one: "
-                f"the file was changed. Restore it, or roll back with `carina models rollback {version.task}`."
-            )
-
-    def load_into(self, network: nn.Module, version: ModelVersion, *, spec: TaskSpec) -> None:
-        """Load a version's weights into a task's network.
-
-        Raises:
-            ConfigurationError: If the version was made for other labels, spacing, intensities or network.
-        """
-        what = f"Model '{version.task}' {version.version}"
-        if version.fingerprint != spec.fingerprint():
-            raise ConfigurationError(
-                f"{what} must match the task's labels, spacing, intensities and network, got a version made for "
-                f"others{_label_difference(version, spec)}. Train a new version or promote one that matches."
-            )
-        state = self.load_state(version)
-        check_state(state, network, what=what)
-        network.load_state_dict(state)
-
     def lock(self, task: str) -> FileLock:
         """Guards a task's numbering, pointer and history, and which weights are there."""
         folder = self.folder(task)
@@ -333,19 +287,3 @@ def _now() -> str:
 
 def _number(path: Path) -> int:
     return int(path.name[1:])
-
-
-def _weights_missing(version: ModelVersion) -> UnknownModelError:
-    pruned = version.pruned()
-    why = f"were taken away on {pruned['when']} ({pruned['reason']})" if pruned else "are missing"
-    return UnknownModelError(
-        f"Weights of '{version.task}' {version.version} must be there, but {why}. Choose another version, or put the "
-        f"file back."
-    )
-
-
-def _label_difference(version: ModelVersion, spec: TaskSpec) -> str:
-    ours, theirs = set(spec.labels.names), set(version.labels)
-    parts = [f"without {', '.join(sorted(ours - theirs)[:3])}"] if ours - theirs else []
-    parts += [f"with {', '.join(sorted(theirs - ours)[:3])}"] if theirs - ours else []
-    return f" ({'; '.join(parts)})" if parts else ""

@@ -7,27 +7,11 @@ from pathlib import Path
 from starlette.datastructures import UploadFile
 
 from ..datastores.archive import ArchiveLimits, unpack_zip
-from ..dicom.series import Series, read_series
+from ..datastores.port import read_local
 from ..errors import InvalidInputError
-from ..geometry import Volume
-from ..images import read_volume, split_suffix
+from ..images import split_suffix
 from ..settings import Settings
 from .uploads import save, suffix_of
-
-
-def read_local(path: Path) -> tuple[Volume, Series | None]:
-    """Read an image file, a DICOM file or a folder of one DICOM series.
-
-    Returns:
-        `(X, Y, Z)` and its DICOM series, or None for a file that is not DICOM.
-
-    Raises:
-        InvalidInputError: If it cannot be read, or would give a wrong grid.
-    """
-    if path.is_file() and split_suffix(path.name)[1]:
-        return read_volume(path), None
-    series = read_series(path)
-    return series.volume, series
 
 
 def receive_image(settings: Settings, files: list[UploadFile], folder: Path) -> Path:

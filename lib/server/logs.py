@@ -9,6 +9,8 @@ from pathlib import Path
 from ..settings import Settings
 
 _FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
+_NOISY = ("alembic", "httpx", "httpcore", "urllib3", "pydicom", "highdicom", "matplotlib", "uvicorn")
+"""Libraries of which only warnings are of interest; what is served and since when, carina says itself."""
 
 
 def log_path(settings: Settings) -> Path:
@@ -26,5 +28,5 @@ def configure_logging(settings: Settings, *, level: int = logging.INFO) -> None:
     if sys.stderr is not None:
         handlers.append(logging.StreamHandler(sys.stderr))
     logging.basicConfig(level=level, format=_FORMAT, handlers=handlers, force=True)
-    for noisy in ("httpx", "httpcore", "urllib3", "pydicom", "highdicom", "matplotlib", "uvicorn.access"):
+    for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)

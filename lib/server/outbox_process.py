@@ -145,7 +145,8 @@ class OutboxProcess:
 def main() -> int:
     """Entry point of the child: deliver until standard input ends."""
     os.nice(_NICENESS)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the server's business, which closes the pipe
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes at once; the server closes the pipe then
+        signal.signal(number, signal.SIG_IGN)
     words = json.loads(sys.stdin.buffer.readline())
     settings = Settings(**{**words["settings"], "home": Path(words["settings"]["home"])})
     configure_logging(settings)

@@ -158,7 +158,7 @@ def _run(
 
 
 class _Announcing(uvicorn.Server):
-    """Uvicorn that says when it answers."""
+    """Uvicorn that says when it answers, and when it stops."""
 
     def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
@@ -168,6 +168,10 @@ class _Announcing(uvicorn.Server):
         await super().startup(sockets=sockets)
         if self.started and not self.should_exit:
             self._announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        _LOG.info("stopping")
+        await super().shutdown(sockets=sockets)
 
 
 def _bind(settings: Settings) -> socket.socket:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from ..annotations.outbox import Outbox
 from ..annotations.store import AnnotationStore, open_annotations
+from ..annotations.sweeping import sweep
 from ..datastores.port import ImageStore, open_store
 from ..jobs.runner import JobRunner
 from ..jobs.unasked import Attendant
@@ -87,7 +88,7 @@ class Services:
     def start(self) -> None:
         """Start what works in the background."""
         clear_temporary(self.settings)
-        self.annotations.sweep()
+        sweep(self.annotations)
         self.pool.start()
         self.outbox.start()
         self.jobs.supervise()

@@ -10,6 +10,7 @@ from torch import nn
 
 from ..errors import ConfigurationError
 from ..models.gate import Candidate, Decision, decide, decide_first, drifts
+from ..models.loading import load_into
 from ..models.store import ModelStore
 from ..models.version import ModelVersion
 from ..networks.factory import build_network
@@ -104,7 +105,7 @@ class Judging(Generic[C, I]):
         spec = self.measuring.spec
         network = build_network(spec).to(self.measuring.device)
         try:
-            self.models.load_into(network, served, spec=spec)
+            load_into(network, served, spec=spec)
         except ConfigurationError as error:
             raise ConfigurationError(f"The served version cannot be compared with. {error}") from error
         held_out = self.measured_on == "holdout"

@@ -23,6 +23,7 @@ from torch import nn
 
 from ..errors import BusyError, CancelledError, ConflictError
 from ..models.gate import Decision
+from ..models.loading import load_into
 from ..models.record import record_outcome
 from ..models.store import ModelStore
 from ..models.tracking import NoTracking, Tracking, TrainingRun
@@ -258,7 +259,7 @@ class _Training(Generic[C, I]):
         training = self.items.training
         network = self._network()
         if parent is not None:
-            self.models.load_into(network, parent, spec=self.spec)
+            load_into(network, parent, spec=self.spec)
         loss = self.lesson.begin(network, training, known_labels(parent))
         new = new_cases(self.sources.train, parent)
         with gathered(self.options, self.device, cancelled=self.cancelled) as peers:

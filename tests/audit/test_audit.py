@@ -10,6 +10,7 @@ from carina.audit.audit import audit
 from carina.audit.report import report
 from carina.infers.sliding_window import predict
 from carina.models.calibration import Calibration
+from carina.models.loading import load_into
 from carina.models.store import ModelStore
 from carina.networks.factory import build_network
 from carina.trainers.splits import FileSplitStore
@@ -33,7 +34,7 @@ def audited(folder, *, marker):
         device="cpu",
     )
     network = build_network(SPEC)
-    models.load_into(network, trained.version, spec=SPEC)
+    load_into(network, trained.version, spec=SPEC)
     answers = ask(
         cases(60, first=1000, marker=marker),
         spec=SPEC,

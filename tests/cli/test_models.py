@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from carina.models.loading import load_weights
 from carina.models.store import ModelStore
 from carina.settings import Settings
 
@@ -21,7 +22,7 @@ def two_versions(untrained_model):
     first = models.get("thorax_ct", untrained_model)
     models.add(
         "thorax_ct",
-        models.load_state(first),
+        load_weights(first),
         fingerprint=first.fingerprint,
         labels=first.labels,
         metrics={"heart": {"dice": 0.8, "hd95_mm": None}, "spine": {"dice": 0.6, "hd95_mm": 2.0}},

@@ -246,6 +246,18 @@ class TestRefuses:
         with pytest.raises(SeriesError, match="5 slices with 2 missing"):
             read_series([datasets[index] for index in (0, 1, 4, 5, 6)])
 
+    def test_every_gap_by_its_place(self):
+        grid = make_grid("axial", shape=(5, 4, 20))
+        datasets = single_frames(grid, make_array(grid.shape))
+        kept = [index for index in range(20) if index not in (2, 5, 6)]
+        with pytest.raises(
+            SeriesError, match=r"3 missing .*: 1 after 103\.6\d mm, 2 after 111\.1\d mm along the normal"
+        ):
+            read_series([datasets[index] for index in kept])
+        kept = [index for index in range(20) if index not in (2, 5, 8, 11, 14, 17)]
+        with pytest.raises(SeriesError, match=r"14 slices with 6 missing.* and 2 more gaps along"):
+            read_series([datasets[index] for index in kept])
+
     def test_a_duplicate_instance(self):
         datasets = self.datasets()
         with pytest.raises(SeriesError, match="1 duplicate SOP Instance UIDs among 8"):

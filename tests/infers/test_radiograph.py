@@ -41,10 +41,13 @@ def add_version(models, spec):
 class Drawn(Drawing):
     """Draws the same anatomy of every image: a heart of 10 and a thorax of 25 columns."""
 
+    times = 0
+
     def of(self, task):
         infer = super().of(task)
 
         def label_of(image, **options):
+            self.times += 1
             masks = {name: np.zeros(image.grid.shape, bool) for name in infer.spec.labels.names}
             masks["lung_right"][2:9, 4:28], masks["lung_left"][20:27, 4:28] = True, True
             masks["cardiomediastinum"][10:20, 8:26] = True
@@ -115,6 +118,38 @@ def test_an_answer_holds_measurements_and_a_report(models, drawing, tmp_path):
     assert f"carina {SPEC.name}, {version.version}" in told["report"]
     assert silent["measurements"] == []
     assert "Cardiothoracic" not in silent["report"]
+
+
+def test_heat_maps_of_an_image_do_not_have_it_drawn_again(models, drawing, tmp_path):
+    add_version(models, ANATOMY)
+    add_version(models, SPEC)
+    infer = ClassificationInfer(SPEC, models, device="cpu")
+    infer.__dict__["_drawing"] = drawing
+    path = save(tmp_path)
+
+    first = infer.draft({"image": path, "measurements": "auto"}).params
+    for finding in SPEC.labels.names:
+        shown = infer.draft({"image": path, "measurements": "auto", "heatmap": finding}).params
+        assert shown["measurements"] == first["measurements"] != []
+        assert list(shown["label_names"]) == [finding]
+    infer.draft({"image": path, "measurements": "auto", "roi": "lungs"})
+
+    assert drawing.times == 1
+
+
+def test_another_image_and_another_anatomy_are_drawn_anew(models, drawing):
+    add_version(models, ANATOMY)
+    one, other = draw(0, nodule=False, mass=False), draw(1, nodule=False, mass=False)
+    moved = Volume(one.array, dataclasses.replace(one.grid, affine_ras=one.grid.affine_ras * 2))
+    turned = Volume(one.array.transpose(1, 0, 2), one.grid)  # the same bytes in memory
+    for image in (one, other, moved, turned, one):
+        Radiograph(image, drawing).measured(pixel_mm=None)
+    assert drawing.times == 4
+
+    newer = add_version(models, ANATOMY)
+    measured = Radiograph(one, drawing).measured(pixel_mm=None)
+    assert {found.model_version for found in measured} == {newer.version}
+    assert drawing.times == 5
 
 
 def save(folder: Path) -> Path:

@@ -13,6 +13,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask
 from carina.errors import CancelledError, InvalidInputError, LabelError, NoModelError, UnknownModelError
 from carina.images import write_image
 from carina.infers.segmentation import SegmentationInfer, segment
+from carina.models.loading import load_weights
 from carina.models.store import ModelStore
 from carina.networks.factory import build_network
 from carina.task import PublicWeights
@@ -195,7 +196,7 @@ def test_a_draft_says_whether_it_looks_like_what_its_version_learned(models, ima
     assert "plausibility" not in SegmentationInfer(spec, models).draft({"image": image, "device": "cpu"}).params
 
     network = build_network(spec)
-    network.load_state_dict(models.load_state(version))
+    network.load_state_dict(load_weights(version))
     models.add(
         spec.name, network.state_dict(), fingerprint=spec.fingerprint(), labels=spec.labels.indices,
         plausibility=usual_organs(spec),

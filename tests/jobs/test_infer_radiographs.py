@@ -22,6 +22,7 @@ from carina.jobs import infer
 from carina.jobs.findings import growing_groups
 from carina.jobs.images import ALL
 from carina.models.calibration import Calibration
+from carina.models.loading import load_into
 from carina.models.store import ModelStore
 from carina.networks.factory import build_network
 from carina.preprocessing import prepare
@@ -81,7 +82,7 @@ def test_answers_are_those_of_one_image_alone_and_are_noted_and_told(
     assert (result["model_version"], result["drafted"], list(result["failed"])) == (version, COUNT - 1, ["r03"])
     models = ModelStore(settings.models_dir)
     network = build_network(FINDINGS)
-    models.load_into(network, models.get(FINDINGS.name, version), spec=FINDINGS)
+    load_into(network, models.get(FINDINGS.name, version), spec=FINDINGS)
     prepared = prepare(read_volume(radiographs / "r10.png"), FINDINGS)
     (alone,) = tell(
         prepared,
@@ -142,7 +143,7 @@ def test_drawings_of_radiographs_are_kept_as_versions(batch_of, annotations, set
     assert annotations.read(kept)[0].grid.matches(image.grid)
     models = ModelStore(settings.models_dir)
     network = build_network(ANATOMY)
-    models.load_into(network, models.get(ANATOMY.name, version), spec=ANATOMY)
+    load_into(network, models.get(ANATOMY.name, version), spec=ANATOMY)
     drawn = segment(image, spec=ANATOMY, network=network.eval(), device="cpu").array
     assert (np.unpackbits(drawn).reshape(-1, 8).sum(axis=1) > 1).any(), "labels of random weights overlap somewhere"
     np.testing.assert_array_equal(for_task(annotations, kept, ANATOMY).array, drawn)

@@ -13,6 +13,7 @@ from carina.errors import InvalidInputError, UnknownNameError
 from carina.jobs import score
 from carina.jobs.images import ALL
 from carina.jobs.score import score_key
+from carina.models.loading import load_weights
 from carina.models.store import ModelStore
 from carina.registry import find_tasks
 from carina.scoring.entropy import METHOD
@@ -73,7 +74,7 @@ def test_drafts_are_compared_with_the_labels_learned_from(scoring, annotations, 
     with pytest.raises(InvalidInputError, match="got v1 without"):
         scoring(images=ALL, method="plausibility")
     models = ModelStore(settings.models_dir)
-    state = models.load_state(models.get(SPEC.name, without))
+    state = load_weights(models.get(SPEC.name, without))
     learned = dataclasses.replace(SPEC, labels=label_set("liver", "spleen", "stomach"))
     usual = dataclasses.replace(usual_organs(learned), names=("heart", "trachea", "spine"))
     usual = dataclasses.replace(usual, present=dict.fromkeys(usual.names, 1.0), spreads={})

@@ -12,6 +12,7 @@ import torch
 from torchvision.models import densenet121
 
 from carina.errors import ConflictError, InvalidInputError
+from carina.models.loading import load_into
 from carina.models.public_weights import import_public
 from carina.models.store import ModelStore
 from carina.models.weights import load_foreign_state
@@ -64,7 +65,7 @@ def test_radiographs_get_torchxrayvision_s_answers_but_for_three_pixels(models, 
     put(models, SPEC, {**published.state_dict(), "op_threshs": torch.zeros(18)})
     version = import_public(models, SPEC)
     network = build_network(SPEC).eval()
-    models.load_into(network, version, spec=SPEC)
+    load_into(network, version, spec=SPEC)
     page = torch.zeros(1, 1, 224, 224)
     page[..., 12:-12, 12:-12] = torch.randn(200, 200, generator=torch.Generator().manual_seed(1)).clamp(-1, 1)
 
@@ -139,7 +140,7 @@ def test_medicalnet_s_volumes_are_turned_and_its_version_is_for_training_alone(m
     with pytest.raises(ConflictError, match="must have learned from labels"):
         models.promote(VOLUMES.name, version.version, reason="test")
     network = build_network(VOLUMES).eval()
-    models.load_into(network, version, spec=VOLUMES)
+    load_into(network, version, spec=VOLUMES)
     network.fc, volume = home.fc, torch.randn(1, 1, 16, 16, 32)
     with torch.inference_mode():
         torch.testing.assert_close(network(volume.transpose(2, 4)), home(volume), atol=1e-4, rtol=1e-3)

@@ -11,6 +11,7 @@ import torch
 
 from carina.errors import ConfigurationError, InvalidInputError
 from carina.models.files import sha256_of
+from carina.models.loading import load_weights
 from carina.models.public_weights import announced, import_public, import_weights, restriction, weights_of
 from carina.networks.factory import build_network
 from carina.structures import label_set
@@ -35,7 +36,7 @@ def test_public_weights_are_taken_up_once_and_served(store, spec):
     assert (version.version, version.source) == ("v1", "public")
     assert version.data["licence"] == "CC0-1.0"
     assert store.served(spec.name) == version
-    loaded = store.load_state(version)
+    loaded = load_weights(version)
     assert all(torch.equal(loaded[name], value) for name, value in state.items())
     assert import_public(store, spec) == version
     assert len(store.list(spec.name)) == 1

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from carina.errors import InvalidInputError, UnknownModelError
+from carina.models.loading import load_weights
 from carina.models.retention import prune
 
 
@@ -56,7 +57,7 @@ def test_everything_but_the_weights_stays_and_the_removal_is_recorded(six):
     record = after.pruned()
     assert (record["by"], record["bytes"], record["reason"]) == ("somebody", size, "retention, the newest 1 kept")
     with pytest.raises(UnknownModelError, match=r"taken away on .*\(retention"):
-        six.load_state(after)
+        load_weights(after)
     with pytest.raises(UnknownModelError, match="Choose another version"):
         six.promote("toy_ct", "v2", reason="too late")
 
@@ -70,7 +71,7 @@ def test_a_dry_run_tells_the_same_and_removes_nothing(six):
 def test_every_version_a_rollback_leads_to_can_be_loaded_after_pruning(six):
     prune(six, "toy_ct", keep=0, by="test", parents=True)
     for expected in ("v3", "v1"):
-        assert six.load_state(six.rollback("toy_ct"))
+        assert load_weights(six.rollback("toy_ct"))
         assert six.served("toy_ct").version == expected
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import multiprocessing
@@ -21,9 +20,8 @@ from carina.errors import (
     UnknownModelError,
     UnsafeIdError,
 )
+from carina.models.loading import load_weights
 from carina.models.store import ModelStore
-from carina.networks.factory import build_network
-from carina.structures import label_set
 
 
 def add(store: ModelStore, value: float = 0.0, **extra):
@@ -56,7 +54,7 @@ def test_keeps_every_field_and_tensor_of_a_version(store):
     assert read.decision() == {"promoted": False, "reason": "worse"}
     assert read.data_sha256 == hashlib.sha256(b'{"cases":[{"image_id":"1.2.3"}]}').hexdigest()
     assert read.code.keys() >= {"source_sha256", "python", "torch", "monai"}
-    loaded = store.load_state(read)
+    loaded = load_weights(read)
     assert loaded.keys() == state.keys()
     assert all(
         torch.equal(loaded[name], tensor) and loaded[name].dtype == tensor.dtype for name, tensor in state.items()
@@ -80,7 +78,7 @@ def test_threads_that_add_at_once_get_different_versions(store):
     with ThreadPoolExecutor(8) as pool:
         versions = list(pool.map(lambda value: add(store, value), range(8)))
     assert sorted(version.version for version in versions) == sorted(f"v{number}" for number in range(1, 9))
-    values = {float(store.load_state(version)["weight"][0, 0]) for version in store.list("toy_ct")}
+    values = {float(load_weights(version)["weight"][0, 0]) for version in store.list("toy_ct")}
     assert values == set(range(8))
 
 
@@ -181,20 +179,6 @@ def test_a_task_name_cannot_leave_the_root(store, task):
         store.served(task)
 
 
-def test_changed_weights_are_not_loaded(store):
-    version = add(store, 1.0)
-    content = bytearray(version.weights_path.read_bytes())
-    content[-1] ^= 1
-    version.weights_path.write_bytes(content)
-    with pytest.raises(ConfigurationError, match="SHA-256"):
-        store.load_state(version)
-    version.weights_path.unlink()
-    with pytest.raises(UnknownModelError, match="missing"):
-        store.load_state(version)
-    with pytest.raises(UnknownModelError, match="missing"):
-        store.promote("toy_ct", "v1", reason="it is the best")
-
-
 def test_a_version_of_an_older_carina_is_read(store):
     """As 0.1.0 wrote it, before intervals, task, code and decision were kept."""
     version = add(store)
@@ -222,17 +206,6 @@ def test_damaged_metadata_is_a_clear_error(store):
     (version.folder / "model.json").write_text("{")
     with pytest.raises(ConfigurationError, match=r"toy_ct/v1/model\.json"):
         store.list("toy_ct")
-
-
-def test_loads_only_into_the_task_it_was_made_for(store, spec):
-    network = build_network(spec)
-    version = store.add(spec.name, network.state_dict(), fingerprint=spec.fingerprint(), labels=spec.labels.indices)
-    other = build_network(spec)
-    store.load_into(other, version, spec=spec)
-    assert all(torch.equal(other.state_dict()[name], value) for name, value in network.state_dict().items())
-    changed = dataclasses.replace(spec, labels=label_set("liver", "heart"))
-    with pytest.raises(ConfigurationError, match="without heart; with spleen"):
-        store.load_into(build_network(changed), version, spec=changed)
 
 
 def test_listing_needs_no_torch(store):

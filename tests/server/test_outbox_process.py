@@ -65,6 +65,22 @@ def test_a_killed_process_is_started_again_and_delivers_what_was_submitted_meanw
         assert store.has_instance(annotations.deliveries.get(annotation).sop_instance_uid)
 
 
+def test_a_signal_to_all_of_a_service_s_processes_is_left_to_the_server(settings, tmp_path, store, annotations):
+    outbox = OutboxProcess(settings, annotations, store_url=str(tmp_path / "pacs"))
+    submit(store, annotations)
+    outbox.start()
+    until(lambda: outbox.status()["pending"] == 0)
+    child = outbox.pid
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(child, number)
+    submit(store, annotations)
+    outbox.wake()
+    until(lambda: outbox.status()["pending"] == 0)
+    assert outbox.pid == child
+    outbox.stop(timeout_s=WAIT_S)
+    assert not psutil.pid_exists(child)
+
+
 def test_it_ends_with_a_server_that_was_killed(settings, tmp_path, store, annotations):
     server = subprocess.Popen(
         [

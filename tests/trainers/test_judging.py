@@ -10,6 +10,7 @@ import torch
 
 from carina.geometry import Volume
 from carina.infers.sliding_window import predict
+from carina.models.loading import load_weights
 from carina.models.store import ModelStore
 from carina.networks.factory import build_network
 from carina.trainers.cache import VolumeCache
@@ -167,7 +168,7 @@ class TestOneRareLabel:
     def test_a_version_promoted_meanwhile_is_the_one_compared_with(self, judge, cases, models, spec):
         def promote_another(fraction, text):
             if len(models.list(spec.name)) == 1:
-                state = models.load_state(models.get(spec.name, "v1"))
+                state = load_weights(models.get(spec.name, "v1"))
                 models.add(spec.name, state, fingerprint=spec.fingerprint(), labels=spec.labels.indices)
                 models.promote(spec.name, "v2", reason="meanwhile")
 
