@@ -36,7 +36,7 @@ PART_NAMES = (METADATA_NAME, TASK_NAME, WEIGHTS_NAME)
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first day: a file's bytes must not depend on when it was made
 # What may leave the house of a data manifest; everything else could name an image, a person or a folder.
-_HARMLESS = ("measured_on", "trained_labels", "options", "epochs", "best_epoch", "licence", "published_at")
+_HARMLESS = ("measured_on", "trained_labels", "options", "epochs", "best_epoch", "start", "licence", "published_at")
 
 
 @dataclass(frozen=True, kw_only=True)
