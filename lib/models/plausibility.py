@@ -18,7 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, InvalidInputError
 from ..geometry import Volume
 from ..labels import LabelSet
 from ..task import TaskSpec
@@ -30,9 +30,15 @@ from .version import PLAUSIBILITY_NAME, ModelVersion
 FEWEST_CASES = 5
 """With fewer labels there is no telling what is usual."""
 
+FEATURES = ("shape", "apart", "holes")
+"""What is measured of a structure by itself."""
+
 _SMALLEST = {"shape": 0.02, "apart": 0.005, "holes": 0.01, "ratio": 0.05}
 _AGREEING = 0.9
 _PRESENT = 0.5
+
+# What reading another file as if it were one of ours raises.
+_NOT_OURS = (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError)
 
 Pair = tuple[str, str]
 
@@ -83,7 +89,7 @@ class Plausibility:
         names: The structures, in the order of all arrays.
         dimension: Of the task.
         present: Name → share of the labels that have it.
-        spreads: Name → `shape`, `apart` and `holes`, of labels that have it.
+        spreads: Name → `FEATURES`, of labels that have it.
         pairs: Left and right name → what is usual for both.
         space: Of coarse masks.
     """
@@ -204,9 +210,43 @@ class Plausibility:
             metadata={"plausibility": json.dumps(content)},
         )
 
+    @classmethod
+    def load(cls, path: Path) -> Plausibility:
+        """Read what `save` wrote.
+
+        Raises:
+            InvalidInputError: If it is another file.
+        """
+        try:
+            with safe_open(str(path), framework="numpy") as stored:
+                content = json.loads(stored.metadata()["plausibility"])
+                space = ShapeSpace(*(stored.get_tensor(name).astype(np.float32) for name in ("mean", "axes")))
+            return cls(
+                names=tuple(str(name) for name in content["names"]),
+                dimension=int(content["dimension"]),
+                present={str(name): float(share) for name, share in content["present"].items()},
+                spreads={
+                    str(name): {str(feature): Spread.from_json(spread) for feature, spread in row.items()}
+                    for name, row in content["spreads"].items()
+                },
+                pairs={
+                    (str(left), str(right)): UsualPair(
+                        agreeing=float(pair["agreeing"]),
+                        left_is_left=bool(pair["left_is_left"]),
+                        ratio=Spread.from_json(pair["ratio"]),
+                    )
+                    for left, right, pair in content["pairs"]
+                },
+                space=space,
+            )
+        except _NOT_OURS as error:
+            raise InvalidInputError(
+                f"{path.name} must be as carina wrote it, got {type(error).__name__}. Ask for the file again."
+            ) from error
+
 
 def plausibility_of(version: ModelVersion) -> Plausibility | None:
-    """What is usual for the drafts of a version; None where it was not learned, as for imported weights.
+    """What is usual for the drafts of a version; None where it was not learned, as for published weights.
 
     Raises:
         ConfigurationError: If the file is damaged.
@@ -215,27 +255,11 @@ def plausibility_of(version: ModelVersion) -> Plausibility | None:
     if not path.is_file():
         return None
     try:
-        with safe_open(str(path), framework="numpy") as stored:
-            content = json.loads(stored.metadata()["plausibility"])
-            space = ShapeSpace(*(stored.get_tensor(name).astype(np.float32) for name in ("mean", "axes")))
-        return Plausibility(
-            names=tuple(content["names"]),
-            dimension=content["dimension"],
-            present=content["present"],
-            spreads={
-                name: {feature: Spread(**spread) for feature, spread in row.items()}
-                for name, row in content["spreads"].items()
-            },
-            pairs={
-                (left, right): UsualPair(**{**pair, "ratio": Spread(**pair["ratio"])})
-                for left, right, pair in content["pairs"]
-            },
-            space=space,
-        )
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        return Plausibility.load(path)
+    except InvalidInputError as error:
         raise ConfigurationError(
-            f"{version.task}/{version.version}/{PLAUSIBILITY_NAME} must be as carina wrote it, got "
-            f"{type(error).__name__}. Restore the file, or delete it: drafts are then not judged."
+            f"{version.task}/{version.version}/{PLAUSIBILITY_NAME} must be as carina wrote it, and is not. Restore the "
+            f"file, or delete it: drafts are then not judged."
         ) from error
 
 
