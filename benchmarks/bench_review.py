@@ -5,7 +5,8 @@
 Every spoiling takes other patients and other faults, in turn: shifted by 14–21 mm along one axis, one structure missing
 (not a nodule, which so short a training does not find), left and right lung exchanged. Networks learn from the wrong
 labels too, as they would in a hospital. The peers rank the same drawings by what one would look at first: the mean Dice
-of a case; and, without any network, how unusual the volume of one of its structures is.
+of a case; and, without any network, how unusual the volume of one of its structures is. `auroc_networks` is that of the
+networks' word alone, without what is odd about a label beside the other labels.
 """
 
 from __future__ import annotations
@@ -26,8 +27,7 @@ from scipy.stats import rankdata
 
 from carina.geometry import Volume
 from carina.infers.sliding_window import predict
-from carina.models.label_faults import Agreement
-from carina.models.label_quality import not_learned, rank_labels
+from carina.models.label_quality import Comparison, not_learned, rank_labels
 from carina.phantoms.chest import make_chest
 from carina.registry import find_tasks
 from carina.task import TaskSpec, Voxels
@@ -38,7 +38,7 @@ SHAPE: Voxels = (48, 48, 40)
 SPACING_MM = (7.0, 7.0, 6.5)
 SHIFTS = (2, 3)
 Fault = tuple[np.ndarray, str]
-Agreements = Mapping[str, Mapping[str, Agreement]]
+Compared = Mapping[str, Comparison]
 
 
 def small(spec: TaskSpec, shape: Voxels) -> TaskSpec:
@@ -106,12 +106,18 @@ def auroc(scores: Mapping[str, float], wrong: Mapping[str, str]) -> float:
     return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * others))
 
 
-def by_mean_dice(found: Agreements) -> dict[str, float]:
-    return {name: 1 - float(np.mean([row.dice for row in rows.values()])) for name, rows in found.items()}
+def by_mean_dice(found: Compared) -> dict[str, float]:
+    return {name: 1 - float(np.mean([row.dice for row in case.agreements.values()])) for name, case in found.items()}
 
 
-def by_volume(found: Agreements) -> dict[str, float]:
+def by_networks(found: Compared) -> dict[str, float]:
+    alone = {name: dataclasses.replace(case, oddities=()) for name, case in found.items()}
+    return {one.image_id: one.score for one in rank_labels(alone)}
+
+
+def by_volume(compared: Compared) -> dict[str, float]:
     """The largest robust deviation of a structure's labelled volume from that of the others."""
+    found = {name: case.agreements for name, case in compared.items()}
     names = sorted({name for rows in found.values() for name in rows})
     volumes = np.array([[rows[name].label_ml if name in rows else 0.0 for name in names] for rows in found.values()])
     away = np.abs(volumes - np.median(volumes, axis=0))
@@ -141,6 +147,7 @@ def one_spoiling(cases: list[Case], spec: TaskSpec, seed: int, arguments: argpar
         "found": len(suspects & set(wrong)),
         "false_alarms": len(suspects - set(wrong)),
         "auroc": auroc({one.image_id: one.score for one in ranked}, wrong),
+        "auroc_networks": auroc(by_networks(found), wrong),
         "auroc_mean_dice": auroc(by_mean_dice(found), wrong),
         "auroc_volume": auroc(by_volume(found), wrong),
         "seconds": round(time.monotonic() - began, 1),
@@ -164,12 +171,13 @@ def main() -> int:
     print(f"Python {platform.python_version()}; torch {version('torch')}; {os.cpu_count()} cores; seeds from 0")
     cases = patients(spec, arguments.patients)
     rows = [one_spoiling(cases, spec, seed, arguments) for seed in range(arguments.spoilings)]
-    mean = {key: float(np.mean([row[key] for row in rows])) for key in ("auroc", "auroc_mean_dice", "auroc_volume")}
+    mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key.startswith("auroc")}
     total = {key: sum(row[key] for row in rows) for key in ("wrong", "found", "false_alarms", "seconds")}
     for row in rows:
         print(", ".join(f"{key} {value:.3f}" if "auroc" in key else f"{key} {value}" for key, value in row.items()))
     print(
-        f"AUROC {mean['auroc']:.3f}; by mean Dice {mean['auroc_mean_dice']:.3f}, by volume {mean['auroc_volume']:.3f}; "
+        f"AUROC {mean['auroc']:.3f}; by networks alone {mean['auroc_networks']:.3f}, "
+        f"by mean Dice {mean['auroc_mean_dice']:.3f}, by volume {mean['auroc_volume']:.3f}; "
         f"{total['found']} of {total['wrong']} wrong labels called suspect, and {total['false_alarms']} right ones of "
         f"{arguments.patients * arguments.spoilings - total['wrong']}; {total['seconds']:.0f} s"
     )

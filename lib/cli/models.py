@@ -208,6 +208,8 @@ def _say_data(output: Output, version: ModelVersion) -> None:
         output.say(f"data            {', '.join(counts)} case(s); measured on {version.data.get('measured_on')}")
         rows = [[case["part"], case["image_id"], case["revision"]] for case in cases]
         output.table("Made from", ["Part", "Image", "Annotation"], rows)
+    if start := version.data.get("start"):
+        output.say(f"start           from {start['chosen']}: {start['reason']}")
     for name in ("published_at", "licence", "origin"):
         if name in version.data:
             output.say(f"{name:16}{version.data[name]}")

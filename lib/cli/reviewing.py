@@ -43,8 +43,9 @@ def review(
     """Show which labels look wrong, worst first, and why: shifted, a structure missing, left and right exchanged.
 
     A few networks are trained for a short while, each without a part of the patients, and draw those patients' images.
-    What stands out is not the disagreement, but how much larger it is than is usual for that structure. Nothing is
-    stored or changed: look at these cases, then correct them or reject them with [bold]carina annotations reject[/].
+    What stands out is not the disagreement, but how much larger it is than is usual for that structure, and what nearly
+    all other labels have otherwise: a structure that is there, left on the left. Nothing is stored or changed: look at
+    these cases, then correct them or reject them with [bold]carina annotations reject[/].
 
     Without folders the labels that trainings would learn from are reviewed: those in the annotation store.
 
@@ -85,7 +86,8 @@ def review(
         missed = not_learned(compared)
         _show(output, found, count)
         if missed:
-            output.say(f"Nothing can be said about {', '.join(missed)}, not learned in so few steps (--steps).")
+            output.say(f"Networks did not learn {', '.join(missed)} in so few steps (--steps): only whether such a "
+                       f"structure is missing or exchanged is noticed.")  # fmt: skip
         output.result(
             {
                 "task": spec.name,

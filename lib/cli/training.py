@@ -55,7 +55,12 @@ def train(
     ] = None,
     processes: ProcessesOption = None,
     start_from: Annotated[
-        str, typer.Option("--start-from", metavar="VERSION", help="served, nothing (random weights), or such as v3.")
+        str,
+        typer.Option(
+            "--start-from",
+            metavar="VERSION",
+            help="served, nothing (random weights), such as v3, or auto: try served and nothing, keep the better.",
+        ),
     ] = "served",
     options: TrainerOption = None,
     device: DeviceOption = "auto",
@@ -199,6 +204,8 @@ def _show_training(output: Output, result: TrainResult) -> None:
     version = result.version
     colour, verb = ("green", "is served now") if result.promoted else ("yellow", "was kept but is not served")
     output.say(f"[{colour}]{version.task} {version.version} {verb}[/]: {result.decision.reason}")
+    if result.start is not None:
+        output.say(f"Started from {result.start.chosen}: {result.start.reason}.")
     _show_evaluation(output, result.evaluation, f"On the {result.measured_on} cases")
     output.say(f"{len(result.history)} epochs in {result.seconds:.0f} s; picture: {result.overlay}")
 

@@ -11,9 +11,10 @@ from ..datastores.port import ImageStore
 from ..errors import NoModelError
 from ..geometry import Volume
 from ..models.loading import load_into
-from ..models.plausibility import Plausibility, Verdict, plausibility_of
+from ..models.plausibility import Plausibility, plausibility_of
 from ..models.public_weights import import_public
 from ..models.store import ModelStore
+from ..models.verdict import Verdict
 from ..models.version import ModelVersion
 from ..networks.factory import build_network
 from ..task import TaskSpec

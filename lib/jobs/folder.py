@@ -6,6 +6,7 @@ cancel                    its existence asks the process to stop
 process.json              pid and start time                written by the process
 plan.json                 what a training works on          written by the process at its first start
 checkpoint.safetensors    where a training stands           deleted once it has ended well
+start.json                what it began from, if tried      written by the process
 events.jsonl              progress, one object per line, of all attempts
 log.txt                   all it printed, in all attempts
 result.json               how it ended well…

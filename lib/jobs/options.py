@@ -95,7 +95,7 @@ def parse_device(request: Mapping[str, Any]) -> str:
 
 
 def parse_start(request: Mapping[str, Any]) -> str:
-    """Which weights a training starts from: `served`, `nothing`, or a version such as `v3`.
+    """Which weights a training starts from: `served`, `nothing`, `auto`, or a version such as `v3`.
 
     MONAI Label's `pretrained` says the same as yes or no; carina's own name wins over it.
 
@@ -105,7 +105,9 @@ def parse_start(request: Mapping[str, Any]) -> str:
     start = request.get(_START)
     if start is not None:
         if not isinstance(start, str) or not start:
-            raise InvalidInputError(f"Option start_from must be served, nothing or a version, got {str(start)[:32]!r}.")
+            raise InvalidInputError(
+                f"Option start_from must be served, nothing, auto or a version, got {str(start)[:32]!r}."
+            )
         return start
     pretrained = str(request.get(_PRETRAINED, True)).lower()
     if pretrained not in ("true", "false"):

@@ -14,7 +14,7 @@ from ..models.tracking import MlflowTracking
 from ..settings import Settings
 from ..task import TaskSpec
 from ..trainers.cases import LabelledImage
-from ..trainers.warm_start import NOTHING, SERVED, served_parent
+from ..trainers.warm_start import NOTHING, SERVED, either, served_parent, tried
 from .cases import labelled_cases, unlabelled_cases
 from .events import EventTracking
 from .images import unlabelled_images
@@ -115,6 +115,7 @@ def summary(result: TrainResult) -> dict[str, Any]:
         "promoted": result.promoted,
         "reason": result.decision.reason,
         "decision": result.decision.to_json(),
+        "start": None if result.start is None else result.start.to_json(),
         "metrics": result.evaluation.to_json(model_version=result.version.version),
         "measured_on": result.measured_on,
         "best_epoch": result.best_epoch,
@@ -126,10 +127,12 @@ def summary(result: TrainResult) -> dict[str, Any]:
 def start_from(work: Work, models: ModelStore) -> str:
     """The version that is served now by its name, so that a later promotion changes nothing."""
     wanted = parse_start(work.options)
-    if wanted != SERVED:
+    named, both = tried(wanted)
+    if named != SERVED:
         return wanted
     served = served_parent(models, work.spec)
-    return served.version if served else NOTHING
+    version = served.version if served else NOTHING
+    return either(version) if both else version
 
 
 def _revisions(cases: Sequence[LabelledImage]) -> list[str]:

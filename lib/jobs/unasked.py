@@ -15,6 +15,7 @@ from ..models.store import ModelStore
 from ..registry import find_tasks
 from ..settings import Settings
 from ..task import TaskSpec
+from ..trainers.warm_start import AUTO
 from .job import Job
 from .look import KIND as LOOK
 from .runner import JobRunner
@@ -136,7 +137,15 @@ class Attendant:
             new = self._unlearnt(spec, labels, last)
             why = self._rules.why(len(new), last=None if last is None else last.created, now=now)
             if why is not None:
-                yield from self._queue(TRAIN.name, spec, {}, why)
+                yield from self._queue(TRAIN.name, spec, self._start(spec), why)
+
+    def _start(self, spec: TaskSpec) -> dict[str, object]:
+        """Where a training starts: it tries both, once the last one did not lead to anything better than is served."""
+        served, versions = self._models.served(spec.name), self._models.list(spec.name)
+        if served is None or versions[-1].version == served.version:
+            return {}
+        decision = versions[-1].decision()
+        return {} if decision is None or decision["promoted"] else {"start_from": AUTO}
 
     def _unlearnt(self, spec: TaskSpec, labels: Iterable[Annotation], last: Job | None) -> set[str]:
         """Images with a label of the task that its last training did not begin with."""

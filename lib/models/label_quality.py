@@ -3,11 +3,14 @@
 A network that never saw a label errs in its own way, case after case; a wrong label disagrees with it far more than is
 usual for that structure. So what counts is not the disagreement but how far it lies beyond the others' (as in the
 label-quality scores of confident learning, Northcutt et al., JAIR 70, 2021), structure by structure, in robust units.
+
+Of what the networks did not learn, the label itself speaks, beside the other labels (`plausibility`): a structure that
+nearly all of them have is missing, or left and right look exchanged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +23,14 @@ from ..labels import LabelSet
 from .label_faults import Agreement, Usual, Vector, reasons
 from .metrics import surface_dice
 from .usual import ODD
+from .verdict import Oddity
 
 SUSPECT = ODD
 """From this score on a label is called suspect; see `Suspicion.score`."""
 
 _MISSED = 0.6
+
+_CERTAIN = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +65,20 @@ class Suspicion:
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The label of one image beside what is known from others.
+
+    Attributes:
+        agreements: As `agreements` gives them.
+        oddities: What is odd about the label by itself, as `Plausibility.oddities` gives it; empty where not all of its
+            structures were looked for.
+    """
+
+    agreements: Mapping[str, Agreement]
+    oddities: Sequence[Oddity] = ()
+
+
 def agreements(
     label: Volume, drawn: Volume, *, labels: LabelSet, annotated: Collection[str] | None
 ) -> dict[str, Agreement]:
@@ -85,40 +105,61 @@ def agreements(
     return found
 
 
-def rank_labels(cases: Mapping[str, Mapping[str, Agreement]]) -> list[Suspicion]:
+def rank_labels(cases: Mapping[str, Comparison]) -> list[Suspicion]:
     """Every case with how wrong its label looks, worst first.
 
     Args:
-        cases: Image id → `agreements`.
+        cases: Image id → comparison.
     """
     usual = _usual(cases)
-    found = [_suspicion(image_id, rows, usual) for image_id, rows in cases.items()]
+    found = [_suspicion(image_id, case, usual) for image_id, case in cases.items()]
     return sorted(found, key=lambda one: (-one.score, one.image_id))
 
 
-def not_learned(cases: Mapping[str, Mapping[str, Agreement]]) -> tuple[str, ...]:
-    """Structures that networks usually miss, so that nothing can be said about their labels.
+def not_learned(cases: Mapping[str, Comparison]) -> tuple[str, ...]:
+    """Structures that networks usually miss, so that they say nothing about their labels.
 
     Args:
         cases: As `rank_labels` takes them.
     """
-    return tuple(sorted(name for name, usual in _usual(cases).items() if usual.disagreement.middle > _MISSED))
+    return tuple(sorted(name for name, usual in _usual(cases).items() if not _learned(usual)))
 
 
-def _usual(cases: Mapping[str, Mapping[str, Agreement]]) -> dict[str, Usual]:
-    names = dict.fromkeys(name for rows in cases.values() for name in rows)
-    return {name: Usual.of([rows[name] for rows in cases.values() if name in rows]) for name in names}
+def _usual(cases: Mapping[str, Comparison]) -> dict[str, Usual]:
+    rows = [case.agreements for case in cases.values()]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: Usual.of([row[name] for row in rows if name in row]) for name in names}
 
 
-def _suspicion(image_id: str, rows: Mapping[str, Agreement], usual: Mapping[str, Usual]) -> Suspicion:
+def _learned(usual: Usual) -> bool:
+    return usual.disagreement.middle <= _MISSED
+
+
+def _suspicion(image_id: str, case: Comparison, usual: Mapping[str, Usual]) -> Suspicion:
+    rows = case.agreements
     scores = {name: usual[name].score(row) for name, row in rows.items()}
     worst_first = sorted(scores, key=lambda name: -scores[name])
+    suspects = [name for name in worst_first if scores[name] >= SUSPECT]
+    odd = [one for one in case.oddities if _counts(one, scores, usual)]
+    for one in odd:
+        scores |= {name: max(scores.get(name, 0.0), one.odd) for name in one.names}
+    unsaid = [one.text for one in odd if not set(one.names) <= set(suspects)]
     return Suspicion(
         image_id=image_id,
         score=max(scores.values(), default=0.0),
         structures=scores,
-        reasons=reasons([name for name in worst_first if scores[name] >= SUSPECT], rows, usual),
+        reasons=(*reasons(suspects, rows, usual), *unsaid),
     )
+
+
+def _counts(oddity: Oddity, scores: Mapping[str, float], usual: Mapping[str, Usual]) -> bool:
+    """Whether an oddity makes a label suspect.
+
+    Shapes, pieces and rare structures do not: right labels have such, too. Nor does what a network that can tell draws
+    the same way: what it sees in the image counts more.
+    """
+    seen = all(name in usual and _learned(usual[name]) and not scores.get(name) for name in oddity.names)
+    return oddity.fault and oddity.odd >= _CERTAIN and not seen
 
 
 def _agreement(truth: Mask, drawing: Mask, exchanged: Mask | None, label: Volume) -> Agreement:

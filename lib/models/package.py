@@ -1,9 +1,10 @@
 """One model version as one file for another hospital: `*.carina`, a zip archive whose every part is hashed.
 
-    manifest.json         format, task, version, and SHA-256 and size of every other part
-    model.json            as in the store, without ids of images and annotations unless asked for
-    task.json             `TaskSpec.to_json()`
-    weights.safetensors   tensors only; nothing in the file can be executed
+    manifest.json             format, task, version, and SHA-256 and size of every other part
+    model.json                as in the store, without ids of images and annotations unless asked for
+    task.json                 `TaskSpec.to_json()`
+    weights.safetensors       tensors only; nothing in the file can be executed
+    plausibility.safetensors  what drafts are compared with, likewise; of a version that has it, in format 2
 
 Parts are stored, not compressed, so the archive cannot unpack to more than its own size. A version always gives the
 same bytes, so that the file's own SHA-256 can be told over another channel and compared. There is no patient in it:
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -25,19 +27,21 @@ from ..errors import UnknownModelError
 from ..task import TaskSpec
 from .files import sha256_of, sync
 from .loading import check_weights
+from .plausibility import plausibility_of
 from .store import ModelStore
-from .version import METADATA_NAME, WEIGHTS_NAME, ModelVersion, sha256_of_bytes
+from .version import METADATA_NAME, PLAUSIBILITY_NAME, WEIGHTS_NAME, ModelVersion, sha256_of_bytes
 
 SUFFIX = ".carina"
 FORMAT = "carina-model"
-FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 TASK_NAME = "task.json"
-PART_NAMES = (METADATA_NAME, TASK_NAME, WEIGHTS_NAME)
+_ALWAYS = (METADATA_NAME, TASK_NAME, WEIGHTS_NAME)
+PART_NAMES = {1: _ALWAYS, 2: (*_ALWAYS, PLAUSIBILITY_NAME)}
+"""Format version → the parts of a file besides its manifest."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first day: a file's bytes must not depend on when it was made
 # What may leave the house of a data manifest; everything else could name an image, a person or a folder.
-_HARMLESS = ("measured_on", "trained_labels", "options", "epochs", "best_epoch", "licence", "published_at")
+_HARMLESS = ("measured_on", "trained_labels", "options", "epochs", "best_epoch", "start", "licence", "published_at")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +74,7 @@ def export_version(
     Raises:
         UnknownModelError: If the weights are gone, or the version was made for another form of the task and does not
             say which.
-        ConfigurationError: If the weights are not those that were stored.
+        ConfigurationError: If the weights are not those that were stored, or its plausibility is damaged.
     """
     check_weights(version)
     task_spec = version.task_spec or (spec.to_json() if spec.fingerprint() == version.fingerprint else None)
@@ -84,16 +88,19 @@ def export_version(
         TASK_NAME: _encoded(task_spec),
     }
     parts = {name: {"sha256": sha256_of_bytes(text), "bytes": len(text)} for name, text in texts.items()}
-    parts[WEIGHTS_NAME] = {"sha256": version.sha256, "bytes": version.weights_path.stat().st_size}
+    files = {WEIGHTS_NAME: version.weights_path}
+    if plausibility_of(version) is not None:
+        files[PLAUSIBILITY_NAME] = version.folder / PLAUSIBILITY_NAME
+    parts |= {name: {"sha256": sha256_of(file), "bytes": file.stat().st_size} for name, file in files.items()}
     manifest = {
         "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format_version": 2 if PLAUSIBILITY_NAME in files else 1,
         "task": version.task,
         "version": version.version,
         "fingerprint": version.fingerprint,
         "parts": parts,
     }
-    _write(path, {MANIFEST_NAME: _encoded(manifest), **texts}, version.weights_path)
+    _write(path, {MANIFEST_NAME: _encoded(manifest), **texts}, files)
     return Package(path=path, sha256=sha256_of(path), bytes=path.stat().st_size)
 
 
@@ -113,7 +120,7 @@ def _encoded(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _write(path: Path, texts: Mapping[str, bytes], weights: Path) -> None:
+def _write(path: Path, texts: Mapping[str, bytes], files: Mapping[str, Path]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     temporary = Path(name)
@@ -121,9 +128,9 @@ def _write(path: Path, texts: Mapping[str, bytes], weights: Path) -> None:
         with os.fdopen(descriptor, "wb") as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
             for part, text in texts.items():
                 archive.writestr(_entry(part), text)
-            with weights.open("rb") as source, archive.open(_entry(WEIGHTS_NAME), "w", force_zip64=True) as target:
-                while chunk := source.read(1 << 20):
-                    target.write(chunk)
+            for part, file in files.items():
+                with file.open("rb") as source, archive.open(_entry(part), "w", force_zip64=True) as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
         temporary.chmod(0o644)
         sync(temporary)
         temporary.replace(path)

@@ -12,52 +12,35 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, InvalidInputError
 from ..geometry import Volume
 from ..labels import LabelSet
 from ..task import TaskSpec
 from .drawings import Drawing, measure
 from .shapes import ShapeSpace, residuals_out_of_sample
 from .usual import ODD, Spread
+from .verdict import Oddity, Verdict
 from .version import PLAUSIBILITY_NAME, ModelVersion
 
 FEWEST_CASES = 5
 """With fewer labels there is no telling what is usual."""
 
+FEATURES = ("shape", "apart", "holes")
+"""What is measured of a structure by itself."""
+
 _SMALLEST = {"shape": 0.02, "apart": 0.005, "holes": 0.01, "ratio": 0.05}
 _AGREEING = 0.9
 _PRESENT = 0.5
 
+# What reading another file as if it were one of ours raises.
+_NOT_OURS = (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError)
+
 Pair = tuple[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What is thought of one draft.
-
-    Attributes:
-        score: 1 (as usual) to 0; 0.5 where something lies six robust standard deviations beyond the usual.
-        structures: Name → how odd this structure is, 0–1.
-        reasons: What is odd, in words, the oddest first; empty of a plausible draft.
-    """
-
-    score: float
-    structures: Mapping[str, float]
-    reasons: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """For a program."""
-        return {
-            "score": round(self.score, 4),
-            "reasons": list(self.reasons),
-            "structures": {name: round(odd, 4) for name, odd in self.structures.items()},
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +66,7 @@ class Plausibility:
         names: The structures, in the order of all arrays.
         dimension: Of the task.
         present: Name → share of the labels that have it.
-        spreads: Name → `shape`, `apart` and `holes`, of labels that have it.
+        spreads: Name → `FEATURES`, of labels that have it.
         pairs: Left and right name → what is usual for both.
         space: Of coarse masks.
     """
@@ -142,49 +125,50 @@ class Plausibility:
             label: `(X, Y, Z)` label map of `labels`.
             labels: Those of the task.
         """
-        drawing = measure(label, labels=labels, names=self.names, dimension=self.dimension)
-        found = sorted(self._oddities(drawing), key=lambda one: -one[1])
+        found = self.oddities(label, labels)
         structures = dict.fromkeys(self.names, 0.0)
-        for names, odd, _ in found:
-            for name in names:
-                structures[name] = max(structures[name], odd)
+        for one in found:
+            for name in one.names:
+                structures[name] = max(structures[name], one.odd)
         return Verdict(
             score=1 - max(structures.values()),
             structures=structures,
-            reasons=tuple(dict.fromkeys(text for _, odd, text in found if odd >= ODD)),
+            reasons=tuple(dict.fromkeys(one.text for one in found if one.odd >= ODD)),
         )
 
-    def _oddities(self, drawing: Drawing) -> Iterator[tuple[tuple[str, ...], float, str]]:
-        """Structures, how odd they are, and in which way."""
+    def oddities(self, label: Volume, labels: LabelSet) -> list[Oddity]:
+        """All that `judge` looks at, the oddest first; its arguments."""
+        drawing = measure(label, labels=labels, names=self.names, dimension=self.dimension)
+        return sorted(self._oddities(drawing), key=lambda one: -one.odd)
+
+    def _oddities(self, drawing: Drawing) -> Iterator[Oddity]:
         residuals = self.space.residuals(drawing.masks)
         for position, name in enumerate(self.names):
             if drawing.volumes_ml[position] == 0:
                 if self.present[name] > _PRESENT:
-                    yield (name,), self.present[name], f"{name} is missing"
+                    yield Oddity((name,), self.present[name], f"{name} is missing", fault=True)
                 continue
             if name not in self.spreads:
-                yield (name,), 1.0, f"{name} is drawn, and none of the labels learned from has it"
+                yield Oddity((name,), 1.0, f"{name} is drawn, and none of the labels learned from has it")
                 continue
             usual, apart, holes = self.spreads[name], drawing.apart[position], drawing.holes[position]
-            yield (name,), usual["shape"].beyond(residuals[position]), f"{name} has an unusual shape or place"
+            yield Oddity((name,), usual["shape"].beyond(residuals[position]), f"{name} has an unusual shape or place")
             text = f"{name} is in pieces, {100 * apart:.0f} % of it apart from the largest"
-            yield (name,), usual["apart"].beyond(apart), text
-            yield (name,), usual["holes"].beyond(holes), f"{name} has holes of {100 * holes:.0f} % of its size"
+            yield Oddity((name,), usual["apart"].beyond(apart), text)
+            yield Oddity((name,), usual["holes"].beyond(holes), f"{name} has holes of {100 * holes:.0f} % of its size")
         for (left, right), pair in self.pairs.items():
             yield from self._oddities_of_pair(drawing, left, right, pair)
 
-    def _oddities_of_pair(
-        self, drawing: Drawing, left: str, right: str, pair: UsualPair
-    ) -> Iterator[tuple[tuple[str, ...], float, str]]:
+    def _oddities_of_pair(self, drawing: Drawing, left: str, right: str, pair: UsualPair) -> Iterator[Oddity]:
         first, second = self.names.index(left), self.names.index(right)
         is_left, ratio = _sides(drawing, first, second)
         if math.isnan(ratio):
             return
         if pair.agreeing >= _AGREEING and is_left != pair.left_is_left:
-            yield (left, right), pair.agreeing, f"{left} and {right} look exchanged"
+            yield Oddity((left, right), pair.agreeing, f"{left} and {right} look exchanged", fault=True)
         times, usual = math.exp(ratio), math.exp(pair.ratio.middle)
         text = f"{left} has {times:.1f} times the size of {right}, usual is {usual:.1f}"
-        yield (left, right), pair.ratio.apart(ratio), text
+        yield Oddity((left, right), pair.ratio.apart(ratio), text)
 
     def save(self, path: Path) -> None:
         """Write it as one file of arrays and words; nothing in it can be executed."""
@@ -204,9 +188,43 @@ class Plausibility:
             metadata={"plausibility": json.dumps(content)},
         )
 
+    @classmethod
+    def load(cls, path: Path) -> Plausibility:
+        """Read what `save` wrote.
+
+        Raises:
+            InvalidInputError: If it is another file.
+        """
+        try:
+            with safe_open(str(path), framework="numpy") as stored:
+                content = json.loads(stored.metadata()["plausibility"])
+                space = ShapeSpace(*(stored.get_tensor(name).astype(np.float32) for name in ("mean", "axes")))
+            return cls(
+                names=tuple(str(name) for name in content["names"]),
+                dimension=int(content["dimension"]),
+                present={str(name): float(share) for name, share in content["present"].items()},
+                spreads={
+                    str(name): {str(feature): Spread.from_json(spread) for feature, spread in row.items()}
+                    for name, row in content["spreads"].items()
+                },
+                pairs={
+                    (str(left), str(right)): UsualPair(
+                        agreeing=float(pair["agreeing"]),
+                        left_is_left=bool(pair["left_is_left"]),
+                        ratio=Spread.from_json(pair["ratio"]),
+                    )
+                    for left, right, pair in content["pairs"]
+                },
+                space=space,
+            )
+        except _NOT_OURS as error:
+            raise InvalidInputError(
+                f"{path.name} must be as carina wrote it, got {type(error).__name__}. Ask for the file again."
+            ) from error
+
 
 def plausibility_of(version: ModelVersion) -> Plausibility | None:
-    """What is usual for the drafts of a version; None where it was not learned, as for imported weights.
+    """What is usual for the drafts of a version; None where it was not learned, as for published weights.
 
     Raises:
         ConfigurationError: If the file is damaged.
@@ -215,27 +233,11 @@ def plausibility_of(version: ModelVersion) -> Plausibility | None:
     if not path.is_file():
         return None
     try:
-        with safe_open(str(path), framework="numpy") as stored:
-            content = json.loads(stored.metadata()["plausibility"])
-            space = ShapeSpace(*(stored.get_tensor(name).astype(np.float32) for name in ("mean", "axes")))
-        return Plausibility(
-            names=tuple(content["names"]),
-            dimension=content["dimension"],
-            present=content["present"],
-            spreads={
-                name: {feature: Spread(**spread) for feature, spread in row.items()}
-                for name, row in content["spreads"].items()
-            },
-            pairs={
-                (left, right): UsualPair(**{**pair, "ratio": Spread(**pair["ratio"])})
-                for left, right, pair in content["pairs"]
-            },
-            space=space,
-        )
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        return Plausibility.load(path)
+    except InvalidInputError as error:
         raise ConfigurationError(
-            f"{version.task}/{version.version}/{PLAUSIBILITY_NAME} must be as carina wrote it, got "
-            f"{type(error).__name__}. Restore the file, or delete it: drafts are then not judged."
+            f"{version.task}/{version.version}/{PLAUSIBILITY_NAME} must be as carina wrote it, and is not. Restore the "
+            f"file, or delete it: drafts are then not judged."
         ) from error
 
 

@@ -58,6 +58,8 @@ def note(version: ModelVersion, decision: Mapping[str, Any]) -> str:
         f"Gate: {against}, {decision['cases']} {decision['measured_on']} case(s) of {decision['patients']} patient(s), "
         f"a label may fall by {decision['margin']:g}.",
     ]
+    if start := version.data.get("start"):
+        lines.append(f"Started from {start['chosen']}: {start['reason']}.")
     if decision["per_label"]:
         metric = decision.get("metric", "Dice")
         head = f"| label | cases | {metric} | served | difference | verdict | why |\n|---|---|---|---|---|---|---|"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 import stat
 import struct
 import tempfile
@@ -13,14 +14,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import ArchiveError, ConfigurationError, InvalidInputError
 from ..registry import Registry
 from ..task import TaskSpec
 from .difference import changes
+from .drawings import coarse_cells
 from .files import sha256_of
-from .package import FORMAT, FORMAT_VERSION, MANIFEST_NAME, PART_NAMES, TASK_NAME
+from .package import FORMAT, MANIFEST_NAME, PART_NAMES, TASK_NAME
+from .plausibility import FEATURES, Plausibility, plausibility_of
 from .store import ModelStore
-from .version import METADATA_NAME, WEIGHTS_NAME, ModelVersion
+from .version import METADATA_NAME, PLAUSIBILITY_NAME, WEIGHTS_NAME, ModelVersion
 from .weights import check_state, load_state
 
 _CHUNK_BYTES = 1 << 20
@@ -54,14 +59,14 @@ def import_package(
     digest = _readable_sha256(path)
     if sha256 is not None and digest != sha256.lower():
         raise InvalidInputError(f"'{path.name}' must have the SHA-256 {sha256}, got {digest}. Ask for the file again.")
-    with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / WEIGHTS_NAME
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         try:
             with zipfile.ZipFile(path) as archive:
-                manifest, texts = _unpack(archive, path, weights)
+                manifest, texts = _unpack(archive, path, folder)
         except _BROKEN as error:
             raise ArchiveError(f"'{path.name}' must be a carina model file, got none. Export it again.") from error
-        return _store(models, tasks, manifest, texts, weights, file_sha256=digest)
+        return _store(models, tasks, manifest, texts, folder, file_sha256=digest)
 
 
 def _readable_sha256(path: Path) -> str:
@@ -71,29 +76,32 @@ def _readable_sha256(path: Path) -> str:
         raise ArchiveError(f"'{path.name}' must be readable, got {error.strerror}. Check the path.") from error
 
 
-def _unpack(archive: zipfile.ZipFile, path: Path, weights: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Manifest and the other JSON parts by name; writes the weights to a file. Every hash is checked."""
+def _unpack(archive: zipfile.ZipFile, path: Path, folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Manifest and the other JSON parts by name; writes all other parts into a folder. Every hash is checked."""
     entries = _checked_entries(archive, path)
     manifest = _json_object(_read_text(archive, entries[MANIFEST_NAME]), MANIFEST_NAME)
-    if manifest.get("format") != FORMAT or manifest.get("format_version") != FORMAT_VERSION:
+    form = manifest.get("format_version")
+    if manifest.get("format") != FORMAT or not isinstance(form, int) or form not in PART_NAMES:
         raise ArchiveError(
-            f"A model file must have format {FORMAT} {FORMAT_VERSION}, got {manifest.get('format')} "
-            f"{manifest.get('format_version')}. Use a carina of the version that wrote it."
+            f"A model file must have format {FORMAT} {' or '.join(map(str, PART_NAMES))}, got {manifest.get('format')} "
+            f"{form}. Use a carina of the version that wrote it."
         )
     announced = manifest.get("parts")
-    if not isinstance(announced, dict) or set(announced) != set(PART_NAMES):
+    if (
+        not isinstance(announced, dict)
+        or set(announced) != set(PART_NAMES[form])
+        or set(entries) != {*announced, MANIFEST_NAME}
+    ):
         raise ArchiveError("A model file's manifest must list each of its parts once, but does not. Export it again.")
     texts = {}
     for name in (METADATA_NAME, TASK_NAME):
         content = _read_text(archive, entries[name])
         _same_hash(name, hashlib.sha256(content).hexdigest(), announced[name])
         texts[name] = _json_object(content, name)
-    digest = hashlib.sha256()
-    with archive.open(entries[WEIGHTS_NAME]) as source, weights.open("wb") as target:
-        while chunk := source.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            target.write(chunk)
-    _same_hash(WEIGHTS_NAME, digest.hexdigest(), announced[WEIGHTS_NAME])
+    for name in announced.keys() - texts.keys():
+        with archive.open(entries[name]) as source, (folder / name).open("wb") as target:
+            shutil.copyfileobj(source, target, _CHUNK_BYTES)
+        _same_hash(name, sha256_of(folder / name), announced[name])
     return manifest, texts
 
 
@@ -101,10 +109,11 @@ def _checked_entries(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.
     """The archive's entries, if they are exactly ours: plain files of known names, stored as they are."""
     infos = archive.infolist()
     names = sorted(info.filename for info in infos)
-    if names != sorted([MANIFEST_NAME, *PART_NAMES]):
+    known = [sorted([MANIFEST_NAME, *parts]) for parts in PART_NAMES.values()]
+    if names not in known:
         shown = ", ".join(repr(name) for name in names[:_SHOWN]) or "nothing"
         raise ArchiveError(
-            f"A model file must hold {', '.join(sorted([MANIFEST_NAME, *PART_NAMES]))} and nothing else, got {shown}. "
+            f"A model file must hold {', '.join(known[-1])} and nothing else, got {shown}. "
             f"It was not made by carina: do not use it."
         )
     for info in infos:
@@ -145,7 +154,7 @@ def _store(
     tasks: Registry[TaskSpec],
     manifest: Mapping[str, Any],
     texts: Mapping[str, Mapping[str, Any]],
-    weights: Path,
+    folder: Path,
     *,
     file_sha256: str,
 ) -> ModelVersion:
@@ -155,10 +164,13 @@ def _store(
     spec = tasks.get(str(manifest.get("task")))
     what = f"The model file's '{spec.name}' {manifest.get('version')}"
     _same_task(spec, manifest, model, task_spec, what=what)
+    weights = folder / WEIGHTS_NAME
     check_state(load_state(weights), build_network(spec), what=what)
+    usual = _plausibility(folder / PLAUSIBILITY_NAME, spec, what=what)
     digest = sha256_of(weights)
     for known in models.list(spec.name):
-        if (known.sha256, known.fingerprint, known.has_weights) == (digest, spec.fingerprint(), True):
+        complete = usual is None or plausibility_of(known) is not None
+        if (known.sha256, known.fingerprint, known.has_weights, complete) == (digest, spec.fingerprint(), True, True):
             return known
     data = model.get("data")
     origin = {name: model.get(name) for name in _SOFTWARE if name in model}
@@ -171,7 +183,44 @@ def _store(
         task_spec=task_spec,
         data={**(data if isinstance(data, dict) else {}), "origin": origin, "file_sha256": file_sha256},
         intervals=_intervals(model.get("intervals"), spec),
+        plausibility=usual,
         source="imported",
+    )
+
+
+def _plausibility(path: Path, spec: TaskSpec, *, what: str) -> Plausibility | None:
+    """What drafts are to be compared with, if the file has it and it can be used here."""
+    if not path.exists():
+        return None
+    found = Plausibility.load(path)
+    if not _judges(found, spec):
+        raise InvalidInputError(
+            f"{what} must be judged by structures of the task, got a {path.name} of others, or with values that are "
+            f"none. Export the model again."
+        )
+    return found
+
+
+def _judges(found: Plausibility, spec: TaskSpec) -> bool:
+    """Whether it is of some of a task's structures, and complete: a foreign file may say anything."""
+    names, space = set(found.names), found.space
+    if found.dimension != spec.dimension or not names or not names <= set(spec.labels.names):
+        return False
+    shape = (len(found.names), math.prod(coarse_cells(len(found.names), spec.dimension)))
+    rows, pairs = found.spreads.values(), found.pairs.values()
+    shares = [*found.present.values(), *(pair.agreeing for pair in pairs)]
+    spreads = [*(spread for row in rows for spread in row.values()), *(pair.ratio for pair in pairs)]
+    return (
+        len(names) == len(found.names)
+        and set(found.present) == names
+        and set(found.spreads) <= names
+        and all(set(row) == set(FEATURES) for row in rows)
+        and all(set(pair) <= names for pair in found.pairs)
+        and all(0 <= share <= 1 for share in shares)
+        and all(spread.usable for spread in spreads)
+        and space.mean.shape == shape
+        and (space.axes.ndim, space.axes.shape[::2]) == (3, shape)
+        and all(bool(np.isfinite(array).all()) for array in (space.mean, space.axes))
     )
 
 

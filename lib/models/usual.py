@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +36,16 @@ class Spread:
         return cls(
             middle=middle, deviation=max(smallest, _DEVIATION_PER_MAD * float(np.median(np.abs(array - middle))))
         )
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Spread:
+        """What `dataclasses.asdict` gave."""
+        return cls(middle=float(content["middle"]), deviation=float(content["deviation"]))
+
+    @property
+    def usable(self) -> bool:
+        """Whether these are numbers that something can be compared with."""
+        return math.isfinite(self.middle) and 0 < self.deviation < math.inf
 
     def beyond(self, value: float) -> float:
         """How far a value lies above what is usual: 0 (not at all) to 1; 0.5 at six standard deviations."""

@@ -9,7 +9,7 @@ from .. import __version__
 from ..errors import PacsError
 from ..infers.kinds import kind_of
 from ..task import TaskSpec
-from ..trainers.warm_start import NOTHING, SERVED
+from ..trainers.warm_start import AUTO, NOTHING, SERVED
 from .services import Services
 from .training import train_stats
 
@@ -58,7 +58,7 @@ def trainer_info(spec: TaskSpec) -> dict[str, Any]:
         name: ",".join(str(size) for size in value) if isinstance(value, tuple) else value
         for name, value in options.items()
     }
-    config["start_from"] = [SERVED, NOTHING]
+    config["start_from"] = [SERVED, NOTHING, AUTO]
     return {"description": f"Train {spec.name} from the labels submitted so far", "config": config}
 
 

@@ -26,6 +26,8 @@ class TrainerOptions:
             as they show what is drawn; 0 takes all cases alike.
         warm_share: A training from an earlier version takes this share of the epochs and of the learning rate, or the
             share of its cases that are new if that is larger; 1 always takes all.
+        trial_share: Where a training tries both an earlier version and random weights to start from, each takes this
+            share of the epochs before the better one is gone on with; 1 trains both to the end.
         ema: Decay of a moving average of the weights, kept where it validates better than the weights; 0 for none.
         layer_decay: Share of the learning rate for the first layer in a training from an earlier version; the last
             takes all of it, those between rise by equal factors. 1 trains all alike.
@@ -53,6 +55,7 @@ class TrainerOptions:
     gate_margin: float = 0.01
     new_share: float = 0.0
     warm_share: float = 1.0
+    trial_share: float = 0.2
     ema: float = 0.0
     layer_decay: float = 1.0
     sharpness: float = 0.0

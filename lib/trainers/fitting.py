@@ -60,6 +60,7 @@ class Fitting:
         build: Makes such a network in another process.
         peers: Other processes that do a part of each step.
         pool: Where patches without labels come from, see `Descent`.
+        until_epoch: To end after, as if the training were interrupted there; None: go on to the end.
         on_step: Told after each step, before `progress`.
         on_epoch: Told after each epoch; again after a resumption if the process died before its checkpoint was there.
         progress: Told after each step.
@@ -84,6 +85,7 @@ class Fitting:
     build: Callable[[TaskSpec], nn.Module] = build_network
     peers: Peers = ALONE
     pool: Sampler | None = None
+    until_epoch: int | None = None
     on_step: Callable[[Step], None] = lambda step: None
 
     def run(self) -> Fitted:
@@ -117,11 +119,13 @@ class Fitting:
         while not self._ended(standing):
             with seeded(self.options.seed, standing.number) as random:
                 self._one_epoch(standing, random)
+        self.peers.rest()
         return Fitted(best_epoch=standing.best_epoch, best_state=standing.best_state, history=tuple(standing.history))
 
     def _ended(self, standing: Standing) -> bool:
         done = len(standing.history)
-        return done >= self.options.max_epochs or done - standing.best_epoch >= self.options.patience_epochs > 0
+        last = self.options.max_epochs if self.until_epoch is None else min(self.until_epoch, self.options.max_epochs)
+        return done >= last or done - standing.best_epoch >= self.options.patience_epochs > 0
 
     def _one_epoch(self, standing: Standing, random: Randomness) -> None:
         if standing.random is not None:

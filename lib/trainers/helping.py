@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .peers import Assignment
     from .together import Together
 
 MODULE = "carina.trainers.helping"
@@ -40,12 +41,18 @@ def serve(peers: Together) -> None:
     Args:
         peers: As `together.meet` gives it, of any rank but the leader's.
     """
+    while (task := peers.receive()) is not None:
+        _work(task, peers)
+    peers.leave()
+
+
+def _work(task: Assignment, peers: Together) -> None:
+    """Do this process's part of every step of one briefing."""
     from torch import nn
 
     from .descent import Descent
     from .standing import seeded
 
-    task = peers.receive()
     loss = task.loss.to(peers.device) if isinstance(task.loss, nn.Module) else task.loss
     descent = Descent(
         network=task.build(task.spec).to(peers.device),
@@ -70,7 +77,6 @@ def serve(peers: Together) -> None:
                 random.apart(peers.rank, order.done)  # depends on the step alone: nothing of it need be kept
                 descent.step(task.batch_size, done=order.done, random=random)
                 order = peers.follow()
-    peers.leave()
 
 
 def ready_file(folder: Path, rank: int) -> Path:

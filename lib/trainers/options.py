@@ -27,7 +27,15 @@ _MAY_BE_ZERO = frozenset(
         "mixup",
     }
 )
-_MOST = {"new_share": 1.0, "warm_share": 1.0, "layer_decay": 1.0, "class_weights": 1.0, "ema": 0.9999, "processes": 64}
+_MOST = {
+    "new_share": 1.0,
+    "warm_share": 1.0,
+    "trial_share": 1.0,
+    "layer_decay": 1.0,
+    "class_weights": 1.0,
+    "ema": 0.9999,
+    "processes": 64,
+}
 
 
 def override(options: TrainerOptions, values: Mapping[str, object]) -> TrainerOptions:

@@ -76,6 +76,10 @@ class Peers(Protocol):
         """
         ...
 
+    def rest(self) -> None:
+        """Have the helpers wait for another briefing; the leader alone calls this, after the last step."""
+        ...
+
 
 class Alone:
     """The only process of a training."""
@@ -99,6 +103,9 @@ class Alone:
 
     def lead(self, epoch: int, done: int) -> None:
         """Nobody to lead."""
+
+    def rest(self) -> None:
+        """Nobody to wait."""
 
 
 ALONE = Alone()

@@ -1,4 +1,4 @@
-"""Which of many labels look wrong: networks trained without a label draw its image, and both are compared."""
+"""Which of many labels look wrong: each is compared with other labels, and with what networks draw without it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from ..errors import InvalidInputError
-from ..models.label_faults import Agreement
-from ..models.label_quality import agreements
+from ..models.label_quality import Comparison, agreements
+from ..models.plausibility import Plausibility
 from ..networks.devices import resolve_device
 from ..networks.factory import build_network
 from ..task import TaskSpec
@@ -21,6 +21,7 @@ from .cases import Case
 from .evaluation import Cancelled, Progress
 from .lesson import stop_if
 from .measuring import Predict
+from .patches import annotated_names
 from .rehearsal import rehearse
 from .segmentation import SegmentationLesson
 from .splits import shuffled
@@ -42,8 +43,8 @@ def compare_out_of_sample(
     work_dir: Path | None = None,
     progress: Progress = lambda fraction, text: None,
     cancelled: Cancelled = lambda: False,
-) -> dict[str, dict[str, Agreement]]:
-    """Compare every label with the drawing of a network that did not learn from it.
+) -> dict[str, Comparison]:
+    """Compare every label with the drawing of a network that did not learn from it, and with the labels that one did.
 
     Patients are dealt into folds. For each fold a network with random weights is trained on the others for a short
     while, so that it knows what most labels say and has not learned the odd one by heart, and draws the fold's images.
@@ -60,7 +61,7 @@ def compare_out_of_sample(
         cancelled: Asked between units of work.
 
     Returns:
-        Image id → `label_quality.agreements`, as `label_quality.rank_labels` takes it.
+        Image id → comparison, as `label_quality.rank_labels` takes it.
 
     Raises:
         InvalidInputError: If there are fewer than two folds, or labels of too few patients to know what is usual.
@@ -77,7 +78,7 @@ def compare_out_of_sample(
         work_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=work_dir, prefix="review-") as folder:
         volumes = _prepare(cases, VolumeCache(Path(folder), spec), lesson, progress)
-        found: dict[str, dict[str, Agreement]] = {}
+        found: dict[str, Comparison] = {}
         for number in range(folds):
             begin = _PREPARED_AT + (1 - _PREPARED_AT) * number / folds
             told = _Share(progress, begin, (1 - _PREPARED_AT) / folds, f"fold {number + 1} of {folds}")
@@ -85,7 +86,7 @@ def compare_out_of_sample(
             known = [volume for volume, out in zip(volumes, apart, strict=True) if not out]
             unseen = [volume for volume, out in zip(volumes, apart, strict=True) if out]
             network = _trained(known, lesson, steps, number, told)
-            found |= _compared(network, unseen, lesson, told)
+            found |= _compared(network, lesson.plausibility(known), unseen, lesson, told)
         return found
 
 
@@ -141,14 +142,20 @@ def _trained(
 
 
 def _compared(
-    network: nn.Module, volumes: Sequence[CachedVolume], lesson: SegmentationLesson, progress: Progress
-) -> dict[str, dict[str, Agreement]]:
-    """Image id → agreements of its label with what the network draws."""
-    found = {}
+    network: nn.Module,
+    usual: Plausibility | None,
+    volumes: Sequence[CachedVolume],
+    lesson: SegmentationLesson,
+    progress: Progress,
+) -> dict[str, Comparison]:
+    """Image id → its label beside what the network draws, and what is usual."""
+    found, labels = {}, lesson.spec.labels
     for position, volume in enumerate(volumes):
-        drawn = lesson.draw(network, volume.prepared())
-        found[volume.image_id] = agreements(
-            volume.truth(), drawn, labels=lesson.spec.labels, annotated=volume.annotated
+        drawn, label = lesson.draw(network, volume.prepared()), volume.truth()
+        judged = usual is not None and annotated_names(volume, lesson.spec).issuperset(usual.names)
+        found[volume.image_id] = Comparison(
+            agreements=agreements(label, drawn, labels=labels, annotated=volume.annotated),
+            oddities=usual.oddities(label, labels) if usual is not None and judged else (),
         )
         share = (position + 1) / len(volumes)
         progress(1 - _DRAWN_SHARE * (1 - share), f"compared {position + 1} of {len(volumes)} labels")

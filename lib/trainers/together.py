@@ -73,24 +73,28 @@ class Together:
         """See `peers.Peers`."""
         self._tell([assignment()])
 
-    def receive(self) -> Assignment:
-        """What the leader's `brief` tells."""
+    def receive(self) -> Assignment | None:
+        """What the leader's `brief` tells; None when no help is needed any more."""
         box: list[Any] = [None]
         self._tell(box)
-        return cast("Assignment", box[0])
+        return cast("Assignment | None", box[0])
 
     def lead(self, epoch: int, done: int) -> None:
         """See `peers.Peers`."""
         self._exchange(Order(epoch, done))
 
     def follow(self) -> Order | None:
-        """What the leader's `lead` orders next; None when the training has ended."""
+        """What the leader's `lead` orders next; None when these steps have ended."""
         order = self._exchange(_NO_MORE)
         return None if order == _NO_MORE else order
 
-    def dismiss(self) -> None:
-        """Let the helpers end; the leader alone calls this, between steps."""
+    def rest(self) -> None:
+        """See `peers.Peers`."""
         self._exchange(_NO_MORE)
+
+    def dismiss(self) -> None:
+        """Let the helpers end; the leader alone calls this, while they rest."""
+        self._tell([None])
 
     def leave(self, *, broken: bool = False) -> None:
         """End the connection.

@@ -9,40 +9,36 @@ version as it was.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Generic
 
 import torch
 from filelock import FileLock, Timeout
-from torch import nn
 
 from ..errors import BusyError, CancelledError, ConflictError
 from ..models.gate import Decision
-from ..models.loading import load_into
 from ..models.record import record_outcome
 from ..models.store import ModelStore
 from ..models.tracking import NoTracking, Tracking, TrainingRun
 from ..models.version import ModelVersion
 from ..networks.devices import resolve_device
-from ..networks.factory import build_network
 from ..task import TaskSpec, TrainerOptions
 from .cases import Case, LabelledImage
-from .fitting import Fitted, Fitting
-from .gathering import gathered, own_gpu
+from .gathering import own_gpu
 from .judging import Judgement, Judging
 from .kinds import lesson_of
+from .learning import Learning, Learnt, first_network
 from .lesson import C, Cancelled, I, Lesson, Measured, Progress, stop_if
 from .measuring import Predict
 from .options import check_options
 from .sources import split
 from .splits import Part, SplitStore
 from .standing import Epoch, Step
-from .warm_start import SERVED, known_labels, new_cases, parent_of, warmed
+from .starting import Start, decision_file
+from .warm_start import SERVED, parent_of, tried
 
 _PREPARED_AT = 0.1
 _FITTED_AT = 0.9
@@ -56,6 +52,7 @@ class TrainResult:
         version: Stored in any case.
         promoted: Whether it is served now.
         decision: The gate's table and reason.
+        start: What it started from and why, where that was to be tried (`starting.Start`); None where it was told.
         best_epoch: Number of the epoch whose weights were kept.
         history: Every epoch.
         evaluation: Of the candidate; on the holdout, else on validation or training cases, see `measured_on`.
@@ -67,6 +64,7 @@ class TrainResult:
     version: ModelVersion
     promoted: bool
     decision: Decision
+    start: Start | None
     best_epoch: int
     history: tuple[Epoch, ...]
     evaluation: Measured
@@ -113,7 +111,8 @@ def train(
         checkpoint: Where the training stands is kept in this file, which the caller deletes. None: in `work_dir`,
             until the training has ended well.
         checkpoint_every_s: How often it is written within an epoch.
-        start_from: `served`, `nothing` (random weights), or a version such as `v3`.
+        start_from: `served`, `nothing` (random weights), a version such as `v3`, or `auto`: what is served and nothing
+            are both tried for `options.trial_share` of the epochs, and the better one is gone on with.
         pool: Images without labels, learned from if `options.unlabelled_weight` is more than nothing.
 
     Raises:
@@ -160,6 +159,7 @@ def train(
     record_outcome(run, result.version, result.decision, result.overlay)
     if checkpoint is None:
         training.checkpoint.unlink(missing_ok=True)
+        decision_file(training.checkpoint).unlink(missing_ok=True)
     return result
 
 
@@ -198,11 +198,11 @@ class _Training(Generic[C, I]):
     def run(self) -> TrainResult:
         started = time.monotonic()
         self.sources = split(self.cases, spec=self.spec, splits=self.splits, options=self.options, pool=self.pool)
-        parent = parent_of(self.models, self.spec, self.start_from)
-        fitted = self._fit(parent)
+        learnt = self._learn()
+        fitted, parent = learnt.fitted, learnt.parent
         measured_on = self.sources.measured_on
         measured = self.sources.of(measured_on)
-        candidate = self._network()
+        candidate = first_network(self.spec, seed=self.options.seed, device=self.device)
         candidate.load_state_dict(fitted.best_state)
         calibration = self.lesson.calibration(candidate, self.items.validation)
         evaluation, drawn = self.lesson.evaluate(
@@ -232,7 +232,7 @@ class _Training(Generic[C, I]):
             metrics=evaluation.means(),
             intervals=evaluation.intervals(),
             task_spec=self.spec.to_json(),
-            data=self._manifest(measured_on, fitted, parent),
+            data=self._manifest(measured_on, learnt),
             decision=judgement.decision.to_json(),
             calibration=calibration,
             plausibility=self.lesson.plausibility(self.items.training),
@@ -244,6 +244,7 @@ class _Training(Generic[C, I]):
             version=version,
             promoted=decision.promoted,
             decision=decision,
+            start=learnt.start,
             best_epoch=fitted.best_epoch,
             history=fitted.history,
             evaluation=evaluation,
@@ -252,47 +253,26 @@ class _Training(Generic[C, I]):
             seconds=time.monotonic() - started,
         )
 
-    def _fit(self, parent: ModelVersion | None) -> Fitted:
+    def _learn(self) -> Learnt:
+        named, both = tried(self.start_from)
+        parent = parent_of(self.models, self.spec, named)
         self.items = self.sources.prepare(
             self.lesson.cache(self.work_dir / "volumes"), self._share(0.0, _PREPARED_AT), self.cancelled
         )
-        training = self.items.training
-        network = self._network()
-        if parent is not None:
-            load_into(network, parent, spec=self.spec)
-        loss = self.lesson.begin(network, training, known_labels(parent))
-        new = new_cases(self.sources.train, parent)
-        with gathered(self.options, self.device, cancelled=self.cancelled) as peers:
-            return Fitting(
-                network=network,
-                spec=self.spec,
-                options=self._fitting_options(parent, new=len(new), of=len(self.sources.train)),
-                sampler=self.lesson.sampler(training, new),
-                loss=loss,
-                validate=lambda trained: self.lesson.validate(trained, self.items.compared),
-                change=self.lesson.change,
-                metric=self.lesson.wording.metric,
-                device=self.device,
-                checkpoint=self.checkpoint,
-                checkpoint_every_s=self.checkpoint_every_s,
-                identity=self._identity(parent),
-                peers=peers,
-                pool=self.lesson.pool_sampler(self.items.pool, training) if self.items.pool else None,
-                on_step=self.on_step,
-                on_epoch=self._track_epoch,
-                progress=self._share(_PREPARED_AT, _FITTED_AT - _PREPARED_AT),
-                cancelled=self.cancelled,
-            ).run()
-
-    def _fitting_options(self, parent: ModelVersion | None, *, new: int, of: int) -> TrainerOptions:
-        """Rates that differ by layer keep what a version knows; random weights know nothing."""
-        return warmed(self.options, new=new, of=of) if parent else replace(self.options, layer_decay=1.0, head_epochs=0)
-
-    def _network(self) -> nn.Module:
-        """The task's network on the training's device; its first weights depend on the seed alone."""
-        with torch.random.fork_rng():
-            torch.manual_seed(self.options.seed)
-            return build_network(self.spec).to(self.device)
+        return Learning(
+            spec=self.spec,
+            options=self.options,
+            lesson=self.lesson,
+            sources=self.sources,
+            items=self.items,
+            device=self.device,
+            checkpoint=self.checkpoint,
+            checkpoint_every_s=self.checkpoint_every_s,
+            on_step=self.on_step,
+            on_epoch=self._track_epoch,
+            progress=self._share(_PREPARED_AT, _FITTED_AT - _PREPARED_AT),
+            cancelled=self.cancelled,
+        ).run(parent, both=both)
 
     def _promote(self, version: ModelVersion, judgement: Judgement) -> Decision:
         """Serve the version if the gate says so, and nobody has served another since; what happened in the end."""
@@ -307,25 +287,16 @@ class _Training(Generic[C, I]):
             return replace(decision, promoted=False, reason=str(error))
         return decision
 
-    def _manifest(self, measured_on: Part, fitted: Fitted, parent: ModelVersion | None) -> dict[str, Any]:
+    def _manifest(self, measured_on: Part, learnt: Learnt) -> dict[str, Any]:
         """What the version was made from; image ids and revisions, never patients."""
         return {
             **self.sources.listed(),
             "measured_on": measured_on,
-            "trained_labels": list(self.sources.trained_labels(self.spec, parent)),
+            "trained_labels": list(self.sources.trained_labels(self.spec, learnt.parent)),
             "options": asdict(self.options),
-            "epochs": len(fitted.history),
-            "best_epoch": fitted.best_epoch,
-        }
-
-    def _identity(self, parent: ModelVersion | None) -> str:
-        decisive: Mapping[str, Any] = {
-            "fingerprint": self.spec.fingerprint(),
-            "options": asdict(replace(self.options, processes=1)),  # of no account for what comes out
-            "parent": parent.sha256 if parent else None,
-            **self.sources.listed(),
-        }
-        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+            "epochs": len(learnt.fitted.history),
+            "best_epoch": learnt.fitted.best_epoch,
+        } | ({} if learnt.start is None else {"start": learnt.start.to_json()})
 
     def _track_epoch(self, epoch: Epoch) -> None:
         values, metric = {"loss": epoch.loss, "seconds": epoch.seconds}, self.lesson.wording.metric.lower()

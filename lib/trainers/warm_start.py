@@ -15,8 +15,23 @@ from .cases import LabelledImage
 
 _log = logging.getLogger(__name__)
 
-SERVED, NOTHING = "served", "nothing"
-"""What a training may start from, besides a version by its name."""
+SERVED, NOTHING, AUTO = "served", "nothing", "auto"
+"""What a training may start from, besides a version by its name; `auto` tries what is served and nothing."""
+
+
+def either(version: str) -> str:
+    """A start that tries a version, or what is `served`, and nothing."""
+    return f"{AUTO}:{version}"
+
+
+def tried(start_from: str) -> tuple[str, bool]:
+    """What to start from, and whether to try random weights as well.
+
+    Args:
+        start_from: `served`, `nothing`, a version, `auto`, or what `either` gives.
+    """
+    kind, colon, version = start_from.partition(":")
+    return (version if colon else SERVED, True) if kind == AUTO else (start_from, False)
 
 
 def parent_of(models: ModelStore, spec: TaskSpec, start_from: str) -> ModelVersion | None:

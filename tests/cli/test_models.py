@@ -27,7 +27,11 @@ def two_versions(untrained_model):
         labels=first.labels,
         metrics={"heart": {"dice": 0.8, "hd95_mm": None}, "spine": {"dice": 0.6, "hd95_mm": 2.0}},
         intervals={"heart": {"dice": {"mean": 0.8, "low": 0.7, "high": 0.9, "n": 3}}},
-        data={"cases": [{"image_id": "1.2.3", "revision": "note-7", "part": "train"}], "measured_on": "holdout"},
+        data={
+            "cases": [{"image_id": "1.2.3", "revision": "note-7", "part": "train"}],
+            "measured_on": "holdout",
+            "start": {"chosen": "v1", "reason": "validation Dice 0.700 from v1 and 0.600 from nothing within 2 epochs"},
+        },
         decision=DECISION,
         parent="v1",
     )
@@ -50,7 +54,15 @@ def test_show_tells_where_a_version_is_from(carina, two_versions):
     assert shown["decision"] == DECISION
     assert (shown["served"], shown["pruned"], shown["history"]) == (False, None, [])
     text = carina("models", "show", "thorax_ct", "v2").stdout
-    for words in ("undefined", "0.7 to 0.9", "kept back: worse on spine", "fell by 0.100", "note-7", "source_sha256"):
+    for words in (
+        "undefined",
+        "0.7 to 0.9",
+        "kept back: worse on spine",
+        "fell by 0.100",
+        "note-7",
+        "source_sha256",
+        "from v1: valid",
+    ):
         assert words in text
 
 

@@ -17,11 +17,15 @@ def folders(phantoms):
 @pytest.mark.slow
 def test_trains_a_version_and_evaluates_it(carina, folders):
     """Whether one step is better than chance is the gate's to say; the version can be looked at all the same."""
-    trained = carina("train", "thorax_ct", *folders, *QUICK, "--set", "patch_voxels=32,32,32", "--json")
+    trained = carina(
+        "train", "thorax_ct", *folders, *QUICK, "--set", "patch_voxels=32,32,32", "--start-from", "auto", "--json"
+    )
     evaluated = carina("evaluate", "thorax_ct", *folders, "--version", "v1", "--per-case", "--device", "cpu", "--json")
 
     assert trained.exit_code == 0, trained.stderr
     assert (trained.json["version"], trained.json["epochs"]) == ("v1", 1)
+    assert trained.json["start"]["chosen"] == "nothing"
+    assert trained.json["start"]["reason"] == "no earlier version fits the task"
     assert (ModelStore(Settings().models_dir).served("thorax_ct") is not None) is trained.json["promoted"]
     parts = FileSplitStore(Settings().models_dir).get("thorax_ct")
     assert sorted(parts) == ["PHANTOM-007", "PHANTOM-008", "PHANTOM-009"]

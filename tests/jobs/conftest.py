@@ -92,15 +92,16 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-def add_version(settings, seed: int, spec=SPEC) -> str:
-    """Serve a version with random weights."""
+def add_version(settings, seed: int, spec=SPEC, *, serve: bool = True, **fields) -> str:
+    """Store, and serve, a version with random weights."""
     import torch
 
     torch.manual_seed(seed)
     models = ModelStore(settings.models_dir)
     state = build_network(spec).state_dict()
-    version = models.add(spec.name, state, fingerprint=spec.fingerprint(), labels=spec.labels.indices)
-    models.promote(spec.name, version.version, reason="test")
+    version = models.add(spec.name, state, fingerprint=spec.fingerprint(), labels=spec.labels.indices, **fields)
+    if serve:
+        models.promote(spec.name, version.version, reason="test")
     return version.version
 
 

@@ -114,6 +114,7 @@ def test_other_devices_are_refused(device):
         ({"pretrained": "false"}, "nothing"),
         ({"start_from": "v3", "pretrained": False}, "v3"),
         ({"start_from": "nothing"}, "nothing"),
+        ({"start_from": "auto", "pretrained": True}, "auto"),
     ],
 )
 def test_a_client_says_what_a_training_starts_from(spec, request_, start):

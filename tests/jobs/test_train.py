@@ -208,11 +208,14 @@ def test_a_training_may_learn_from_the_images_that_nobody_labelled(settings, ima
 def test_a_training_starts_from_what_is_served_when_it_is_asked_for_or_as_it_is_told(settings, images, labelled):
     work, models = work_of(settings, {}, images, labelled), ModelStore(settings.models_dir)
     assert start_from(work, models) == "nothing"
+    both = dataclasses.replace(work, options={"start_from": "auto"})
+    assert start_from(both, models) == "auto:nothing"
     spec = work.spec
     version = models.add(
         spec.name, {"weight": torch.zeros(2)}, fingerprint=spec.fingerprint(), labels=spec.labels.indices
     )
     models.promote(spec.name, version.version, reason="test")
     assert start_from(work, models) == version.version
+    assert start_from(both, models) == f"auto:{version.version}"
     assert start_from(dataclasses.replace(work, options={"pretrained": False}), models) == "nothing"
     assert start_from(dataclasses.replace(work, options={"start_from": "v9"}), models) == "v9"

@@ -108,6 +108,26 @@ def test_at_night_one_new_label_is_enough(runner_of, settings, annotations):
     assert job.why == "1 new label since the last training, at 02:30"
 
 
+def test_both_starts_are_tried_once_the_last_training_was_kept_back_and_not_before(runner_of, settings, annotations):
+    runner = runner_of("folder.write_result({'version': 'v1'})")
+    attendant = _attendant(settings, runner, annotations, retrain_after=1)
+    models = ModelStore(settings.models_dir)
+
+    def asked(image_id: str) -> dict:
+        _submit(annotations, image_id)
+        (job,) = attendant.look()
+        runner.wait(job.id, timeout_s=120)
+        return dict(job.options)
+
+    assert asked("case0") == {}
+    add_version(settings, 0)
+    assert asked("case1") == {}
+    kept = add_version(settings, 1, serve=False, decision={"promoted": False})
+    assert asked("case2") == {"start_from": "auto"}
+    models.promote(SPEC.name, kept, reason="test")
+    assert asked("case3") == {}
+
+
 def test_what_was_scored_is_scored_again_in_the_same_way_once_another_version_is_served(
     runner_of, settings, annotations
 ):

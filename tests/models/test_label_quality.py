@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from carina.geometry import Grid, Volume
-from carina.models.label_quality import agreements, not_learned, rank_labels
+from carina.models.label_quality import Comparison, agreements, not_learned, rank_labels
+from carina.models.verdict import Oddity
 from carina.structures import label_set
 
 LABELS = label_set("lung_left", "lung_right", "heart", "trachea")
@@ -40,7 +43,8 @@ def ranked(wrong: dict[int, np.ndarray], *, count: int = 12, annotated=None):
     for seed in range(count):
         truth = chest(seed)
         label, drawn = wrong.get(seed, truth), drawn_by_a_network(truth, seed)
-        cases[f"case{seed}"] = agreements(Volume(label, grid), Volume(drawn, grid), labels=LABELS, annotated=annotated)
+        found = agreements(Volume(label, grid), Volume(drawn, grid), labels=LABELS, annotated=annotated)
+        cases[f"case{seed}"] = Comparison(agreements=found)
     return rank_labels(cases)
 
 
@@ -86,15 +90,54 @@ def test_a_structure_that_was_not_annotated_is_not_missing():
 
 
 def test_a_structure_that_no_network_finds_says_nothing():
+    cases = without_learning(TRACHEA, {3: without(chest(3), TRACHEA)})
+    assert not any(one.suspect for one in rank_labels(cases))
+    assert not_learned(cases) == ("trachea",)
+
+
+MISSING = Oddity(("trachea",), 1.0, "trachea is missing", fault=True)
+
+
+def without_learning(index: int, wrong: dict[int, np.ndarray], *, drawn: dict[int, np.ndarray] | None = None):
+    """Cases whose networks do not draw a structure at all, but for those given."""
     grid = Grid((24, 20, 16), np.diag([*SPACING, 1.0]))
     cases = {}
     for seed in range(8):
-        label = chest(seed)
-        drawn = Volume(without(label, TRACHEA), grid)
-        label = without(label, TRACHEA) if seed == 3 else label
-        cases[f"case{seed}"] = agreements(Volume(label, grid), drawn, labels=LABELS, annotated=None)
-    assert not any(one.suspect for one in rank_labels(cases))
-    assert not_learned(cases) == ("trachea",)
+        label = wrong.get(seed, chest(seed))
+        seen = (drawn or {}).get(seed, without(chest(seed), index))
+        found = agreements(Volume(label, grid), Volume(seen, grid), labels=LABELS, annotated=None)
+        cases[f"case{seed}"] = Comparison(agreements=found)
+    return cases
+
+
+def odd(case: Comparison, *oddities: Oddity) -> Comparison:
+    return dataclasses.replace(case, oddities=oddities)
+
+
+def test_of_a_structure_that_no_network_finds_the_label_speaks_beside_the_others():
+    cases = without_learning(TRACHEA, {3: without(chest(3), TRACHEA)})
+    first, second = rank_labels(cases | {"case3": odd(cases["case3"], MISSING)})[:2]
+    assert (first.image_id, first.score, first.reasons) == ("case3", 1.0, ("trachea is missing",))
+    assert first.structures["trachea"] == 1.0
+    assert not second.suspect
+
+
+def test_an_odd_shape_and_what_often_is_missing_do_not_count():
+    cases = without_learning(TRACHEA, {})
+    shape = Oddity(("trachea",), 0.95, "trachea has an unusual shape or place")
+    rare = MISSING._replace(odd=0.6)
+    assert rank_labels(cases | {"case3": odd(cases["case3"], shape, rare)}) == rank_labels(cases)
+
+
+def test_a_structure_that_networks_find_and_do_not_see_here_is_rightly_missing():
+    """As after an operation: label and network agree, whatever all others have."""
+    whole = {seed: chest(seed) for seed in range(8)}
+    missing = without(chest(3), TRACHEA)
+    cases = without_learning(TRACHEA, {3: missing}, drawn=whole | {3: missing})
+    assert rank_labels(cases | {"case3": odd(cases["case3"], MISSING)}) == rank_labels(cases)
+    wrong = without_learning(TRACHEA, {3: missing}, drawn=whole)
+    first = rank_labels(wrong | {"case3": odd(wrong["case3"], MISSING)})[0]
+    assert (first.score, first.reasons) == (1.0, ("trachea is missing where about 2 ml are expected",))
 
 
 def test_without_cases_there_is_nothing_to_rank():

@@ -22,12 +22,14 @@ from carina.errors import (
     UnknownModelError,
     UnknownNameError,
 )
+from carina.geometry import Grid, Volume
 from carina.models.loading import load_into, load_weights
 from carina.models.package import export_version
+from carina.models.plausibility import Plausibility, plausibility_of
 from carina.models.retention import prune
 from carina.models.store import ModelStore
 from carina.models.unpacking import import_package
-from carina.models.version import sha256_of_bytes
+from carina.models.version import PLAUSIBILITY_NAME, sha256_of_bytes
 from carina.networks.factory import build_network
 from carina.registry import Registry
 from carina.structures import label_set
@@ -286,8 +288,8 @@ def test_json_that_is_none_is_refused(spec, file, elsewhere, tmp_path, content):
 def test_a_later_format_is_refused(spec, file, elsewhere, tmp_path):
     with zipfile.ZipFile(file) as archive:
         parts = {part: archive.read(part) for part in archive.namelist()}
-    parts["manifest.json"] = parts["manifest.json"].replace(b'"format_version": 1', b'"format_version": 2')
-    with pytest.raises(ArchiveError, match="must have format carina-model 1, got carina-model 2"):
+    parts["manifest.json"] = parts["manifest.json"].replace(b'"format_version": 1', b'"format_version": 3')
+    with pytest.raises(ArchiveError, match="must have format carina-model 1 or 2, got carina-model 3"):
         import_package(elsewhere, registry(spec), written(tmp_path / "later.carina", parts))
 
 
@@ -307,3 +309,105 @@ def test_a_version_of_an_older_carina_takes_the_tasks_present_form(store, spec, 
     changed = dataclasses.replace(spec, spacing_mm=(1.0, 1.0, 1.0))
     with pytest.raises(UnknownModelError, match="must know the task"):
         export_version(store, changed, old, tmp_path / "no.carina")
+
+
+def drawn(seed: int) -> Volume:
+    """Two boxes of varying place and size."""
+    random = np.random.default_rng(seed)
+    label = np.zeros((24, 20, 16), np.uint8)
+    for index, first in ((1, 2), (2, 14)):
+        x, y, z = random.integers(0, 3, 3) + np.array([first, 4, 3])
+        a, b, c = random.integers(5, 8, 3)
+        label[x : x + a, y : y + b, z : z + c] = index
+    return Volume(label, Grid(label.shape, np.diag([4.0, 4.0, 5.0, 1.0])))
+
+
+@pytest.fixture
+def judging(store, spec):
+    """A version that knows what its training labels look like."""
+    usual = Plausibility.of((drawn(seed) for seed in range(9)), spec=spec, names=spec.labels.names)
+    return store.add(
+        spec.name, build_network(spec).state_dict(), fingerprint=spec.fingerprint(), labels=spec.labels.indices,
+        task_spec=spec.to_json(), plausibility=usual,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def judging_file(store, spec, judging, tmp_path):
+    return export_version(store, spec, judging, tmp_path / "judging.carina").path
+
+
+def test_a_version_judges_drafts_elsewhere_exactly_as_at_home(spec, judging, judging_file, elsewhere):
+    arrived = import_package(elsewhere, registry(spec), judging_file)
+    here, there = plausibility_of(judging), plausibility_of(arrived)
+    without = drawn(40).array.copy()
+    without[without == 1] = 0
+    drafts = [drawn(40), drawn(41), Volume(without, drawn(40).grid), Volume(np.flip(without, 1), drawn(40).grid)]
+    verdicts = [here.judge(draft, spec.labels) for draft in drafts]
+    assert [there.judge(draft, spec.labels) for draft in drafts] == verdicts
+    assert verdicts[2].reasons[0] == "liver is missing"
+    assert (arrived.folder / PLAUSIBILITY_NAME).read_bytes() == (judging.folder / PLAUSIBILITY_NAME).read_bytes()
+    assert import_package(elsewhere, registry(spec), judging_file) == arrived
+
+
+def test_the_same_weights_come_again_with_what_judges_them_if_they_came_without(
+    store, spec, judging, judging_file, elsewhere, tmp_path
+):
+    plain = store.add(
+        spec.name, store.load_state(judging), fingerprint=spec.fingerprint(), labels=spec.labels.indices,
+        task_spec=spec.to_json(),
+    )  # fmt: skip
+    first = import_package(elsewhere, registry(spec), export_version(store, spec, plain, tmp_path / "p.carina").path)
+    assert plausibility_of(first) is None
+    second = import_package(elsewhere, registry(spec), judging_file)
+    assert (second.version, second.sha256) == ("v2", first.sha256)
+    assert plausibility_of(second) is not None
+
+
+def test_a_damaged_shape_model_neither_leaves_nor_enters(store, spec, judging, judging_file, elsewhere, tmp_path):
+    with zipfile.ZipFile(judging_file) as archive:
+        parts = {part: archive.read(part) for part in archive.namelist()}
+    changed = bytearray(parts[PLAUSIBILITY_NAME])
+    changed[-2] ^= 1
+    with pytest.raises(ArchiveError, match=r"Part plausibility\.safetensors must have the SHA-256"):
+        import_package(
+            elsewhere, registry(spec), written(tmp_path / "bit.carina", parts | {PLAUSIBILITY_NAME: bytes(changed)})
+        )
+    missing = repacked(judging_file, tmp_path, lambda parts: parts.pop(PLAUSIBILITY_NAME))
+    with pytest.raises(ArchiveError, match="must list each of its parts once"):
+        import_package(elsewhere, registry(spec), missing)
+    (judging.folder / PLAUSIBILITY_NAME).write_bytes(b"something else")
+    with pytest.raises(ConfigurationError, match="must be as carina wrote it"):
+        export_version(store, spec, judging, tmp_path / "no.carina")
+    assert elsewhere.list(spec.name) == ()
+
+
+def of_other_structures(usual: Plausibility) -> Plausibility:
+    return dataclasses.replace(usual, names=("liver", "heart"))
+
+
+def with_values_that_are_none(usual: Plausibility) -> Plausibility:
+    spreads = {name: dict(row) for name, row in usual.spreads.items()}
+    spreads["liver"]["shape"] = dataclasses.replace(spreads["liver"]["shape"], deviation=float("nan"))
+    return dataclasses.replace(usual, spreads=spreads)
+
+
+def of_another_grid(usual: Plausibility) -> Plausibility:
+    return dataclasses.replace(usual, space=dataclasses.replace(usual.space, mean=usual.space.mean[:, :9]))
+
+
+@pytest.mark.parametrize("change", [of_other_structures, with_values_that_are_none, of_another_grid])
+def test_a_shape_model_that_cannot_judge_the_task_is_refused(spec, judging, judging_file, elsewhere, tmp_path, change):
+    file = tmp_path / "other.safetensors"
+    change(plausibility_of(judging)).save(file)
+    changed = repacked(judging_file, tmp_path, lambda parts: parts.update({PLAUSIBILITY_NAME: file.read_bytes()}))
+    with pytest.raises(InvalidInputError, match="must be judged by structures of the task"):
+        import_package(elsewhere, registry(spec), changed)
+    assert elsewhere.list(spec.name) == ()
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 400, pickle.dumps([1])])
+def test_a_shape_model_that_is_none_is_refused_in_words(spec, judging_file, elsewhere, tmp_path, content):
+    changed = repacked(judging_file, tmp_path, lambda parts: parts.update({PLAUSIBILITY_NAME: content}))
+    with pytest.raises(InvalidInputError, match="must be as carina wrote it"):
+        import_package(elsewhere, registry(spec), changed)

@@ -64,7 +64,7 @@ def test_trainer_options_survive_the_way_through_slicers_text_fields(http):
 
     spec = find_tasks().get("thorax_ct")
     config = http.get("/info/").json()["trainers"]["thorax_ct"]["config"]
-    assert config.pop("start_from") == ["served", "nothing"]  # a choice, of which Slicer sends one
+    assert config.pop("start_from") == ["served", "nothing", "auto"]  # a choice, of which Slicer sends one
     edited = {name: str(value) for name, value in config.items()}
     assert parse_options(spec, edited) == spec.trainer
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.transform import Rotation
 
 from carina.geometry import Grid, Volume
@@ -15,6 +16,19 @@ from carina.task import NetworkSpec, TaskSpec, TrainerOptions, Window
 from carina.trainers.cases import Case, without_label
 
 SHAPE = (20, 18, 14)
+
+
+class Died(BaseException):
+    """The process is gone: nothing may be caught, nothing written any more."""
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch computes on one thread, so that two trainings give the same bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

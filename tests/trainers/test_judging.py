@@ -23,14 +23,7 @@ PARTS = {"patient0": "train", "patient1": "train", "patient2": "validation"} | {
     f"patient{number}": "holdout" for number in (3, 4, 5)
 }
 RARE = "spleen"
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def without(case, label_index, *, erase_from_image):

@@ -19,19 +19,10 @@ from carina.trainers.standing import seeded
 from carina.trainers.training import train
 from carina.trainers.warm_start import NOTHING
 
+from .conftest import Died
+
 EPOCHS, STEPS = 2, 3
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-class Died(BaseException):
-    """The process is gone: nothing may be caught, nothing written any more."""
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -67,6 +67,19 @@ def test_all_images_of_a_patient_are_drawn_by_one_network(spec, patients, monkey
         assert len([1 for names in unseen if {case.image_id for case in pair} <= names]) == 1
 
 
+def test_what_hardly_trained_networks_cannot_tell_is_told_by_the_other_labels(spec, patients):
+    patients[4] = relabelled(patients[4], lambda label: np.where(label == 1, 0, label).astype(np.uint8))
+    patients[7] = dataclasses.replace(
+        relabelled(patients[7], lambda label: np.where(label == 1, 0, label).astype(np.uint8)),
+        annotated=frozenset({"spleen"}),
+    )
+    found = compare_out_of_sample(patients, spec=spec, predict=predict, folds=3, steps=1, device="cpu")
+    first, second = rank_labels(found)[:2]
+    assert (first.image_id, first.reasons) == ("image4", ("liver is missing",))
+    assert not second.suspect
+    assert found["image7"].oddities == ()  # nobody looked for the liver there
+
+
 @pytest.mark.parametrize(
     ("count", "folds", "message"), [(3, 2, "at least 4 patients, got 3"), (5, 1, "2 folds, got 1")]
 )

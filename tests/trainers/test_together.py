@@ -24,15 +24,9 @@ from carina.trainers.options import check_options
 from carina.trainers.splits import FileSplitStore
 from carina.trainers.together import outside
 from carina.trainers.training import train
-from carina.trainers.warm_start import NOTHING
+from carina.trainers.warm_start import AUTO, NOTHING
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
@@ -56,8 +50,7 @@ def start(tmp_path: Path, task, toy_case):
             work_dir=tmp_path / home / "work",
             device="cpu",
             options=dataclasses.replace(task.trainer, processes=processes),
-            start_from=NOTHING,
-            **arguments,
+            **{"start_from": NOTHING} | arguments,
         )
 
     return run
@@ -101,6 +94,25 @@ def test_two_processes_end_as_one_and_a_killed_one_is_named_and_its_training_gon
     for mine, theirs in zip(alone.history, together.history, strict=True):
         assert theirs.loss == pytest.approx(mine.loss, abs=1e-4)
         assert theirs.dice == pytest.approx(mine.dice, abs=0.01)
+
+
+def test_two_processes_try_both_starts_as_one_does(start, task, tmp_path):
+    """The same helpers work on one trial, on the other, and on what is gone on with."""
+    first = start("school", 1)
+    state = load_state(first.version.weights_path)
+    found = {}
+    for processes in (1, 2):
+        models = ModelStore(tmp_path / str(processes) / "models")
+        models.add(task.name, state, fingerprint=task.fingerprint(), labels=task.labels.indices)
+        models.promote(task.name, "v1", reason="test")
+        found[processes] = start(str(processes), processes, start_from=AUTO)
+    assert helpers() == []
+    one, two = found[1], found[2]
+    assert (two.start.chosen, two.start.epochs) == (one.start.chosen, one.start.epochs) == ("v1", 1)
+    for name, score in one.start.scores.items():
+        assert two.start.scores[name] == pytest.approx(score, abs=0.01)
+    for mine, theirs in zip(one.history, two.history, strict=True):
+        assert theirs.loss == pytest.approx(mine.loss, abs=1e-4)
 
 
 def test_a_helper_ends_with_the_process_that_started_it(tmp_path):
