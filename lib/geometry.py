@@ -61,6 +61,15 @@ class Grid:
         """`(4, 4)` index → LPS mm, DICOM's and ITK's frame."""
         return ras_to_lps(self.affine_ras)
 
+    def points_at(self, indices: NDArray[np.float64]) -> NDArray[np.float64]:
+        """`(n, 3)` LPS mm of `(n, 3)` (fractional) indices."""
+        return np.asarray(indices @ self.affine_lps[:3, :3].T + self.affine_lps[:3, 3], dtype=np.float64)
+
+    def indices_of(self, points_lps: NDArray[np.float64]) -> NDArray[np.float64]:
+        """`(n, 3)` fractional indices of `(n, 3)` points in LPS mm."""
+        inverse = np.linalg.inv(self.affine_lps)
+        return np.asarray(points_lps @ inverse[:3, :3].T + inverse[:3, 3], dtype=np.float64)
+
     @property
     def voxel_volume_ml(self) -> float:
         """Volume of one voxel in millilitres."""

@@ -81,16 +81,30 @@ def region_at(place: Place, grid: Grid, *, size_mm: Spacing) -> Region:
     Raises:
         InvalidInputError: If the place is not on the image.
     """
+    check_place(place, grid)
     box = []
-    for axis, size in enumerate(grid.shape):
-        at = place[axis]
-        middle = at + 0.5 if isinstance(at, int) else (at[0] + at[1]) / 2
-        if not 0 <= middle <= size:
-            raise InvalidInputError(f"A place must be on its image of {grid.shape} voxels, got {place}. Point again.")
+    for axis, (size, ends) in enumerate(zip(grid.shape, bounds(place), strict=True)):
+        middle = sum(ends) / 2
         voxels = min(size, max(1, round(size_mm[axis] / grid.spacing_mm[axis])))
         first = min(max(0, round(middle - voxels / 2)), size - voxels)
         box.append(slice(first, first + voxels))
     return Region((box[0], box[1], box[2]), grid)
+
+
+def bounds(place: Place) -> Box:
+    """Per axis the first voxel of a place and the one past its last."""
+    first, second, third = ((at, at + 1) if isinstance(at, int) else at for at in place)
+    return first, second, third
+
+
+def check_place(place: Place, grid: Grid) -> None:
+    """Make sure that the middle of a place is on an image.
+
+    Raises:
+        InvalidInputError: If it is not.
+    """
+    if any(not 0 <= sum(ends) / 2 <= size for ends, size in zip(bounds(place), grid.shape, strict=True)):
+        raise InvalidInputError(f"A place must be on its image of {grid.shape} voxels, got {place}. Point again.")
 
 
 def same_place(one: Any, other: Any) -> bool:

@@ -56,6 +56,15 @@ ORIENTATIONS = [
 ]
 
 
+def test_points_and_indices_are_those_of_simpleitk():
+    volume = random_volume(affine_of(order=(2, 0, 1), flips=(True, False, True), rotation_deg=(6.0, -4.0, 9.0)))
+    indices = np.array([[0.0, 0.0, 0.0], [1.5, 2.0, 3.25], [4.0, -1.0, 0.5]])
+    expected = [to_sitk(volume).TransformContinuousIndexToPhysicalPoint(index) for index in indices.tolist()]
+    points = volume.grid.points_at(indices)
+    np.testing.assert_allclose(points, expected, atol=1e-9)
+    np.testing.assert_allclose(volume.grid.indices_of(points), indices, atol=1e-9)
+
+
 @pytest.mark.parametrize(("order", "flips"), ORIENTATIONS)
 @pytest.mark.parametrize("rotation_deg", [(0, 0, 0), (12, -8, 20)])
 def test_reorienting_moves_no_voxel_in_the_patient(order, flips, rotation_deg):

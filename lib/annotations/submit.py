@@ -11,7 +11,7 @@ from ..errors import LabelError
 from ..geometry import Grid, Volume, resample_label
 from ..label_maps import label_type
 from ..labels import did_you_mean
-from ..regions import Place
+from ..regions import Place, place_from_json
 from ..structures import STRUCTURES
 from ..task import TaskSpec
 from .annotation import Annotation, Origin, safe
@@ -167,6 +167,12 @@ def submit_findings(
         notes={key: list(rows) for key, rows in ((PREDICTION, said), (MEASUREMENTS, measured), (PLACE, place)) if rows}
         or None,
     )
+
+
+def place_in(notes: Mapping[str, Any]) -> Place | None:
+    """Which part of its image a version is about, by its notes; None for all of it."""
+    place = notes.get(PLACE)
+    return None if place is None else place_from_json(place)
 
 
 def _answer(name: str, value: object) -> bool | None:

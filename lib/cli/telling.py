@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _PICTURE = ".png"
 _TEXT, _SR = ".txt", ".dcm"
-_TOLD = ("task", "model_version", "prediction", "measurements", "report", "roi", "timings")
+_TOLD = ("task", "model_version", "prediction", "measurements", "report", "roi", "place", "timings")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ def tell(
     measured = [[one.quantity.code.meaning, f"{one.value:g}", one.quantity.unit_shown] for one in answer.measurements]
     if measured:
         output.table("Measured", ["Quantity", "Value", "Unit"], measured)
-    result = {name: answer.params[name] for name in _TOLD}
+    result = {name: answer.params[name] for name in _TOLD if name in answer.params}
     if files.heat is not None:
         (of,) = answer.heats
         _write_heat(files.heat, answer, of)
@@ -147,6 +147,7 @@ def _write_report(path: Path, answer: Answer) -> None:
         complete=True,
         final=False,
         measurements=answer.measurements,
+        place=answer.place,
     )
     document.save_as(path, enforce_file_format=True)
 

@@ -52,7 +52,7 @@ def source_headers(series: Series) -> list[Dataset]:
     own back. Slices that have a place but no frame of reference get one, the same on every call.
     """
     first = series.datasets[0]
-    placed = series.frame_order is not None or "ImagePositionPatient" in first
+    placed = has_position(series)
     reference = first.get("FrameOfReferenceUID") or generate_uid(entropy_srcs=[series.series_instance_uid])
     headers = []
     for dataset in series.datasets:
@@ -68,6 +68,11 @@ def source_headers(series: Series) -> list[Dataset]:
             _replace(header, "FrameOfReferenceUID", reference)
         headers.append(header)
     return headers
+
+
+def has_position(series: Series) -> bool:
+    """Whether a series lies somewhere in its patient, as a radiograph does not."""
+    return series.frame_order is not None or "ImagePositionPatient" in series.datasets[0]
 
 
 def restore_person_names(derived: Dataset, series: Series) -> None:

@@ -9,6 +9,8 @@
 | the model's calibrated probability | (122157, DCM, "Probability") | 0 to 1, with its algorithm (TID 4019) |
 | source image | (121112, DCM, "Source of Measurement") | the instances that were looked at |
 
+A finding of a part of an image has its place (`sr_place`) instead of the source images.
+
 The presence is what the observer says, the two below it what the algorithm said; they are absent without a draft.
 
 What was measured on the image stands in one more group per task that drew it. Its tracking identifier is `measured by
@@ -18,10 +20,11 @@ a reader's drawing has not. Where that drawing is a SEG in the PACS, the SEG is 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import highdicom as hd
 from pydicom.dataset import Dataset
@@ -33,6 +36,7 @@ from ..labels import Code
 from ..measurements import QUANTITIES, Measurement
 from .codes import concept, same_concept
 from .provenance import ObjectReference, Provenance, algorithm_content, algorithm_in
+from .sr_place import Group, ImagePlace
 
 State = Literal["positive", "negative", "uncertain"]
 """What a conformal prediction leaves possible (`models.calibration`)."""
@@ -93,14 +97,19 @@ class ReportedFinding:
 
 
 def measurement_group(
-    finding: ReportedFinding, *, algorithm: hd.sr.AlgorithmIdentification | None, images: Sequence[Dataset]
-) -> hd.sr.MeasurementsAndQualitativeEvaluations:
+    finding: ReportedFinding,
+    *,
+    algorithm: hd.sr.AlgorithmIdentification | None,
+    images: Sequence[Dataset],
+    place: ImagePlace | None = None,
+) -> Group:
     """The group of one finding.
 
     Args:
         finding: What is said.
         algorithm: Who gave the probability; None if nobody did.
         images: Headers of the instances that were looked at.
+        place: The part of the image it is about; None for all of it.
     """
     evaluations = [hd.sr.QualitativeEvaluation(name=concept(PRESENCE), value=concept(_PRESENCES[finding.present]))]
     measurements = []
@@ -112,17 +121,22 @@ def measurement_group(
                 name=concept(PROBABILITY), value=finding.probability, unit=codes.UCUM.NoUnits, algorithm_id=algorithm
             )
         )
-    return hd.sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=hd.sr.TrackingIdentifier(uid=_tracking_uid(finding, images[0]), identifier=finding.name),
-        finding_category=concept(finding.category),
-        finding_type=concept(finding.code),
-        qualitative_evaluations=evaluations,
-        measurements=measurements or None,
-        source_images=[hd.sr.SourceImageForMeasurementGroup.from_source_image(image) for image in images],
-    )
+    said: dict[str, Any] = {
+        "tracking_identifier": hd.sr.TrackingIdentifier(
+            uid=_tracking_uid(finding, images[0], place), identifier=finding.name
+        ),
+        "finding_category": concept(finding.category),
+        "finding_type": concept(finding.code),
+        "qualitative_evaluations": evaluations,
+        "measurements": measurements or None,
+    }
+    if place is not None:
+        return place.group(**said)
+    sources = [hd.sr.SourceImageForMeasurementGroup.from_source_image(image) for image in images]
+    return hd.sr.MeasurementsAndQualitativeEvaluations(source_images=sources, **said)
 
 
-def read_group(group: hd.sr.MeasurementsAndQualitativeEvaluations) -> ReportedFinding:
+def read_group(group: Group) -> ReportedFinding:
     """What `measurement_group` wrote.
 
     Raises:
@@ -199,12 +213,12 @@ def _measured_group(
     )
 
 
-def is_measured(group: hd.sr.MeasurementsAndQualitativeEvaluations) -> bool:
+def is_measured(group: Group) -> bool:
     """Whether a group holds what was measured, and no finding."""
     return str(group.tracking_identifier or "").startswith(_MEASURED_BY)
 
 
-def read_measured(group: hd.sr.MeasurementsAndQualitativeEvaluations) -> list[Measurement]:
+def read_measured(group: Group) -> list[Measurement]:
     """What `measured_groups` wrote; a quantity of a later version of carina is passed over."""
     found, task = [], str(group.tracking_identifier).removeprefix(_MEASURED_BY)
     for item in group.get_measurements():
@@ -221,12 +235,12 @@ def read_measured(group: hd.sr.MeasurementsAndQualitativeEvaluations) -> list[Me
     return found
 
 
-def probabilities(group: hd.sr.MeasurementsAndQualitativeEvaluations) -> list[hd.sr.Measurement]:
+def probabilities(group: Group) -> list[hd.sr.Measurement]:
     """The model's answer in a group: one, or none without a draft."""
     return list(group.get_measurements(name=concept(PROBABILITY)))
 
 
-def _value(group: hd.sr.MeasurementsAndQualitativeEvaluations, name: Code) -> Code | None:
+def _value(group: Group, name: Code) -> Code | None:
     """The value of one of the group's evaluations, if it has it."""
     found = group.get_qualitative_evaluations(name=concept(name))
     return _ours(found[0].value) if found else None
@@ -236,6 +250,7 @@ def _ours(code: hd.sr.CodedConcept) -> Code:
     return Code(code.value, code.scheme_designator, code.meaning)
 
 
-def _tracking_uid(finding: ReportedFinding, image: Dataset) -> str:
-    """The same for a finding of an image in every version, so that they can be followed (PS3.16 TID 1501)."""
-    return generate_uid(entropy_srcs=[str(image.SOPInstanceUID), finding.code.scheme, finding.code.value])
+def _tracking_uid(finding: ReportedFinding, image: Dataset, place: ImagePlace | None) -> str:
+    """The same for a finding at a place of an image in every version, so that they can be followed (TID 1501)."""
+    where = [] if place is None else [json.dumps(place.place)]
+    return generate_uid(entropy_srcs=[str(image.SOPInstanceUID), finding.code.scheme, finding.code.value, *where])

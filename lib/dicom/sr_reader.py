@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import highdicom as hd
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import EnhancedSRStorage, SegmentationStorage
+from pydicom.uid import SegmentationStorage
 
 from ..errors import DicomError
 from ..measurements import Measurement
@@ -24,7 +25,15 @@ from .provenance import (
     task_in,
 )
 from .sr_content import ReportedFinding, is_measured, probabilities, read_group, read_measured
-from .sr_writer import UNNAMED
+from .sr_place import Group, ReportedPlace, groups_at_places, place_in
+from .sr_writer import UNNAMED, sop_class_of_findings
+
+_CLASSES = MappingProxyType(
+    {
+        sop_class_of_findings(at_place=False): hd.sr.EnhancedSR,
+        sop_class_of_findings(at_place=True): hd.sr.Comprehensive3DSR,
+    }
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -34,6 +43,7 @@ class FindingsDocument:
     Attributes:
         findings: In the document's order.
         measurements: What tasks' drawings of the image gave.
+        place: The part of the image that the findings are about; None for all of it.
         provenance: Who said so.
         complete: Whether every finding of the task was answered.
         final: Whether it is a person's finished work.
@@ -47,6 +57,7 @@ class FindingsDocument:
 
     findings: tuple[ReportedFinding, ...]
     measurements: tuple[Measurement, ...]
+    place: ReportedPlace | None
     provenance: Provenance
     complete: bool
     final: bool
@@ -68,20 +79,22 @@ def read_findings(source: Path | Dataset) -> FindingsDocument:
         DicomError: If it is not such a document, or not whole.
     """
     dataset = open_object(source, what="An SR document")
-    if dataset.get("SOPClassUID") != EnhancedSRStorage or not made_by_carina(dataset):
+    if dataset.get("SOPClassUID") not in _CLASSES or not made_by_carina(dataset):
         maker = str(dataset.get("Manufacturer") or "no manufacturer")[:64]
         raise DicomError(
-            f"Findings must come from an Enhanced SR document that carina wrote, got SOP class "
+            f"Findings must come from an Enhanced or Comprehensive 3D SR document that carina wrote, got SOP class "
             f"{dataset.get('SOPClassUID', 'none')} of {maker}. Documents of other makers are not read."
         )
     try:
-        document = hd.sr.EnhancedSR.from_dataset(dataset)
+        document = _CLASSES[dataset.SOPClassUID].from_dataset(dataset)
         report = document.content
         if not isinstance(report, hd.sr.MeasurementReport):
             raise DicomError("An SR document must follow TID 1500, got another template. Export it again.")
-        groups = report.get_image_measurement_groups()
-        findings = tuple(read_group(group) for group in groups if not is_measured(group))
+        groups: list[Group] = [*groups_at_places(report), *report.get_image_measurement_groups()]
+        told = [group for group in groups if not is_measured(group)]
+        findings = tuple(read_group(group) for group in told)
         measurements = tuple(one for group in groups if is_measured(group) for one in read_measured(group))
+        place = place_in(told[0])
         provenance = _provenance(dataset, report, groups)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise DicomError(
@@ -90,6 +103,7 @@ def read_findings(source: Path | Dataset) -> FindingsDocument:
     return FindingsDocument(
         findings=findings,
         measurements=measurements,
+        place=place,
         provenance=provenance,
         complete=dataset.get("CompletionFlag") == "COMPLETE",
         final=dataset.get("PreliminaryFlag") == "FINAL",
@@ -107,7 +121,7 @@ def read_findings(source: Path | Dataset) -> FindingsDocument:
 def _provenance(
     dataset: Dataset,
     report: hd.sr.MeasurementReport,
-    groups: list[hd.sr.MeasurementsAndQualitativeEvaluations],
+    groups: list[Group],
 ) -> Provenance:
     people = report.get_observer_contexts(observer_type=codes.DCM.Person)
     person = people[0].observer_identifying_attributes.name if people else UNNAMED

@@ -1,7 +1,7 @@
-"""Writing what was said of an image as a DICOM SR document: Enhanced SR (PS3.3 A.35.2), Measurement Report (TID 1500).
+"""Writing what was said of an image as a DICOM SR document, a Measurement Report (TID 1500).
 
-Enhanced SR is the smallest class that holds coded answers, numbers and references to images; nothing here refers to
-another part of the document or to a place in the image, which the larger classes are for.
+Enhanced SR (PS3.3 A.35.2) is the smallest class that holds coded answers, numbers and references to images. What was
+said of a part of an image needs coordinates in the patient, which Comprehensive 3D SR (PS3.3 A.35.13) is for.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from types import MappingProxyType
 import highdicom as hd
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import Comprehensive3DSRStorage, EnhancedSRStorage, ExplicitVRLittleEndian, generate_uid
 
 from .. import __version__
 from ..errors import DicomError
 from ..labels import Code
 from ..measurements import Measurement
+from ..regions import Place
 from .codes import concept, first_code
-from .headers import plain_object, restore_person_names, source_headers, whole_number
+from .headers import has_position, plain_object, restore_person_names, source_headers, whole_number
 from .provenance import (
     MANUFACTURER,
     ObjectReference,
@@ -28,9 +29,10 @@ from .provenance import (
     content_description,
     person_name,
 )
-from .report_text import report_text
+from .report_text import place_text, report_text
 from .series import Series
 from .sr_content import ReportedFinding, measured_groups, measurement_group
+from .sr_place import Group, image_place
 
 UNNAMED = "unnamed^"
 """The person observer of a document whose person gave no name: TID 1003 wants one."""
@@ -39,6 +41,11 @@ _SERIES_NUMBER_OFFSET = 2000
 _PLAIN_RADIOGRAPHY = Code("168537006", "SCT", "Plain radiography")
 _IMAGING = Code("363679005", "SCT", "Imaging procedure")
 _PROJECTIONS = frozenset({"CR", "DX", "RG"})
+
+
+def sop_class_of_findings(*, at_place: bool) -> str:
+    """The SOP Class of the document of findings, of a part of an image or of all of it."""
+    return str(Comprehensive3DSRStorage if at_place else EnhancedSRStorage)
 
 
 def write_findings(
@@ -53,6 +60,7 @@ def write_findings(
     predecessor: ObjectReference | None = None,
     measurements: Sequence[Measurement] = (),
     segmentations: Mapping[str, ObjectReference] = MappingProxyType({}),
+    place: Place | None = None,
 ) -> FileDataset:
     """Make an SR document of what was said of an image.
 
@@ -70,6 +78,7 @@ def write_findings(
         predecessor: The SR document of the version before, of the same study.
         measurements: What tasks' drawings of the image gave.
         segmentations: Task → the SEG in the same study that holds its drawing, where there is one.
+        place: The part of the image that all findings are about, on the series' grid; None for all of it.
 
     Returns:
         The object, explicit VR little endian, ready for `save_as`.
@@ -80,10 +89,18 @@ def write_findings(
     if not findings:
         raise DicomError("A report must hold at least one finding, got none.")
     sources = source_headers(series)
+    seen = None if place is None else place_text(place, series.volume.grid, in_patient=has_position(series))
+    text = report_text(findings, provenance=provenance, measurements=measurements, place=seen)
     try:
-        document = hd.sr.EnhancedSR(
+        where = None if place is None else image_place(place, series, headers=sources)
+        algorithm = algorithm_content(provenance)
+        groups = [
+            *(measurement_group(one, algorithm=algorithm, images=sources, place=where) for one in findings),
+            *measured_groups(measurements, images=sources, segmentations=segmentations),
+        ]
+        document = (hd.sr.EnhancedSR if where is None else hd.sr.Comprehensive3DSR)(
             evidence=[*sources, *(_in_study(one, series) for one in segmentations.values())],
-            content=_content(findings, measurements, segmentations, sources, provenance),
+            content=_content(groups, sources, provenance=provenance, text=text),
             series_instance_uid=series_instance_uid or generate_uid(),
             series_number=whole_number(sources[0], "SeriesNumber") + _SERIES_NUMBER_OFFSET,
             sop_instance_uid=sop_instance_uid or generate_uid(),
@@ -110,25 +127,17 @@ def write_findings(
 
 
 def _content(
-    findings: Sequence[ReportedFinding],
-    measurements: Sequence[Measurement],
-    segmentations: Mapping[str, ObjectReference],
-    sources: Sequence[Dataset],
-    provenance: Provenance,
+    groups: Sequence[Group], sources: Sequence[Dataset], *, provenance: Provenance, text: str
 ) -> hd.sr.MeasurementReport:
-    algorithm = algorithm_content(provenance)
-    groups = [measurement_group(one, algorithm=algorithm, images=sources) for one in findings]
     report = hd.sr.MeasurementReport(
         observation_context=_observers(provenance),
         procedure_reported=concept(_procedure(sources[0])),
-        imaging_measurements=[*groups, *measured_groups(measurements, images=sources, segmentations=segmentations)],
+        imaging_measurements=groups,
         referenced_images=sources if _fit_for_library(sources) else None,
     )
     report[0].ContentSequence.append(
         hd.sr.TextContentItem(
-            name=codes.DCM.Summary,
-            value=report_text(findings, provenance=provenance, measurements=measurements),
-            relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
+            name=codes.DCM.Summary, value=text, relationship_type=hd.sr.RelationshipTypeValues.CONTAINS
         )
     )
     return report

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ..dicom.provenance import Provenance
-from ..dicom.sr import report_text
+from ..dicom.sr import place_text, report_text
 from ..errors import InvalidInputError
 from ..geometry import Volume
 from ..measurements import Measurement
@@ -22,7 +22,7 @@ from ..models.version import ModelVersion
 from ..networks.devices import resolve_device
 from ..networks.whole_image import image_logits
 from ..preprocessing import Prepared, prepare
-from ..regions import Region, region_at
+from ..regions import Place, Region, region_at
 from ..task import LUNGS, TaskSpec
 from .draft import Cancelled, Draft, Progress, timed
 from .heat_map import heat_map
@@ -123,14 +123,15 @@ class ClassificationInfer(NetworkDrafter):
             measurements=measurements,
             version=version,
             spec=self.spec,
+            place=request.get("place"),
         )
         answer.params.update(
             roi="image" if region is None else LUNGS if self.spec.crop_mm is None else "place",
             device=str(device),
             timings=timings,
         )
-        if request.get("place") is not None:
-            answer.params["place"] = request["place"]
+        if answer.place is not None:
+            answer.params["place"] = answer.place
         return answer
 
     def prepared(self, image: object, *, roi: object = None) -> Prepared:
@@ -221,6 +222,7 @@ class Answer:
         measurements: What was measured on it.
         version: Of the model.
         spec: The task.
+        place: The part of the image that was judged; None for all of it.
     """
 
     image: Volume
@@ -230,6 +232,7 @@ class Answer:
     measurements: tuple[Measurement, ...]
     version: ModelVersion
     spec: TaskSpec
+    place: Place | None = None
 
     @property
     def provenance(self) -> Provenance:
@@ -250,10 +253,18 @@ class Answer:
             "label_names": {name: self.spec.labels.indices[name] for name in self.heats},
             "prediction": [asdict(one) for one in self.told],
             "measurements": [one.to_json() for one in self.measurements],
-            "report": report_text(findings, provenance=self.provenance, measurements=self.measurements),
+            "report": report_text(
+                findings, provenance=self.provenance, measurements=self.measurements, place=self._judged
+            ),
             "model_version": self.version.version,
             "model_sha256": self.version.sha256,
         }
+
+    @property
+    def _judged(self) -> str | None:
+        return (
+            None if self.place is None else place_text(self.place, self.image.grid, in_patient=self.spec.dimension == 3)
+        )
 
     @cached_property
     def marks(self) -> Volume:

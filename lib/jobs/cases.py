@@ -10,11 +10,11 @@ from functools import partial
 
 from ..annotations.annotation import Annotation
 from ..annotations.store import AnnotationStore
-from ..annotations.submit import PLACE, for_task
+from ..annotations.submit import for_task, place_in
 from ..datastores.port import ImageStore, read_image
 from ..errors import ConflictError
 from ..geometry import Volume, resample_label
-from ..regions import place_from_json, region_at
+from ..regions import region_at
 from ..task import TaskSpec
 from ..trainers.cases import Case, FindingsCase, LabelledImage, without_label
 
@@ -45,7 +45,7 @@ def labelled_cases(
     candidates = annotations.for_training() if only is None else annotations.named(only)
     for annotation in candidates:  # oldest first
         names = annotation.findings if spec.of_whole_images else annotation.names
-        place = None if spec.crop_mm is None else annotations.label_info(annotation.id).get(PLACE)
+        place = None if spec.crop_mm is None else place_in(annotations.label_info(annotation.id))
         if spec.crop_mm is not None and place is None:  # of another task that has a finding of this name
             continue
         if annotation.task == spec.name or any(name in spec.labels for name in names):
@@ -112,13 +112,13 @@ def _findings_case(
     annotations: AnnotationStore, images: ImageStore, annotation: Annotation, spec: TaskSpec
 ) -> LabelledImage:
     findings = {name: value for name, value in annotation.findings.items() if name in spec.labels}
-    place = annotations.label_info(annotation.id).get(PLACE) if spec.crop_mm is not None else None
+    place = None if spec.crop_mm is None else place_in(annotations.label_info(annotation.id))
 
     def load() -> Volume:
         image = _image(images, annotation.image_id)
-        if spec.crop_mm is None:
+        if spec.crop_mm is None or place is None:
             return image
-        return region_at(place_from_json(place), image.grid, size_mm=spec.crop_mm).crop(image)
+        return region_at(place, image.grid, size_mm=spec.crop_mm).crop(image)
 
     return FindingsCase(
         image_id=annotation.image_id if place is None else f"{annotation.image_id}-{annotation.id}",

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydicom import Dataset
 
-from ..annotations.submit import MEASUREMENTS, NO_VOXELS, PREDICTION
+from ..annotations.submit import MEASUREMENTS, NO_VOXELS, PLACE, PREDICTION
 from ..datastores.port import ImageRecord, ImageStore
 from ..dicom.provenance import DocumentKind, Provenance, made_by_carina, read_content_time, read_predecessor
 from ..dicom.seg import SegResult, read_seg
@@ -17,6 +17,7 @@ from ..dicom.series import read_grid
 from ..dicom.sr import FindingsDocument, read_findings, read_predecessor_document
 from ..errors import DicomError
 from ..geometry import Volume
+from ..regions import Place
 
 KINDS: tuple[DocumentKind, ...] = ("SEG", "SR")
 """What is looked for, by DICOM modality."""
@@ -89,7 +90,9 @@ def content_of(dataset: Dataset, kind: DocumentKind, *, store: ImageStore, recor
         CarinaError: As reading the image does.
     """
     if kind == "SR":
-        return _told(read_findings(dataset))
+        document = read_findings(dataset)
+        said = document.place
+        return _told(document, None if said is None else said.on(read_grid(store.fetch(record.image_id))[0]))
     grid, _ = read_grid(store.fetch(record.image_id))
     result = read_seg(dataset, grid=grid)
     return Content(
@@ -103,7 +106,7 @@ def content_of(dataset: Dataset, kind: DocumentKind, *, store: ImageStore, recor
     )
 
 
-def _told(document: FindingsDocument) -> Content:
+def _told(document: FindingsDocument, place: Place | None) -> Content:
     answers = {one.name: one.present for one in document.findings}
     if all(answer is None for answer in answers.values()):
         raise DicomError("An SR document must answer at least one finding to be adopted, got none answered.")
@@ -112,7 +115,8 @@ def _told(document: FindingsDocument) -> Content:
         for one in document.findings
         if one.probability is not None
     ]
-    rows = {PREDICTION: said, MEASUREMENTS: [one.to_json() for one in document.measurements]}
+    measured = [one.to_json() for one in document.measurements]
+    rows = {PREDICTION: said, MEASUREMENTS: measured, PLACE: list(place or ())}
     return Content(
         label=NO_VOXELS,
         names={},

@@ -12,12 +12,14 @@ from pydicom import Dataset
 from sqlalchemy.exc import IntegrityError
 
 from ..annotations.adoption import Adoption, AdoptionRule, tag_of
-from ..annotations.annotation import Annotation, Origin
+from ..annotations.annotation import FINAL_TAG, Annotation, Origin
 from ..annotations.store import AnnotationStore
+from ..annotations.submit import place_in
 from ..datastores.port import ImageRecord, ImageStore
 from ..dicom.provenance import DocumentKind, ObjectReference, made_by_carina
 from ..dicom.series import read_grid
 from ..errors import CarinaError, ConflictError, InvalidInputError, PacsError, UnknownLabelError
+from ..regions import Place
 from .adoptable import KINDS, Adoptable, content_of, describe
 
 _LOG = logging.getLogger(__name__)
@@ -135,7 +137,11 @@ class Adopter:
         content = content_of(dataset, seg.kind, store=self._store, record=record)
         before = self._annotations.deliveries.by_instance(seg.predecessor) if seg.predecessor else None
         task = content.provenance.task or None
-        since = self._in_use_since(record.image_id, task=task if seg.kind == "SR" else None)
+        since = (
+            self._told_since(record.image_id, task=task, place=place_in(content.notes))
+            if seg.kind == "SR"
+            else self._drawn_since(record.image_id)
+        )
         annotation = self._annotations.submit(
             record.image_id,
             content.label,
@@ -171,13 +177,28 @@ class Adopter:
         except InvalidInputError:  # no DICOM series
             return ""
 
-    def _in_use_since(self, image_id: str, *, task: str | None) -> datetime | None:
+    def _drawn_since(self, image_id: str) -> datetime | None:
+        """When the image's label in use was made."""
         try:
-            latest = self._annotations.latest(image_id, task=task)
+            return self._made(self._annotations.latest(image_id))
         except UnknownLabelError:
             return None
-        made = self._annotations.label_info(latest.id).get("adopted", {}).get("made")
-        return datetime.fromisoformat(made) if made else latest.created
+
+    def _told_since(self, image_id: str, *, task: str | None, place: Place | None) -> datetime | None:
+        """When the answers in use of a task at a place of the image were given."""
+        known = [
+            version
+            for version in self._annotations.versions(image_id)
+            if version.task == task
+            and version.tag == FINAL_TAG
+            and not version.withdrawn
+            and place_in(self._annotations.label_info(version.id)) == place
+        ]
+        return self._made(known[-1]) if known else None
+
+    def _made(self, version: Annotation) -> datetime:
+        made = self._annotations.label_info(version.id).get("adopted", {}).get("made")
+        return datetime.fromisoformat(made) if made else version.created
 
 
 def in_order(segs: Sequence[Adoptable]) -> list[Adoptable]:

@@ -9,12 +9,14 @@ from pydicom import Dataset
 from ..annotations.annotation import Annotation
 from ..annotations.deliveries import Delivery
 from ..annotations.store import AnnotationStore
+from ..annotations.submit import place_in
 from ..datastores.port import ImageStore
 from ..dicom.provenance import ObjectReference, state_content_time
 from ..errors import PacsError, UnknownLabelError
+from ..regions import Place
 from ..registry import Registry
 from ..task import TaskSpec
-from .documents import SOP_CLASSES, WRITERS, Sources
+from .documents import WRITERS, Sources, sop_class_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,22 +53,25 @@ class PacsDelivery:
         return document
 
     def _predecessor(self, annotation: Annotation, delivery: Delivery) -> ObjectReference | None:
-        """The object of the newest version before of the same kind, if that was meant for the PACS too."""
-        before = annotation
+        """The object of the newest version before of the same kind and place, if that was meant for the PACS too."""
+        place, before = self._place(annotation), annotation
         while before.parent is not None:
             before = self.annotations.get(before.parent)
             try:
                 known = self.annotations.deliveries.get(before.id)
             except UnknownLabelError:
                 return None
-            if known.document == delivery.document:
-                return None if known.state == "called_off" else _reference(known)
+            if known.document == delivery.document and self._place(before) == place:
+                return None if known.state == "called_off" else _reference(known, at_place=place is not None)
         return None
 
+    def _place(self, annotation: Annotation) -> Place | None:
+        return place_in(self.annotations.label_info(annotation.id))
 
-def _reference(delivery: Delivery) -> ObjectReference:
+
+def _reference(delivery: Delivery, *, at_place: bool) -> ObjectReference:
     return ObjectReference(
         sop_instance_uid=delivery.sop_instance_uid,
         series_instance_uid=delivery.series_instance_uid,
-        sop_class_uid=SOP_CLASSES[delivery.document],
+        sop_class_uid=sop_class_of(delivery.document, at_place=at_place),
     )

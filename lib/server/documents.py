@@ -8,19 +8,19 @@ from types import MappingProxyType
 from typing import Protocol
 
 from pydicom import Dataset
-from pydicom.uid import EnhancedSRStorage, SegmentationStorage
+from pydicom.uid import SegmentationStorage
 
 from ..annotations.annotation import FINAL_TAG, Annotation
 from ..annotations.deliveries import Delivery
 from ..annotations.drafts import drafts_of
 from ..annotations.store import AnnotationStore
-from ..annotations.submit import PREDICTION
+from ..annotations.submit import PREDICTION, place_in
 from ..annotations.voxel_values import recode, unnamed_values
 from ..datastores.port import ImageStore, read_image
 from ..dicom.provenance import AlgorithmType, DocumentKind, ObjectReference, Provenance
 from ..dicom.seg import write_seg
 from ..dicom.series import Series
-from ..dicom.sr import ReportedFinding, write_findings
+from ..dicom.sr import ReportedFinding, sop_class_of_findings, write_findings
 from ..errors import MissingDependencyError
 from ..findings import CLINICAL_FINDING, FINDINGS
 from ..geometry import Volume, resample_label
@@ -32,9 +32,6 @@ from .measuring import measured_for_report
 
 _ORIGINS: Mapping[str, AlgorithmType] = MappingProxyType(
     {"manual": "MANUAL", "semiautomatic": "SEMIAUTOMATIC", "automatic": "AUTOMATIC"}
-)
-SOP_CLASSES: Mapping[DocumentKind, str] = MappingProxyType(
-    {"SEG": str(SegmentationStorage), "SR": str(EnhancedSRStorage)}
 )
 
 
@@ -131,7 +128,8 @@ def write_told(
     """Findings as SR: complete if every finding of the task is answered, final if a person is done with it."""
     _, series = sources.image(annotation)
     spec = sources.spec(annotation)
-    findings = reported(annotation, sources.annotations.label_info(annotation.id), spec)
+    notes = sources.annotations.label_info(annotation.id)
+    findings = reported(annotation, notes, spec)
     measurements, segmentations = measured_for_report(sources.annotations, sources.tasks, annotation, series)
     return write_findings(
         findings,
@@ -144,7 +142,18 @@ def write_told(
         predecessor=predecessor,
         measurements=measurements,
         segmentations=segmentations,
+        place=place_in(notes),
     )
+
+
+def sop_class_of(document: DocumentKind, *, at_place: bool) -> str:
+    """SOP Class of a document.
+
+    Args:
+        document: What it is.
+        at_place: Whether it is about a part of its image.
+    """
+    return sop_class_of_findings(at_place=at_place) if document == "SR" else str(SegmentationStorage)
 
 
 WRITERS: Mapping[DocumentKind, Writer] = MappingProxyType({"SEG": write_label_map, "SR": write_told})

@@ -35,9 +35,7 @@ class Spot:
 
     def on(self, grid: Grid) -> Point:
         """The voxel."""
-        numbers = self.numbers
-        if self.in_mm:
-            numbers = tuple((np.linalg.inv(grid.affine_lps) @ [*numbers, 1.0])[:3])
+        numbers = grid.indices_of(np.array([self.numbers]))[0] if self.in_mm else self.numbers
         i, j, k = (round(float(number)) for number in numbers)
         return i, j, k
 

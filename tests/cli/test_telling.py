@@ -8,8 +8,11 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
+from carina.dicom.series import read_series
 from carina.dicom.sr import read_findings
 from tests.dicom.builder import radiograph as dicom_radiograph
+
+from .conftest import serve_untrained
 
 TASK = "cxr_covid19"
 
@@ -59,6 +62,23 @@ def test_the_report_is_a_text_or_an_sr_document(carina, untrained_covid19, tmp_p
     assert read.text == ran.json["report"]
     assert [one.probability for one in read.findings] == pytest.approx([ran.json["prediction"][0]["score"]], abs=1e-6)
     assert (read.provenance.algorithm_type, read.final) == ("AUTOMATIC", False)
+
+
+def test_what_is_told_of_a_place_says_where_in_words_json_and_the_report(carina, phantoms, carina_home, tmp_path):
+    serve_untrained("nodule_malignancy")
+    image, document = phantoms / "images" / "phantom-007", tmp_path / "report.dcm"
+
+    ran = carina(
+        "infer", "nodule_malignancy", "--image", image, "--point", "12,9,7", "--device", "cpu",
+        "--report", document, "--json",
+    )  # fmt: skip
+
+    assert ran.exit_code == 0, ran.stderr
+    assert ran.json["place"] == [12, 9, 7]
+    read = read_findings(document)
+    assert read.place.on(read_series(image).volume.grid) == (12, 9, 7)
+    assert read.text == ran.json["report"]
+    assert ran.json["report"].startswith("Judged at ")
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def assert_conforms(tmp_path: Path) -> Callable[[Dataset | Path], None]:
             source.save_as(path, enforce_file_format=True)
         result = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
         lines = (result.stdout + result.stderr).splitlines()
-        assert {"Segmentation", "EnhancedSR"} & set(lines), "dciodvfy did not recognise the object"
+        assert {"Segmentation", "EnhancedSR", "Comprehensive3DSR"} & set(lines), "dciodvfy did not recognise the object"
         assert [line for line in lines if line.startswith("Error")] == []
 
     return check

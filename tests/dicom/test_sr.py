@@ -8,19 +8,19 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from pydicom.uid import ComprehensiveSRStorage, EnhancedSRStorage
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 
 from carina.dicom.provenance import ObjectReference, Provenance, made_by_carina, state_content_time
 from carina.dicom.seg import write_seg
 from carina.dicom.series import read_series
-from carina.dicom.sr import ReportedFinding, read_findings, write_findings
-from carina.errors import DicomError
+from carina.dicom.sr import ReportedFinding, place_text, read_findings, write_findings
+from carina.errors import DicomError, InvalidInputError
 from carina.findings import CLINICAL_FINDING, FINDINGS
-from carina.geometry import Volume
+from carina.geometry import Grid, Volume, lps_to_ras
 from carina.measurements import Measurement
 from carina.structures import label_set
 
-from .builder import make_array, make_grid, radiograph, single_frames
+from .builder import enhanced, make_array, make_grid, radiograph, single_frames
 
 CORRECTED = Provenance(
     algorithm_type="SEMIAUTOMATIC",
@@ -207,6 +207,83 @@ def test_a_volume_s_findings_name_every_slice(assert_conforms):
     written = write_findings(BY_HAND, series, provenance=MANUAL)
     assert_conforms(written)
     assert set(read_findings(written).source_instance_uids) == set(series.instance_uids)
+
+
+POINT, BOX = (4, 7, 2), ((2, 9), (0, 5), (3, 4))
+"""A voxel and a box, one slice thick and at an edge, of an image of 13×11×7 voxels."""
+
+
+@pytest.mark.parametrize("place", [POINT, BOX, ((0, 13), (0, 11), (0, 7))], ids=["a voxel", "a box", "all of it"])
+@pytest.mark.parametrize("build", [single_frames, enhanced])
+@pytest.mark.parametrize("said", [SAID, BY_HAND], ids=["after a model", "by hand"])
+def test_the_place_of_a_finding_of_a_volume_comes_back_and_conforms(assert_conforms, place, build, said):
+    grid = make_grid()
+    made = build(grid, make_array(grid.shape))
+    series = read_series(made if isinstance(made, list) else [made])
+    written = write_findings(said, series, provenance=CORRECTED if said is SAID else MANUAL, place=place)
+    assert_conforms(written)
+    document = read_findings(written)
+    assert document.place.on(grid) == place
+    assert document.findings == said
+    assert set(document.source_instance_uids) == set(series.instance_uids)
+    assert written.SOPClassUID == Comprehensive3DSRStorage
+
+
+def test_a_voxel_is_a_point_in_the_patient_and_a_box_is_its_first_and_last_face(series):
+    grid = make_grid()
+    made = single_frames(grid, make_array(grid.shape))
+    volume = read_series(made)
+    point = write_findings(SAID[:1], volume, provenance=CORRECTED, place=POINT)
+    (item,) = items(point, "111030")
+    assert (item.ValueType, item.GraphicType) == ("SCOORD3D", "POINT")
+    np.testing.assert_allclose(item.GraphicData, (grid.affine_lps @ [*POINT, 1])[:3], atol=1e-3)
+    assert item.ReferencedFrameOfReferenceUID == made[0].FrameOfReferenceUID
+    assert "Judged at " in read_findings(point).text
+
+    faces = items(write_findings(SAID[:1], volume, provenance=CORRECTED, place=BOX), "121231")
+    assert {face.GraphicType for face in faces} == {"POLYGON"}
+    for face, k in zip(faces, (2.5, 3.5), strict=True):
+        corners = [(1.5, -0.5, k), (8.5, -0.5, k), (8.5, 4.5, k), (1.5, 4.5, k), (1.5, -0.5, k)]
+        expected = [(grid.affine_lps @ [*corner, 1])[:3] for corner in corners]
+        np.testing.assert_allclose(np.reshape(face.GraphicData, (-1, 3)), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("place", [(5, 3, 0), ((1, 4), (2, 3), (0, 1))], ids=["a pixel", "a box"])
+def test_the_place_of_a_finding_of_a_radiograph_is_one_of_its_pixels(assert_conforms, series, place):
+    written = write_findings(BY_HAND, series, provenance=MANUAL, place=place)
+    assert_conforms(written)
+    assert {item.ValueType for item in items(written, "111030")} == {"SCOORD"}
+    document = read_findings(written)
+    assert document.place.on(series.volume.grid) == place
+    assert document.findings == BY_HAND
+
+
+def test_the_same_finding_at_two_places_is_two_things_to_follow(series):
+    here, again, there = (
+        write_findings(BY_HAND[:1], series, provenance=MANUAL, place=place)
+        for place in ((5, 3, 0), (5, 3, 0), (5, 4, 0))
+    )
+    uids = [items(one, "112040")[0].UID for one in (here, again, there)]
+    assert uids[0] == uids[1] != uids[2]
+
+
+def test_a_place_off_its_image_is_refused(series):
+    document = read_findings(write_findings(BY_HAND, series, provenance=MANUAL, place=(99, 3, 0)))
+    with pytest.raises(InvalidInputError, match="must be on its image"):
+        document.place.on(series.volume.grid)
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ((0, 0, 0), "at R 31.5, P 17.3, I 101.1 mm"),
+        (((0, 2), (0, 1), (0, 1)), "between R 31.5, P 17.3, I 101.1 mm and R 30.5, P 17.3, I 101.1 mm"),
+    ],
+)
+def test_a_place_is_told_in_the_patient_s_directions(place, said):
+    grid = Grid((4, 4, 4), lps_to_ras(np.array([[1, 0, 0, -31.5], [0, 1, 0, 17.3], [0, 0, 1, -101.1], [0, 0, 0, 1]])))
+    assert place_text(place, grid, in_patient=True) == said
+    assert place_text((3, 2, 0), grid, in_patient=False) == "at column 3, row 2"
 
 
 def test_a_radiograph_with_a_poor_header_costs_nobody_the_document(assert_conforms):

@@ -19,6 +19,7 @@ from carina.datastores.port import ImageStore, open_store, read_image
 from carina.dicom.provenance import read_content_time
 from carina.errors import UnknownImageError
 from carina.geometry import Grid, Volume
+from carina.jobs.cases import labelled_cases
 from carina.phantoms.dicom import write_series
 from carina.registry import find_tasks
 from carina.server.adoptable import Adoptable
@@ -243,6 +244,42 @@ def test_a_report_is_as_new_as_its_own_task_s_answers_whatever_else_was_drawn_si
     tell(site, second, edema=True)
     adopted = [one for one in run(site, second) if one.outcome == "adopted"]
     assert [one.tag for one in adopted] == [HISTORY_TAG]
+
+
+def judge(site: Site, annotations: AnnotationStore, place, answer: bool, **more):
+    """Submit what a reader says of a place of the image."""
+    return submit_findings(
+        annotations,
+        image_id=site.image_id,
+        findings={"malignant_nodule": answer},
+        spec=find_tasks().get("nodule_malignancy"),
+        place=place,
+        **more,
+    )
+
+
+def test_the_place_of_a_finding_comes_over_and_trains_there(site, second):
+    here, box = (5, 3, 2), ((1, 4), (2, 5), (0, 2))
+    for place, answer in ((here, True), (box, False)):
+        judge(site, site.annotations, place, answer)
+    site.deliver()
+    run(site, second)
+    assert [second.label_info(one.id)["place"] for one in second.versions(site.image_id)] == [
+        list(here), [list(ends) for ends in box],
+    ]  # fmt: skip
+    cases = labelled_cases(second, site.images, find_tasks().get("nodule_malignancy"))
+    assert sorted(case.findings["malignant_nodule"] for case in cases) == [False, True]
+    assert all(case.load().array.size for case in cases)
+
+
+def test_a_report_is_as_new_as_the_answers_at_its_own_place(site, second):
+    judge(site, site.annotations, (5, 3, 2), True)
+    judge(site, site.annotations, (1, 1, 1), True)
+    site.deliver()
+    judge(site, second, (1, 1, 1), False, deliver=False)
+    adopted = {finding.annotation_id: finding.tag for finding in run(site, second)}
+    places = {tuple(second.label_info(one)["place"]): tag for one, tag in adopted.items()}
+    assert places == {(5, 3, 2): "final", (1, 1, 1): HISTORY_TAG}
 
 
 def test_another_maker_s_report_is_left_alone_whatever_the_rule(site, second):

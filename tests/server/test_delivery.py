@@ -9,7 +9,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import EnhancedSRStorage
+from pydicom.uid import Comprehensive3DSRStorage, EnhancedSRStorage
 
 from carina.annotations.drafts import remember_draft
 from carina.annotations.submit import submit_findings, submit_label
@@ -188,6 +188,31 @@ def test_a_report_follows_the_report_before_and_a_seg_the_seg(store, annotations
     assert read_predecessor(found(store, annotations, drawn[0])) is None
     seg_before = read_predecessor(found(store, annotations, drawn[1]))
     assert seg_before.sop_instance_uid == annotations.deliveries.get(drawn[0].id).sop_instance_uid
+
+
+def judged(store, annotations, place, answer=True):
+    (record,) = store.list_images()
+    return submit_findings(
+        annotations,
+        image_id=record.image_id,
+        findings={"malignant_nodule": answer},
+        spec=find_tasks().get("nodule_malignancy"),
+        place=place,
+    )
+
+
+def test_a_report_of_a_place_tells_it_and_follows_the_report_of_the_same_place(store, annotations, deliver):
+    here, box = (2, 3, 4), ((1, 4), (2, 5), (0, 2))
+    versions = [judged(store, annotations, place, answer) for answer in (True, False) for place in (here, box)]
+    for annotation in versions:
+        deliver(annotation, annotations.deliveries.get(annotation.id))
+    documents = [read_findings(found(store, annotations, annotation)) for annotation in versions]
+    grid = read_image(store, versions[0].image_id)[0].grid
+    assert [document.place.on(grid) for document in documents] == [here, box, here, box]
+    assert [document.predecessor for document in documents[:2]] == [None, None]
+    for document, before in zip(documents[2:], versions[:2], strict=True):
+        assert document.predecessor.sop_instance_uid == annotations.deliveries.get(before.id).sop_instance_uid
+        assert document.predecessor.sop_class_uid == Comprehensive3DSRStorage
 
 
 class Forgetful:
