@@ -31,7 +31,7 @@ import numpy as np
 from small_phantoms import patient, small_task
 
 from carina.infers.sliding_window import predict
-from carina.models.gate import Candidate, decide
+from carina.models.gate import Candidate, Decision, decide
 from carina.models.store import ModelStore
 from carina.trainers.cases import Case
 from carina.trainers.splits import FileSplitStore, Part
@@ -105,15 +105,19 @@ class Bench:
             found.append(self._row(name, warm, scratch, goal))
         return found
 
+    def compared(self, result: TrainResult, other: TrainResult) -> Decision:
+        """Their scores on the holdout patients, as the gate compares them."""
+        return decide(
+            Candidate(scores=result.evaluation.scores(), patients=result.evaluation.patients()),
+            other.evaluation.scores(), margin=self.spec.trainer.gate_margin, seed=self.seed,
+        )  # fmt: skip
+
     def _row(self, name: str, result: TrainResult, scratch: TrainResult, goal: float) -> dict[str, Any]:
         steps = self.spec.trainer.steps_per_epoch
         reached = [epoch.number for epoch in result.history if (epoch.dice or 0.0) >= goal - NEAR]
         whole = [epoch.number for epoch in scratch.history if (epoch.dice or 0.0) >= goal - NEAR]
         seconds = [sum(epoch.seconds for epoch in one.history) for one in (result, scratch)]
-        decision = decide(
-            Candidate(scores=result.evaluation.scores(), patients=result.evaluation.patients()),
-            scratch.evaluation.scores(), margin=self.spec.trainer.gate_margin, seed=self.seed,
-        )  # fmt: skip
+        decision = self.compared(result, scratch)
         row = {
             "seed": self.seed,
             "way": name,
