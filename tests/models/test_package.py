@@ -354,7 +354,7 @@ def test_the_same_weights_come_again_with_what_judges_them_if_they_came_without(
     store, spec, judging, judging_file, elsewhere, tmp_path
 ):
     plain = store.add(
-        spec.name, store.load_state(judging), fingerprint=spec.fingerprint(), labels=spec.labels.indices,
+        spec.name, load_weights(judging), fingerprint=spec.fingerprint(), labels=spec.labels.indices,
         task_spec=spec.to_json(),
     )  # fmt: skip
     first = import_package(elsewhere, registry(spec), export_version(store, spec, plain, tmp_path / "p.carina").path)

@@ -11,6 +11,7 @@ import torch
 
 from carina.errors import CancelledError, InvalidInputError
 from carina.infers.sliding_window import predict
+from carina.models.loading import load_weights
 from carina.models.store import ModelStore
 from carina.trainers.options import override
 from carina.trainers.splits import FileSplitStore
@@ -58,10 +59,10 @@ def serve(tmp_path, spec):
 
 
 @pytest.fixture
-def learned(start, tmp_path, spec):
+def learned(start):
     """Weights that can already tell the shapes."""
     version = start("school", options={"max_epochs": 4, "steps_per_epoch": 12}, start_from=NOTHING).version
-    return ModelStore(tmp_path / "school" / "models").load_state(version)
+    return load_weights(version)
 
 
 @pytest.fixture
