@@ -5,7 +5,6 @@ Without `--json` people read stdout. With it stdout holds the JSON object as its
 
 from __future__ import annotations
 
-import errno
 import json
 import sys
 import time
@@ -19,11 +18,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ..errors import CarinaError, StorageError
+from ..errors import CarinaError, is_full, storage_error
 
 Report = Callable[[float, str], None]
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Output:
@@ -102,19 +99,11 @@ def command(*, as_json: bool) -> Iterator[Output]:
         report_error(error, as_json=as_json)
         raise typer.Exit(1) from error
     except OSError as error:
-        if error.filename is None and error.errno not in _NO_ROOM:
+        if error.filename is None and not is_full(error):
             raise
-        report_error(_refused_by_the_system(error), as_json=as_json)
+        report_error(storage_error(error), as_json=as_json)
         raise typer.Exit(1) from error
     output.finish()
-
-
-def _refused_by_the_system(error: OSError) -> StorageError:
-    if error.errno in _NO_ROOM:
-        return StorageError("The disk must have room, and is full. Free some space, try again.")
-    return StorageError(
-        f"'{error.filename}' must be readable or writable, got '{error.strerror}'. Check the path and its permissions."
-    )
 
 
 def report_error(error: CarinaError, *, as_json: bool) -> None:
