@@ -34,6 +34,7 @@ A message reads `<what> must <rule>, got <value>. <next step>.` and never holds 
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 
@@ -173,3 +174,17 @@ class StorageError(CarinaError):
     """The disk is full or not writable."""
 
     http_status = 507
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the system refused for want of room on a disk."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def storage_error(error: OSError) -> StorageError:
+    """What to say of a file or folder that the system refused."""
+    if is_full(error):
+        return StorageError("The disk must have room, and is full. Free some space, try again.")
+    return StorageError(
+        f"'{error.filename}' must be readable or writable, got '{error.strerror}'. Check the path and its permissions."
+    )

@@ -7,7 +7,6 @@ left and rows to the feet's side of the page.
 
 from __future__ import annotations
 
-import errno
 import itertools
 import os
 import secrets
@@ -24,7 +23,7 @@ from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 from PIL import Image
 
-from .errors import InvalidInputError, LabelError, StorageError
+from .errors import InvalidInputError, LabelError, StorageError, is_full
 from .geometry import Affine, AnyArray, Grid, Volume, lps_to_ras
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
@@ -174,8 +173,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary.replace(path)
         _sync(path.parent)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "the disk is full" if full else (error.strerror or "it is not writable")
+        reason = "the disk is full" if is_full(error) else (error.strerror or "it is not writable")
         raise StorageError(f"{path.name} must be written whole, but {reason}. Free or change the folder.") from error
     finally:
         temporary.unlink(missing_ok=True)

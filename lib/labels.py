@@ -186,7 +186,7 @@ def require_known(names: Iterable[str], known: Collection[str], *, what: str) ->
         raise LabelError(f"A label must be {what} of the catalogue, got '{unknown}'.{did_you_mean(unknown, known)}")
 
 
-def did_you_mean(name: str, known: Iterable[str], *, shown: int = 8) -> str:
+def did_you_mean(name: str, known: Iterable[str], *, shown: int = 12) -> str:
     """A sentence for an error message: the closest known names, then some of what there is."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)

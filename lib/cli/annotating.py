@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from ..annotations.annotation import Annotation
 from ..annotations.cases import Case
@@ -18,7 +19,11 @@ from ..settings import Settings
 from .options import JsonOption
 from .output import Output, command
 
-app = typer.Typer(no_args_is_help=True, help="History, states and leases of annotations; works without a server too.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="History, states and leases of annotations; works without a server too.",
+)
 
 ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="An image's id, as the datastore lists it.")]
 TaskOption = Annotated[
@@ -59,7 +64,7 @@ def log(image: ImageArgument, as_json: JsonOption = False) -> None:
 @app.command("list")
 def list_cases(
     state: Annotated[str | None, typer.Option("--state", metavar="STATE", help="Such as submitted.")] = None,
-    task: TaskOption = None,
+    task: Annotated[str | None, typer.Option("--task", metavar="TASK", help="Only of this task.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the cases somebody has touched, and how many are in which state.
@@ -174,7 +179,9 @@ def consensus(
 
         merged = make_consensus(store, image, task=store.cases.task_of(image, task) or None, method=method, user=by)
         readers = [store.get(source).user or "unnamed" for source in merged.sources]
-        output.say(f"[green]Merged {len(readers)} readers' labels[/] ({', '.join(readers)}) as version {merged.id}.")
+        output.say(
+            f"[green]Merged {len(readers)} readers' labels[/] ({escape(', '.join(readers))}) as version {merged.id}."
+        )
         output.say(f"It counts once accepted: carina annotations accept {image} --annotation {merged.id}")
         output.result({**_facts(merged), "method": method, "readers": readers})
 
@@ -194,7 +201,8 @@ def leases(
     with command(as_json=as_json) as output, _store() as store:
         released = store.leases.release(release, None, by=by) if release else False
         if release:
-            output.say(f"[green]{release} is free.[/]" if released else f"{release} was free.")
+            image = escape(release)
+            output.say(f"[green]{image} is free.[/]" if released else f"{image} was free.")
         active = store.leases.active()
         output.table(
             "Leases", ["Image", "Holder", "Taken", "Until"],

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from ..annotations.store import AnnotationStore
     from ..datastores.port import ImageStore
 
-app = typer.Typer(no_args_is_help=True, help="Show, hurry and await deliveries to the PACS; adopt labels found there.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Show, hurry and await deliveries to the PACS; adopt labels found there.",
+)
 
 _POLL_S = 0.2
 

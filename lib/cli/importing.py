@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import httpx
 import typer
+from rich.markup import escape
 
 from ..errors import CarinaError, ConflictError, DicomError, InvalidInputError
 from ..settings import Settings
@@ -186,10 +187,12 @@ def _unreadable(series: DicomSeriesFiles) -> str | None:
 
 def _tell(output: Output, importing: Importing) -> None:
     for one in importing.warnings:
-        output.say(f"[yellow]Warning:[/] {one['image']} was imported, but cannot be drafted on or learned from yet.")
-        output.say(f"  {one['detail']}")
+        output.say(
+            f"[yellow]Warning:[/] {escape(one['image'])} was imported, but cannot be drafted on or learned from yet."
+        )
+        output.say(f"  {escape(one['detail'])}")
     for one in importing.refused if importing.images or importing.refused[1:] else []:
-        output.say(f"[yellow]Not imported:[/] {one['source']}. {one['detail']}")
+        output.say(f"[yellow]Not imported:[/] {escape(one['source'])}. {escape(one['detail'])}")
     if importing.images:
         output.say(f"[green]{len(importing.images)} image(s) imported.[/]")
 

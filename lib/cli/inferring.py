@@ -195,11 +195,13 @@ def _write_masks(folder: Path, label: Volume, spec: TaskSpec) -> None:
 
 def _write_seg(out: Path, label: Volume, series: Series, spec: TaskSpec, version: ModelVersion) -> None:
     from ..dicom.seg import Provenance, write_seg
+    from ..images import write_atomically
 
     provenance = Provenance(
         algorithm_type="AUTOMATIC", task=spec.name, model_version=version.version, model_sha256=version.sha256
     )
-    write_seg(label, series, labels=spec.labels, provenance=provenance).save_as(out, enforce_file_format=True)
+    seg = write_seg(label, series, labels=spec.labels, provenance=provenance)
+    write_atomically(out, lambda temporary: seg.save_as(temporary, enforce_file_format=True))
 
 
 def _volumes_ml(label: Volume, spec: TaskSpec) -> dict[str, Any]:

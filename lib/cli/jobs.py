@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from ..errors import UnknownJobError
 from ..jobs.job import Job
+from ..jobs.kind import find_kinds
 from ..jobs.runner import JobRunner
 from ..models.version import QUALITIES
 from ..settings import Settings
@@ -19,7 +20,11 @@ from .options import JsonOption
 from .output import Output, command
 from .stores import running_server
 
-app = typer.Typer(no_args_is_help=True, help="List, follow, cancel and resume trainings and other background jobs.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="List, follow, cancel and resume trainings and other background jobs.",
+)
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A job's id, or how it begins.")]
 _LOOK_S = 0.3
@@ -28,7 +33,9 @@ _ENDS_WITHIN_S = 15.0
 
 @app.command("list")
 def list_jobs(
-    kind: Annotated[str | None, typer.Option("--kind", help="Only train, infer or another kind.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", metavar="KIND", help="Only train, infer or another kind.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List every job, oldest first.
@@ -36,7 +43,7 @@ def list_jobs(
     Example: [bold]carina jobs list --kind train[/]
     """
     with command(as_json=as_json) as output, _jobs() as desk:
-        found = desk.jobs(kind)
+        found = desk.jobs(find_kinds().get(kind).name if kind else None)
         rows = [
             [
                 job.id[:8],

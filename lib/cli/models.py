@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from ..errors import CarinaError
 from ..models.difference import Difference, difference
@@ -19,7 +20,9 @@ from .options import JsonOption, TaskArgument, VersionArgument
 from .output import Output, command
 
 app = typer.Typer(
-    no_args_is_help=True, help="List, show, compare, promote, roll back, prune, export and import model versions."
+    no_args_is_help=True,
+    add_completion=False,
+    help="List, show, compare, promote, roll back, prune, export and import model versions.",
 )
 
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in the task's history.")]
@@ -79,11 +82,13 @@ def show(task: TaskArgument, version: VersionArgument, as_json: JsonOption = Fal
         _say_data(output, found)
         if decision is not None:
             verdict = "[green]promoted[/]" if decision["promoted"] else "[yellow]kept back[/]"
-            output.say(f"gate            {verdict}: {decision['reason']}")
+            output.say(f"gate            {verdict}: {escape(str(decision['reason']))}")
             output.table("The gate's table", list(GATE_COLUMNS), [gate_row(row) for row in decision["per_label"]])
         output.table("Metrics", ["Label", "Metric", "Mean", "95 % interval", "Cases"], _metric_rows(found))
         for entry in history:
-            output.say(f"{entry['when']}  {entry['action']} by {entry['by']}: {entry['reason']}")
+            output.say(
+                f"{entry['when']}  {entry['action']} by {escape(str(entry['by']))}: {escape(str(entry['reason']))}"
+            )
         output.result(
             {
                 **found.to_json(),

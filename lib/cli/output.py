@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ..errors import CarinaError
+from ..errors import CarinaError, is_full, storage_error
 
 Report = Callable[[float, str], None]
 
@@ -40,8 +40,12 @@ class Output:
         self.console.print(text, soft_wrap=True)
 
     def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
-        """A table for people; cells are plain text."""
-        table = Table(*columns, title=title, title_justify="left")
+        """A table for people; title and cells are plain text."""
+        if not rows:
+            self.say(f"{escape(title)}: none.")
+            return
+        self.say(f"[italic]{escape(title)}[/]")  # Rich wraps a table's own title within its columns
+        table = Table(*columns)
         for row in rows:
             table.add_row(*(escape(cell) for cell in row))
         self.console.print(table)
@@ -83,14 +87,21 @@ class Output:
 def command(*, as_json: bool) -> Iterator[Output]:
     """The frame of every command: one line for an error that carina raised on purpose, and exit status 1.
 
+    So it is for a file or folder that the system refuses, wherever a command comes across it, and for a full disk.
+
     Raises:
-        typer.Exit: With status 1, in place of a `CarinaError`.
+        typer.Exit: With status 1, in place of such an error.
     """
     output = Output(as_json=as_json)
     try:
         yield output
     except CarinaError as error:
         report_error(error, as_json=as_json)
+        raise typer.Exit(1) from error
+    except OSError as error:
+        if error.filename is None and not is_full(error):
+            raise
+        report_error(storage_error(error), as_json=as_json)
         raise typer.Exit(1) from error
     output.finish()
 

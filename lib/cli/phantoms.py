@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from ..errors import InvalidInputError
 from ..images import write_image, write_label
@@ -67,7 +68,9 @@ def phantom(
                 series = _write(made, out, patient, seed=seed + number, compression=compression, nifti=nifti)
                 written.append({"id": patient, "series_instance_uid": series, "nodules": len(made.nodules)})
         _write_tables(out, STRUCTURES)
-        output.say(f"[green]{count} phantom(s) in {out}[/]: images/ and labels/, as `carina train` takes them.")
+        output.say(
+            f"[green]{count} phantom(s) in {escape(str(out))}[/]: images/ and labels/, as `carina train` takes them."
+        )
         output.result(
             {"images": str(out / "images"), "labels": str(out / "labels"), "names": dict(STRUCTURES), "cases": written}
         )

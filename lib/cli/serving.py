@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from ..settings import Settings
 from .options import JsonOption, UserOption
@@ -56,7 +57,7 @@ def up(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the server for MONAI Label clients such as 3D Slicer until Ctrl-C.
+    """Run the server for OHIF, in a browser, and for 3D Slicer, until Ctrl-C.
 
     Examples: [bold]carina up[/], [bold]carina up --store orthanc+http://pacs:8042 --user reader[/],
     [bold]carina up --store ./images --port 8001[/],
@@ -84,7 +85,7 @@ def up(
 
 def announce(output: Output, settings: Settings, address: ServerAddress) -> None:
     """Say where everything is and where to click; with `--json` the object comes now, because the server goes on."""
-    output.say(f"[bold green]carina is ready[/] at [bold]{address.url}[/]  (state in {settings.home})")
+    output.say(f"[bold green]carina is ready[/] at [bold]{address.url}[/]  (state in {escape(str(settings.home))})")
     show_where_to_click(output, settings, address)
     output.say("Stop with Ctrl-C.")
     if output.as_json:
@@ -105,6 +106,13 @@ def show_where_to_click(output: Output, settings: Settings, address: ServerAddre
     output.say("             then Next Sample → Run → correct in Segment Editor → Submit Label → Train")
     output.say(f"  Browser    {address.url}/  for OHIF, the tasks, their models and what runs")
     if address.pacs_url:
-        output.say(f"  Orthanc    {address.pacs_url}/app/explorer.html  (user {address.pacs_user or 'none'},")
-        own = settings.orthanc_dir / "password"
-        output.say(f"             password in {own})" if own.is_file() else "             password as configured)")
+        output.say(f"  Orthanc    {address.pacs_url}/app/explorer.html  ({_login(settings, address)})")
+
+
+def _login(settings: Settings, address: ServerAddress) -> str:
+    """How to log into the PACS; the password itself is not shown."""
+    if not address.pacs_user:
+        return "no login"
+    own = settings.orthanc_dir / "password"
+    is_own = own.is_file() and own.read_text(encoding="utf-8").strip() == address.pacs_password
+    return f"user {address.pacs_user}, password " + (f"in {escape(str(own))}" if is_own else "as configured")

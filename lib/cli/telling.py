@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..datastores.ids import check_id
 from ..dicom.sr import write_findings
 from ..errors import InvalidInputError
-from ..images import split_suffix
+from ..images import split_suffix, write_atomically
 from ..infers.classification import Answer, ClassificationInfer
 from ..infers.options import FINDINGS_OPTIONS, LIKELIEST
 from ..infers.prompts import place_of
@@ -132,9 +132,12 @@ def _answer(
 
 
 def _write_report(path: Path, answer: Answer) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == _TEXT:
-        path.write_text(answer.params["report"] + "\n", encoding="utf-8")
+
+        def write(temporary: Path) -> None:
+            temporary.write_text(answer.params["report"] + "\n", encoding="utf-8")
+
+        write_atomically(path, write)
         return
     if answer.series is None:
         raise InvalidInputError(
@@ -149,7 +152,7 @@ def _write_report(path: Path, answer: Answer) -> None:
         measurements=answer.measurements,
         place=answer.place,
     )
-    document.save_as(path, enforce_file_format=True)
+    write_atomically(path, lambda temporary: document.save_as(temporary, enforce_file_format=True))
 
 
 def _numbers(option: str, text: str | None) -> list[int] | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from ..errors import CancelledError
 from ..models.registry_mlflow import mirror
@@ -203,11 +204,11 @@ def evaluate(
 def _show_training(output: Output, result: TrainResult) -> None:
     version = result.version
     colour, verb = ("green", "is served now") if result.promoted else ("yellow", "was kept but is not served")
-    output.say(f"[{colour}]{version.task} {version.version} {verb}[/]: {result.decision.reason}")
+    output.say(f"[{colour}]{version.task} {version.version} {verb}[/]: {escape(result.decision.reason)}")
     if result.start is not None:
-        output.say(f"Started from {result.start.chosen}: {result.start.reason}.")
+        output.say(f"Started from {result.start.chosen}: {escape(result.start.reason)}.")
     _show_evaluation(output, result.evaluation, f"On the {result.measured_on} cases")
-    output.say(f"{len(result.history)} epochs in {result.seconds:.0f} s; picture: {result.overlay}")
+    output.say(f"{len(result.history)} epoch(s) in {result.seconds:.0f} s; picture: {escape(str(result.overlay))}")
 
 
 def _show_evaluation(output: Output, evaluation: Measured, title: str) -> None:

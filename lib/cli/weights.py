@@ -16,7 +16,9 @@ from ..settings import Settings
 from .options import JsonOption
 from .output import Output, command
 
-app = typer.Typer(no_args_is_help=True, help="List, verify and import weights that others published.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="List, verify and import weights that others published."
+)
 
 TaskOption = Annotated[str | None, typer.Option("--task", metavar="TASK", help="Only this task; default: all.")]
 _STATES = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import stat
 import zipfile
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from ..errors import ArchiveError, StorageError
+from ..errors import ArchiveError, StorageError, is_full
 
 _CHUNK_BYTES = 1 << 20
 _MIB = 1 << 20
@@ -63,8 +62,7 @@ def unpack_zip(archive: Path | IO[bytes], folder: Path, *, limits: ArchiveLimits
         if isinstance(error, (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)):
             raise ArchiveError("An upload must be an intact, unencrypted zip archive. Pack it again.") from error
         if isinstance(error, OSError):
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            reason = "the disk is full" if full else "the folder is not writable"
+            reason = "the disk is full" if is_full(error) else "the folder is not writable"
             raise StorageError(f"An archive must be unpacked whole, but {reason}. Free space and try again.") from error
         raise
 

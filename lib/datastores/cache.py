@@ -8,7 +8,6 @@ processes; lock order: one entry's lock at a time, never two held while waiting,
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -22,7 +21,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ..errors import PacsError, StorageError
+from ..errors import PacsError, StorageError, is_full
 from .ids import check_id
 
 _GIB = 1 << 30
@@ -229,6 +228,5 @@ def _storage_errors() -> Iterator[None]:
     except Timeout:
         raise
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "the disk is full" if full else f"it is not usable: {error.strerror}"
+        reason = "the disk is full" if is_full(error) else f"it is not usable: {error.strerror}"
         raise StorageError(f"The image cache must be writable, but {reason}. Free space or set CARINA_HOME.") from error

@@ -26,6 +26,7 @@ _DERIVED_OBJECTS = frozenset(
         SurfaceSegmentationStorage,
     }
 )
+_SHOWN = 4
 _BULK_DATA = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 """FloatPixelData, DoubleFloatPixelData, PixelData."""
 
@@ -164,11 +165,12 @@ def _is_image(header: Dataset) -> bool:
 
 def _choose_series(images: list[Instance], series_instance_uid: str | None) -> tuple[Instance, ...]:
     counts = Counter(str(instance.header.get("SeriesInstanceUID", "")) for instance in images)
-    listed = ", ".join(f"{uid} ({count} instances)" for uid, count in sorted(counts.items()))
+    shown = [f"{uid} ({count} instances)" for uid, count in sorted(counts.items())]
+    listed = ", ".join(shown[:_SHOWN]) + (", …" if shown[_SHOWN:] else "")
     if series_instance_uid is None:
         if len(counts) > 1:
             raise SeriesError(
-                f"One series must be chosen, got {len(counts)}: {listed}. Pass series_instance_uid or one folder each."
+                f"One series must be chosen, got {len(counts)}: {listed}. Give one series' folder or files."
             )
         return tuple(images)
     if series_instance_uid not in counts:

@@ -143,7 +143,7 @@ def _is_multi_frame(instances: Sequence[Instance], frames: Sequence[Frame]) -> b
 def _tilted(degrees: float) -> SeriesError:
     return SeriesError(
         f"Slices must be stacked along their normal, got a gantry tilt of {degrees:.1f}°. "
-        "Pass correct_tilt=True to resample the series."
+        "Choose a reconstruction without tilt, or resample it: in Python, read_series(…, correct_tilt=True)."
     )
 
 

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 from ..annotations.store import open_annotations
 from ..datastores.port import open_store
-from ..errors import CancelledError, CarinaError
+from ..errors import CancelledError, CarinaError, is_full, storage_error
 from ..registry import find_tasks
 from ..settings import Settings
 from .events import Reporter
@@ -93,7 +93,10 @@ def run(folder: JobFolder, work: Callable[[], Mapping[str, Any]]) -> int:
         return EXIT_FAILED
     except Exception as error:
         logger.exception("The job failed unexpectedly.")
-        folder.write_error("error", f"A job must end, got an unexpected {type(error).__name__}. See its log.")
+        said = f"A job must end, got an unexpected {type(error).__name__}. See its log."
+        if isinstance(error, OSError) and is_full(error):
+            said = str(storage_error(error))
+        folder.write_error("error", said)
         return EXIT_FAILED
     return 0
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigurationError, InvalidInputError
+from ..errors import ConfigurationError, InvalidInputError, StorageError
 from ..task import Layout
 from .pickled_networks import PickledPart, comes_whole, harmless_pickle
 
@@ -18,16 +18,26 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
-def save_state(path: Path, state: Mapping[str, Tensor]) -> None:
+def save_state(path: Path, state: Mapping[str, Tensor], *, metadata: Mapping[str, str] | None = None) -> None:
     """Write a state dict as safetensors.
 
     Args:
         path: Destination file; not atomic, callers write into a folder nobody reads yet.
         state: Parameter name → tensor, on any device.
+        metadata: Words to keep with it.
+
+    Raises:
+        StorageError: If the disk is full or not writable.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}, str(path))
+    # Copies, because some networks have one tensor under several names, which the format does not hold.
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+    try:
+        save_file(tensors, str(path), metadata=dict(metadata) if metadata else None)
+    except SafetensorError as error:
+        raise StorageError(f"{path.name} must be written whole, got '{error}'. Make room and try again.") from error
 
 
 def load_state(path: Path) -> dict[str, Tensor]:
@@ -112,7 +122,7 @@ def _load_tensors_only(path: Path, layout: Layout) -> Any:
             f"Weights file '{path.name}' must hold nothing but tensors, got a pickle with other objects, which could "
             f"run code. Ask its author for safetensors or a plain state dict."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # of a file that is no pickle, the reader raises whatever its bytes happen to ask for
         raise InvalidInputError(
             f"Weights file '{path.name}' must be a readable checkpoint, got {type(error).__name__}. Copy it again."
         ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import uuid
@@ -15,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from ..errors import CarinaError, StorageError
+from ..errors import CarinaError, is_full, storage_error
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,10 +58,8 @@ def install_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(OSError)
     async def system(request: Request, error: OSError) -> JSONResponse:
         # Wherever a request notices the full disk first, such as in its upload, the answer is the same.
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return await ours(
-                request, StorageError("The disk must have room, and is full. Free some space, try again.")
-            )
+        if is_full(error):
+            return await ours(request, storage_error(error))
         return await unknown(request, error)
 
     @app.exception_handler(Exception)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import json
 import logging
@@ -23,6 +24,7 @@ import psutil
 import uvicorn
 
 from ..datastores.orthanc_server import OrthancServer
+from ..datastores.port import ImageStore
 from ..errors import ConfigurationError
 from ..images import write_atomically
 from ..settings import Settings
@@ -154,7 +156,21 @@ def _run(
     # What the imports made lives as long as the server; to look it through, the collector held up answers for 80 ms.
     gc.collect()
     gc.freeze()
-    _Announcing(config, announce).run(sockets=[listener])
+
+    def ready() -> None:
+        announce()
+        threading.Thread(target=_look_at_store, args=[services.store], name="carina-store", daemon=True).start()
+
+    _Announcing(config, ready).run(sockets=[listener])
+
+
+def _look_at_store(store: ImageStore) -> None:
+    """Say so if no image can be read: a server serves without its PACS too, and nobody may look at its pages."""
+    status = store.status()
+    if not status.get("reachable"):
+        _LOG.warning(
+            "No images for now; submitted labels are kept until they can be delivered. %s", status.get("error")
+        )
 
 
 class _Announcing(uvicorn.Server):
@@ -182,6 +198,11 @@ def _bind(settings: Settings) -> socket.socket:
         listener.bind((settings.host, settings.port))
     except OSError as error:
         listener.close()
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise ConfigurationError(
+                f"The address to bind must be one of this machine's, got '{settings.host}' ({error.strerror}). "
+                "Give 127.0.0.1, or 0.0.0.0 for all of them."
+            ) from error
         raise ConfigurationError(
             f"Port {settings.port} of {settings.host} must be free, got '{error.strerror}'. Choose another port."
         ) from error

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..infers.looking import Look, embed_plainly, look
 from ..infers.sliding_window import predict
 from ..label_maps import mask_of
 from ..models.contours import path_to_add
+from ..models.weights import save_state
 from ..networks.devices import resolve_device
 from ..networks.factory import build_network
 from ..scoring import ScoringMethod
@@ -144,8 +145,7 @@ class Learner:
         content: dict[str, Tensor] = {**self._network.state_dict(), "known": known}
         for number, network in enumerate(self._before):
             content |= {f"{_MEMBER}{number}.{name}": tensor for name, tensor in network.state_dict().items()}
-        # Copies, because some networks have one tensor under several names, which the format does not hold.
-        save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in content.items()}, path)
+        save_state(path, content)
 
     def restore(self, path: Path) -> None:
         """Go on from `save`."""

@@ -27,6 +27,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..errors import StorageError
 from ..geometry import Grid, Volume
 from ..label_maps import mask_of
 from ..labels import LabelSet
@@ -158,10 +159,12 @@ class VolumeCache:
             samples = {f"voxels_{index}": voxels for index, voxels in sample_voxels(truth, self.spec.labels).items()}
             np.savez(incoming / "grid.npz", affine_ras=prepared.grid.affine_ras, **samples)
             incoming.rename(folder)
-        except OSError:
+        except OSError as error:  # of a full disk NumPy says no more than that less was written than was to be
             shutil.rmtree(incoming, ignore_errors=True)
             if not folder.is_dir():
-                raise
+                raise StorageError(
+                    f"Prepared images must be written whole, got '{error}'. Make room at {self.folder} and try again."
+                ) from error
 
 
 def sample_voxels(array: NDArray[Any], labels: LabelSet, *, most: int = _SAMPLED_VOXELS) -> dict[int, VoxelIndices]:

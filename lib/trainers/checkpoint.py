@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..models.files import sync
+from ..models.weights import save_state
 
 _FORMAT = "4"
 _GROUPS = ("network", "best", "average", "optimiser", "teacher", "random")
@@ -45,16 +45,16 @@ class Checkpoint:
     random: Mapping[str, Tensor]
 
     def save(self, path: Path) -> None:
-        """Write the file, complete or not at all, and flush it: the machine may go down next."""
-        tensors = {
-            f"{group}/{name}": tensor.detach().cpu().contiguous().clone()
-            for group in _GROUPS
-            for name, tensor in getattr(self, group).items()
-        }
+        """Write the file, complete or not at all, and flush it: the machine may go down next.
+
+        Raises:
+            StorageError: If the disk is full or not writable; the file that was there stays.
+        """
+        tensors = {f"{group}/{name}": tensor for group in _GROUPS for name, tensor in getattr(self, group).items()}
         metadata = {"format": _FORMAT, "identity": self.identity, "state": json.dumps(self.state)}
         temporary = path.with_name(f".{path.name}-{os.getpid()}")
         try:
-            save_file(tensors, str(temporary), metadata=metadata)
+            save_state(temporary, tensors, metadata=metadata)
             sync(temporary)
             temporary.replace(path)
         finally:

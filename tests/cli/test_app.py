@@ -52,6 +52,15 @@ def test_the_help_of_every_command_has_an_example_and_json(carina, command):
     assert "--json" in ran.stdout
 
 
+@pytest.mark.parametrize("group", ["models", "annotations", "jobs", "weights", "deliveries"])
+def test_groups_offer_their_commands_and_nothing_of_the_shell(carina, group):
+    ran = carina(group, "--help")
+
+    assert ran.exit_code == 0
+    assert "list" in ran.stdout
+    assert "completion" not in ran.stdout
+
+
 def test_says_its_version(carina):
     assert carina("--version").stdout.strip() == f"carina {package.__version__}"
 

@@ -16,6 +16,7 @@ from carina.networks.factory import build_network
 from carina.registry import find_tasks
 from carina.settings import Settings
 from tests.dicom.builder import radiograph
+from tests.small_disk import room_for
 
 
 @pytest.fixture
@@ -51,6 +52,20 @@ def test_a_dicom_seg_holds_the_same_voxels_as_the_label_map(carina, series, untr
     dataset = pydicom.dcmread(seg)
     assert dataset.Modality == "SEG"
     assert dataset.StudyInstanceUID == source.study_instance_uid
+
+
+def test_a_full_disk_leaves_the_seg_that_was_there(carina, series, untrained_model, tmp_path):
+    seg = tmp_path / "draft.dcm"
+    carina("infer", "thorax_ct", "--image", series, "--out", seg, "--device", "cpu")
+    before = seg.read_bytes()
+
+    with room_for(1024):
+        ran = carina("infer", "thorax_ct", "--image", series, "--out", seg, "--device", "cpu", "--json")
+
+    assert ran.exit_code == 1
+    assert "draft.dcm must be written whole" in ran.json["detail"]
+    assert seg.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["draft.dcm"]
 
 
 def test_a_picture_is_written_as_png(carina, series, untrained_model, tmp_path):

@@ -65,6 +65,14 @@ def test_jobs_are_listed_and_shown_while_they_run(carina, job_id):
     assert carina("jobs", "list", "--kind", "infer", "--json").json == {"jobs": []}
 
 
+def test_a_kind_of_job_that_there_is_not_is_refused(carina, carina_home):
+    ran = carina("jobs", "list", "--kind", "trian", "--json")
+
+    assert ran.exit_code == 1
+    assert "Did you mean 'train'" in ran.json["detail"]
+    assert carina("jobs", "list", "--kind", "train", "--json").json["jobs"] == []
+
+
 def test_a_job_is_watched_and_its_log_followed_to_the_end(carina, supervisor, job_id):
     def end_it():
         time.sleep(0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -46,6 +47,11 @@ def test_an_unexpected_error_is_named_but_its_text_stays_in_the_log(folder, capl
     assert "KeyError" in folder.outcome().error
     assert "Secret" not in folder.outcome().error
     assert "Traceback" in caplog.text
+
+
+def test_a_full_disk_is_said_so(folder):
+    assert run(folder, raising(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/secret"))) == EXIT_FAILED
+    assert folder.outcome().error == "The disk must have room, and is full. Free some space, try again."
 
 
 def test_a_cancelled_job_says_so(folder):

@@ -80,7 +80,7 @@ def test_public_weights_that_are_a_malicious_pickle_run_no_code(store, spec, tmp
     assert store.list(spec.name) == ()
 
 
-@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 broken"])
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 broken", b"root:x:0:0:root:/root:/bin/bash\n"])
 def test_public_weights_that_are_damaged_are_refused(store, spec, content):
     store.folder(spec.name).mkdir(parents=True)
     (store.folder(spec.name) / "model.pt").write_bytes(content)

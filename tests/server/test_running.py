@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import socket
 import stat
+import time
 
 import httpx
 import psutil
 import pytest
 
-from carina.errors import CarinaError
-from carina.server.run import read_state, state_path
+from carina.errors import CarinaError, ConfigurationError
+from carina.server.logs import log_path
+from carina.server.run import read_state, serve, state_path
 from carina.server.running import RunningServer
 from carina.settings import Settings
+
+WAIT_S = 200.0
 
 
 @pytest.mark.slow
@@ -38,6 +42,24 @@ def test_a_taken_port_is_said_so(tmp_path, images):
         settings = Settings(home=tmp_path / "home", port=taken.getsockname()[1])
         with pytest.raises(CarinaError, match=r"Port \d+ of 127\.0\.0\.1 must be free"):
             RunningServer(settings, store_url=str(images)).start()
+
+
+def test_an_address_of_another_machine_is_said_so(tmp_path, images):
+    settings = Settings(home=tmp_path / "home", host="192.0.2.1", port=0)
+    with pytest.raises(ConfigurationError, match=r"must be one of this machine's, got '192\.0\.2\.1'"):
+        serve(settings, str(images))
+
+
+@pytest.mark.slow
+def test_a_pacs_that_does_not_answer_is_said_at_the_start(tmp_path):
+    settings = Settings(home=tmp_path / "home", port=0)
+    with RunningServer(settings, store_url="orthanc+http://127.0.0.1:9") as server:
+        end = time.monotonic() + WAIT_S
+        while "No images for now" not in log_path(settings).read_text():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert httpx.get(f"{server.url}/health", trust_env=False).status_code == 200
+    assert "cannot be reached" in log_path(settings).read_text()
 
 
 def test_a_server_that_was_not_started_has_no_address(tmp_path):

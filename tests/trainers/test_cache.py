@@ -7,9 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from carina.errors import StorageError
 from carina.preprocessing import prepare, prepare_label
 from carina.task import Window
 from carina.trainers.cache import VolumeCache, sample_voxels
+from tests.small_disk import room_for
 
 from .conftest import draw_toy
 
@@ -69,6 +71,12 @@ def test_a_failed_read_leaves_nothing(tmp_path, spec, toy_case):
 
     with pytest.raises(ValueError, match="broken file"):
         VolumeCache(tmp_path / "volumes", spec).get(toy_case(0, load=fail))
+    assert not list(tmp_path.rglob("*.npy"))
+
+
+def test_a_full_disk_is_said_so_and_leaves_nothing(tmp_path, spec, toy_case):
+    with room_for(1024), pytest.raises(StorageError, match="Prepared images must be written whole"):
+        VolumeCache(tmp_path / "volumes", spec).get(toy_case(0))
     assert not list(tmp_path.rglob("*.npy"))
 
 
