@@ -30,8 +30,8 @@ class Findings extends EventTarget {
 
   /** @returns {client.Task[]} tasks that tell findings of the open series */
   get fitting() {
-    const { series, unfit, tasks } = session;
-    return unfit || !series ? [] : tasks.filter((task) => tells(task, series.Modality));
+    const { series, unfit, offers } = session;
+    return unfit || !series ? [] : offers.tasks.filter((task) => tells(task, series.Modality));
   }
 
   /** @returns {client.Task|null} the one chosen last; else one with a model */
