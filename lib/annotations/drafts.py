@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -12,12 +13,12 @@ from ..errors import CarinaError
 from .store import AnnotationStore
 
 _LOG = logging.getLogger(__name__)
-_PREFIX = "draft:"
+_PREFIX, _AT = "draft:", "@"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """The newest draft of an image by one task.
+    """The newest draft of an image, or of a place in it, by one task.
 
     Attributes:
         task: Whose.
@@ -43,7 +44,7 @@ def remember_draft(
 ) -> None:
     """Note a draft among the image's notes, and that its case has one; failing to is logged and no reason to fail.
 
-    Each task has its own key, so two drafts at once do not overwrite each other.
+    Each task, and each place it was asked about, has its own key, so two drafts do not overwrite each other.
 
     Args:
         annotations: Where notes are kept.
@@ -57,8 +58,9 @@ def remember_draft(
         return
     note = _note(version, params.get("model_sha256"), params.get("prediction"))
     note |= {key: params[key] for key in ("measurements", "place") if params.get(key)}
+    key = _PREFIX + task + (f"{_AT}{json.dumps(params['place'])}" if params.get("place") else "")
     try:
-        annotations.note_draft(image_id, task=task, model_version=str(version), user=user, notes={_PREFIX + task: note})
+        annotations.note_draft(image_id, task=task, model_version=str(version), user=user, notes={key: note})
     except CarinaError as error:
         _LOG.warning("A draft by %s could not be noted: %s", task, error)
 
@@ -94,7 +96,7 @@ def keep_findings(
 
 
 def drafts_of(annotations: AnnotationStore, image_id: str) -> list[Draft]:
-    """The newest draft of each task, the latest last."""
+    """The newest draft of each task and place, the latest last."""
     return drafts_in(annotations.image_info(image_id))
 
 
@@ -102,7 +104,7 @@ def drafts_in(info: Mapping[str, Any]) -> list[Draft]:
     """As `drafts_of`, from an image's notes."""
     found = [
         Draft(
-            task=key.removeprefix(_PREFIX),
+            task=key.removeprefix(_PREFIX).partition(_AT)[0],
             model_version=note["version"],
             model_sha256=note["sha256"],
             at=note["at"],

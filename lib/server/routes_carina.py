@@ -130,6 +130,7 @@ def _task(services: Services, spec: TaskSpec) -> dict[str, Any]:
         "description": spec.description,
         "modality": list(spec.modality),
         "dimension": spec.dimension,
+        "crop_mm": spec.crop_mm,
         "served": served.version if served else None,
         "weights": [{"file_name": known.file_name, "source": known.source} for known in spec.weights],
         "labels": [

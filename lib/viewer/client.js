@@ -24,6 +24,7 @@ import { choices } from "./choices.js";
  * @property {"segmentation"|"classification"|"scribbles"|"deepedit"} kind
  * @property {string} description
  * @property {string[]} modality
+ * @property {number[]|null} crop_mm size of the part of an image that is judged, of a task that judges parts
  * @property {string|null} served
  * @property {{file_name: string, source: string}[]} weights
  * @property {Label[]} labels
@@ -161,16 +162,21 @@ export async function submit({ image, file, names, task, user }) {
  * @typedef {object} ToldVersion what a reader said of an image
  * @property {Record<string, boolean>} findings
  * @property {string[]} unsure
+ * @property {import("./places.js").Place} [place] which part of the image it is about
+ * @property {string|null} model_version of the model that was asked
+ * @property {import("./sheets.js").Told[]} [prediction] what that had said
+ * @property {import("./sheets.js").Measured[]} [measurements]
  */
 
 /**
- * Store what an image has and has not as a new version.
- * @param {{image: string, findings: Record<string, boolean|null>, task: string, user: string}} what
+ * Store what an image, or a place in it, has and has not as a new version.
+ * @param {{image: string, findings: Record<string, boolean|null>, task: string, user: string,
+ *   where: Record<string, any>}} what
  * @returns {Promise<{image: string, label: string}>}
  */
-export async function submitFindings({ image, findings, task, user }) {
+export async function submitFindings({ image, findings, task, user, where }) {
   const form = new FormData();
-  form.set("params", JSON.stringify({ findings, user, model: task }));
+  form.set("params", JSON.stringify({ findings, user, model: task, ...where }));
   const address = `/datastore/label?image=${encodeURIComponent(image)}&tag=final`;
   return (await ask(address, { method: "PUT", body: form })).json();
 }

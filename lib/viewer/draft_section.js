@@ -71,7 +71,8 @@ class DraftSection extends Section {
   }
 
   #model() {
-    const { task, trained } = session;
+    const { task } = session;
+    const { trained } = session.offers;
     if (!task?.served) {
       return task?.weights.length ? "Public weights, if they are installed." : "No model yet: label and train first.";
     }

@@ -1,47 +1,26 @@
-// What a task of findings says of the open image, and what the reader answers: kept per image while the page is open.
+// What a task of findings says of the open image or of places in it, and what the reader answers.
 
 import { choices } from "./choices.js";
 import * as client from "./client.js";
 import { tells } from "./fit.js";
 import { activeSegment } from "./ohif.js";
+import { placeKey, placePrompts } from "./places.js";
+import * as pointing from "./pointing.js";
 import { review } from "./review.js";
 import * as segmentation from "./segmentation.js";
 import { session } from "./session.js";
+import { NOTHING, Sheets, about, saidBefore, storedOf } from "./sheets.js";
 import { words } from "./view.js";
 
-/**
- * @typedef {object} Told what the model says of one finding
- * @property {string} label
- * @property {number} score calibrated probability, 0–1
- * @property {"positive"|"negative"|"uncertain"} state
- * @property {boolean} calibrated
- */
-
-/**
- * @typedef {object} Measured what was measured on the image
- * @property {string} meaning
- * @property {number} value
- * @property {string} unit UCUM; "1" for none
- */
-
-/** @typedef {boolean|null} Answer null for "unsure" */
-
-/**
- * What is said of one image for one task.
- * @typedef {object} Sheet
- * @property {client.Task} task
- * @property {string} image
- * @property {Map<string, Told>} told empty without a model
- * @property {string|null} model its version
- * @property {Measured[]} measured
- * @property {Map<string, Answer>} answers the reader's; a finding that is missing was not looked for
- * @property {number} versions stored so far
- * @property {boolean} unsaved
- * @property {{finding: string, segmentationId: string}|null} heat shown
- */
+/** @typedef {import("./sheets.js").Sheet} Sheet */
+/** @typedef {import("./sheets.js").Subject} Subject */
+/** @typedef {import("./sheets.js").Answer} Answer */
+/** @typedef {import("./places.js").Place} Place */
 
 class Findings extends EventTarget {
-  /** @type {Map<string, Sheet>} by series and task */ #sheets = new Map();
+  #sheets = new Sheets();
+  /** @type {Set<string>} series and tasks whose places are asked for */ #atPlaces = new Set();
+  /** @type {Place|null} that was chosen or pointed at last */ #chosen = null;
 
   constructor() {
     super();
@@ -51,8 +30,8 @@ class Findings extends EventTarget {
 
   /** @returns {client.Task[]} tasks that tell findings of the open series */
   get fitting() {
-    const { series, unfit, tasks } = session;
-    return unfit || !series ? [] : tasks.filter((task) => tells(task, series.Modality));
+    const { series, unfit, offers } = session;
+    return unfit || !series ? [] : offers.tasks.filter((task) => tells(task, series.Modality));
   }
 
   /** @returns {client.Task|null} the one chosen last; else one with a model */
@@ -61,16 +40,45 @@ class Findings extends EventTarget {
     return fitting.find(({ name }) => name === choices.findings) ?? fitting.find(({ served }) => served) ?? fitting[0] ?? null;
   }
 
-  /** @returns {Sheet|null} of the open series */
-  get sheet() {
+  /** @returns {Place[]|null} those asked about first, then what was pointed at; null until places are asked for */
+  get places() {
     const { task } = this;
     const { series } = session;
-    return (task && series && this.#sheets.get(key(series.SeriesInstanceUID, task))) ?? null;
+    if (!task || !series || !this.#atPlaces.has(key(series.SeriesInstanceUID, task))) return null;
+    const asked = this.#sheets.atPlaces(task, series.SeriesInstanceUID).map(({ place }) => /** @type {Place} */ (place));
+    const keys = new Set(asked.map(placeKey));
+    return [...asked, ...pointing.pointedAt(series).filter((place) => !keys.has(placeKey(place)))];
+  }
+
+  /** @returns {Place|null} what is asked about now */
+  get place() {
+    const places = /** @type {Place[]} */ (this.places ?? []);
+    return places.find((place) => placeKey(place) === placeKey(this.#chosen)) ?? places.at(-1) ?? null;
+  }
+
+  /** @returns {Subject|null} what is asked about now, of the open series */
+  get subject() {
+    const { task, place } = this;
+    const { series } = session;
+    if (!task || !series || (task.crop_mm && !place)) return null;
+    return { task, image: series.SeriesInstanceUID, place };
+  }
+
+  /** @returns {Sheet|null} of the subject */
+  get sheet() {
+    const { subject } = this;
+    return subject && this.#sheets.of(subject);
+  }
+
+  /** @param {Place} place @returns {Sheet|null} of a place in the open series */
+  sheetAt(place) {
+    const { subject } = this;
+    return subject && this.#sheets.of({ ...subject, place });
   }
 
   /** @returns {boolean} whether an answer was not submitted */
   get unsaved() {
-    return [...this.#sheets.values()].some(({ unsaved }) => unsaved);
+    return this.#sheets.unsaved;
   }
 
   /** @param {string} name */
@@ -79,16 +87,57 @@ class Findings extends EventTarget {
     session.redraw();
   }
 
-  /** Have the model look at the open image. */
-  async ask() {
+  /** Have clicks mark what is asked about, and bring back what was answered before; asked for again, have them do so no more. */
+  async point() {
     const { task } = this;
     const { series } = session;
-    if (!task || !series) return;
+    if (!task?.crop_mm || !series || session.busy) return;
+    const image = series.SeriesInstanceUID;
+    if (!this.places) {
+      await session.attempt("looking for answers", async () => {
+        const stored = await storedOf(task, image);
+        const places = new Map(stored.flatMap(({ place }) => (place ? [[placeKey(place), place]] : [])));
+        for (const place of places.values()) {
+          const versions = about(stored, place);
+          this.#sheets.open({ task, image, place }, saidBefore(versions[versions.length - 1]), versions);
+        }
+        this.#atPlaces.add(key(image, task));
+      });
+    }
+    const [{ colour }] = task.labels;
+    pointing.point({ says: () => ({ label: "place", colour, series: image }), changed: () => this.#pointed() });
+    this.#changed();
+  }
+
+  /** @param {Place} place to ask about, and to show */
+  goTo(place) {
+    this.#chosen = place;
+    if (session.series) pointing.goTo(session.series, place);
+    this.#changed();
+  }
+
+  /** Take a place away that nothing is stored about. */
+  forget() {
+    const { place, sheet } = this;
+    if (!place || !session.series || sheet?.versions) return;
+    if (sheet) {
+      this.#hide(sheet);
+      this.#sheets.close(sheet);
+    }
+    pointing.forget(session.series, place);
+    this.#changed();
+  }
+
+  /** Have the model look at the open image, or at the place in it. */
+  async ask() {
+    const { subject } = this;
+    if (!subject) return;
+    const { task } = subject;
     await session.ask(task, {
-      request: async () => ({ prompts: {} }),
+      request: async () => ({ prompts: placePrompts(subject.place) }),
       take: async ({ params }) => {
         const { prediction: told, model_version: model, measurements: measured = [] } = params;
-        await this.#open(task, series.SeriesInstanceUID, { told, model, measured });
+        await this.#open(subject, { told, model, measured });
         task.served = params.model_version ?? task.served;
         session.message = { kind: "info", text: `Told by ${task.name}, model ${params.model_version}. Answer, then submit.` };
       },
@@ -97,11 +146,8 @@ class Findings extends EventTarget {
 
   /** Answer without a model. */
   async begin() {
-    const { task } = this;
-    const { series } = session;
-    if (!task || !series) return;
-    const nothing = { told: [], model: null, measured: [] };
-    await session.attempt("preparing", () => this.#open(task, series.SeriesInstanceUID, nothing));
+    const { subject } = this;
+    if (subject) await session.attempt("preparing", () => this.#open(subject, NOTHING));
   }
 
   /**
@@ -117,7 +163,7 @@ class Findings extends EventTarget {
     this.#changed();
   }
 
-  /** @returns {Told[]} findings without an answer of which the model is sure */
+  /** @returns {import("./sheets.js").Told[]} findings without an answer of which the model is sure */
   get agreeable() {
     const { sheet } = this;
     return sheet ? [...sheet.told.values()].filter(({ label, state }) => state !== "uncertain" && !sheet.answers.has(label)) : [];
@@ -138,7 +184,7 @@ class Findings extends EventTarget {
     if (!sheet || !series) return;
     if (this.shown === finding) return this.#hide(sheet);
     await session.ask(sheet.task, {
-      request: async () => ({ prompts: { heatmap: finding } }),
+      request: async () => ({ prompts: { ...placePrompts(sheet.place), heatmap: finding } }),
       take: async ({ volume }) => {
         this.#hide(sheet);
         const labels = sheet.task.labels.filter(({ name }) => name === finding);
@@ -165,10 +211,10 @@ class Findings extends EventTarget {
     await session.attempt("submitting", async () => {
       sheet.unsaved = false; // an answer from here on counts as new
       try {
-        const { image, task, answers } = sheet;
-        const findings = Object.fromEntries(answers);
-        const stored = await client.submitFindings({ image, findings, task: task.name, user: session.user });
-        sheet.versions = (await storedOf(image, task)).length;
+        const { image, task, place, answers } = sheet;
+        const said = { image, findings: Object.fromEntries(answers), where: placePrompts(place) };
+        const stored = await client.submitFindings({ ...said, task: task.name, user: session.user });
+        sheet.versions = about(await storedOf(task, image), place).length;
         const text = `Findings stored as version ${sheet.versions}`;
         session.message = { kind: "good", text: `${text}. On their way to the PACS.` };
         session.followDelivery(stored.label, text);
@@ -181,25 +227,10 @@ class Findings extends EventTarget {
     await review.refresh();
   }
 
-  /**
-   * @param {client.Task} task
-   * @param {string} image
-   * @param {{told: Told[], model: string|null, measured: Measured[]}} what
-   */
-  async #open(task, image, { told: said, model, measured }) {
-    const before = this.#sheets.get(key(image, task));
-    const stored = await storedOf(image, task);
-    this.#sheets.set(key(image, task), {
-      task,
-      image,
-      told: new Map(said.map((one) => [one.label, one])),
-      model,
-      measured,
-      answers: before?.answers ?? answersOf(stored.at(-1)),
-      versions: stored.length,
-      unsaved: before?.unsaved ?? false,
-      heat: before?.heat ?? null,
-    });
+  /** @param {Subject} subject @param {import("./sheets.js").Said} said */
+  async #open(subject, said) {
+    this.#sheets.open(subject, said, about(await storedOf(subject.task, subject.image), subject.place));
+    this.#chosen = subject.place;
     this.#changed();
   }
 
@@ -210,12 +241,36 @@ class Findings extends EventTarget {
     this.#changed();
   }
 
+  /** The mark that was set or moved last is what is asked about. */
+  #pointed() {
+    const { series } = session;
+    if (!series) return;
+    if (pointing.tidy(series)) session.tell("bad", "A place must be on the image. Point again.");
+    this.#chosen = pointing.pointedAt(series).at(-1) ?? this.#chosen;
+    this.#changed();
+  }
+
   /** While findings of the open image are answered, its case is theirs. */
   #look() {
+    if (!this.places && pointing.pointing()) pointing.rest(); // nothing here is asked about places any more
+    this.#mark();
     const answering = this.sheet?.task ?? null;
     if (answering === session.answering) return this.dispatchEvent(new Event("change"));
     session.answering = answering;
     session.redraw();
+  }
+
+  /** Have every place on screen that something was said about, with what. */
+  #mark() {
+    const { task, places } = this;
+    const { series } = session;
+    if (!task || !series || !places) return;
+    places.forEach((place, index) => {
+      const sheet = this.sheetAt(place);
+      const said = sheet && likeliest(sheet);
+      const label = said ? `place ${index + 1}, ${percent(said)}` : `place ${index + 1}`;
+      if (sheet) pointing.hold(series, place, { label, colour: task.labels[0].colour });
+    });
   }
 
   #changed() {
@@ -226,23 +281,12 @@ class Findings extends EventTarget {
 /** @param {string} image @param {client.Task} task */
 const key = (image, task) => `${image} ${task.name}`;
 
-/**
- * @param {string} image
- * @param {client.Task} task
- * @returns {Promise<client.ToldVersion[]>} what readers said before, oldest first
- */
-async function storedOf(image, task) {
-  const versions = await client.versions(image);
-  return versions.filter(
-    (/** @type {client.ToldVersion & {task: string, tag: string, withdrawn: boolean}} */ version) =>
-      version.task === task.name && version.tag === "final" && !version.withdrawn,
-  );
+/** @param {Sheet} sheet @returns {import("./sheets.js").Told|null} what the model thinks likeliest; null without a model */
+export function likeliest({ told }) {
+  return [...told.values()].sort((one, other) => other.score - one.score)[0] ?? null;
 }
 
-/** @param {client.ToldVersion|undefined} version @returns {Map<string, Answer>} */
-function answersOf(version) {
-  const unsure = (version?.unsure ?? []).map((name) => /** @type {[string, Answer]} */ ([name, null]));
-  return new Map([...Object.entries(version?.findings ?? {}), ...unsure]);
-}
+/** @param {import("./sheets.js").Told} told @returns {string} */
+export const percent = ({ score }) => `${Math.round(100 * score)} %`;
 
 export const findings = new Findings();

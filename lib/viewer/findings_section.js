@@ -1,12 +1,13 @@
 // Findings of the open image: how likely the model calls each, what speaks for it, and the reader's answer.
 
-import { findings } from "./findings.js";
+import { findings, percent } from "./findings.js";
+import { placesPart } from "./places_part.js";
 import { Section, define } from "./section.js";
 import { session } from "./session.js";
 import { h, words } from "./view.js";
 
-/** @typedef {import("./findings.js").Sheet} Sheet */
-/** @typedef {import("./findings.js").Answer} Answer */
+/** @typedef {import("./sheets.js").Sheet} Sheet */
+/** @typedef {import("./sheets.js").Answer} Answer */
 
 /** @type {{answer: Answer, id: string, text: string}[]} */
 const ANSWERS = [
@@ -21,13 +22,15 @@ class FindingsSection extends Section {
   }
 
   content() {
-    const { fitting, task, sheet } = findings;
+    const { fitting, task, sheet, subject } = findings;
     if (!task) return [];
+    const start = [h("p", { class: "quiet" }, task.description), subject && this.#start()];
     return [
       ...(fitting.length > 1
         ? [h("label", { for: "findings-task", class: "heading" }, "Findings"), this.#choice()]
         : [h("h3", {}, "Findings")]),
-      ...(sheet ? this.#answers(sheet) : [h("p", { class: "quiet" }, task.description), this.#start()]),
+      ...(task.crop_mm ? placesPart() : []),
+      ...(sheet ? this.#answers(sheet) : start),
     ];
   }
 
@@ -92,7 +95,7 @@ class FindingsSection extends Section {
   #finding({ told, answers }, name) {
     const said = told.get(name);
     const shown = findings.shown === name;
-    const percent = said ? `${Math.round(100 * said.score)} %` : "";
+    const likely = said ? percent(said) : "";
     return h(
       "li",
       { class: "finding" },
@@ -104,11 +107,11 @@ class FindingsSection extends Section {
           disabled: !said || waiting(),
           "aria-pressed": String(shown),
           title: said ? `${shown ? "Hide" : "Show"} what speaks for it` : null,
-          "aria-label": said ? `${words(name)}, ${percent}, ${said.state}: show what speaks for it` : words(name),
+          "aria-label": said ? `${words(name)}, ${likely}, ${said.state}: show what speaks for it` : words(name),
           onclick: () => findings.look(name),
         },
         h("span", { class: "name" }, words(name)),
-        h("span", { class: "score" }, percent),
+        h("span", { class: "score" }, likely),
         h("span", { class: `said ${said?.state ?? ""}` }, said?.state ?? ""),
       ),
       h(
@@ -138,13 +141,13 @@ function calibration({ told }) {
   return own ? `Too few cases to calibrate ${own === told.size ? "it" : `${own} of ${told.size}`}: take the numbers as an order.` : "";
 }
 
-/** @param {import("./findings.js").Told|undefined} said @param {Answer} answer @returns {string|null} */
+/** @param {import("./sheets.js").Told|undefined} said @param {Answer} answer @returns {string|null} */
 function agreement(said, answer) {
   if (!said || said.state === "uncertain" || answer === null) return null;
   return (said.state === "positive") === answer ? "Agrees with the model" : "Disagrees with the model";
 }
 
-/** @param {import("./findings.js").Measured} one */
+/** @param {import("./sheets.js").Measured} one */
 const inWords = ({ meaning, value, unit }) => (unit === "1" ? `${meaning} ${value}` : `${meaning} ${value} ${unit}`);
 
 const waiting = () => Boolean(session.busy || session.running);

@@ -122,14 +122,33 @@ export function imageBox(grid, points) {
 
 /**
  * @param {SeriesGrid} grid
+ * @param {number[]} index in the viewer's order
+ * @returns {number[]} LPS mm
+ */
+export function pointAt({ affineRas: m }, [i, j, k]) {
+  const [x, y, z] = [0, 4, 8].map((row) => m[row] * i + m[row + 1] * j + m[row + 2] * k + m[row + 3]);
+  return [-x, -y, z];
+}
+
+/**
+ * @param {SeriesGrid} grid
+ * @param {number} k a slice as the server counts, or in the viewer's order
+ * @returns {number} the same slice in the other order
+ */
+export function sliceAt({ sizes, affineRas }, k) {
+  const [row, column, step] = [0, 1, 2].map((axis) => [affineRas[axis], affineRas[4 + axis], affineRas[8 + axis]]);
+  return dot(cross(row, column), step) > 0 ? k : sizes[2] - 1 - k;
+}
+
+/**
+ * @param {SeriesGrid} grid
  * @param {number[]} point LPS mm
  * @returns {[number, number, number]} it may lie off the grid
  */
-function nearestVoxel({ sizes, affineRas }, [x, y, z]) {
-  const m = inverse(affineRas);
+function nearestVoxel(grid, [x, y, z]) {
+  const m = inverse(grid.affineRas);
   const [i, j, k] = [0, 4, 8].map((row) => Math.round(-m[row] * x - m[row + 1] * y + m[row + 2] * z + m[row + 3]));
-  const [row, column, step] = [0, 1, 2].map((axis) => [affineRas[axis], affineRas[4 + axis], affineRas[8 + axis]]);
-  return [i, j, dot(cross(row, column), step) > 0 ? k : sizes[2] - 1 - k];
+  return [i, j, sliceAt(grid, k)];
 }
 
 /**

@@ -92,13 +92,17 @@ export function onSeriesChange(changed) {
   return () => subscriptions.forEach((subscription) => subscription.unsubscribe());
 }
 
+/** @param {string|undefined} viewportId @returns {any} Cornerstone's viewport of that id, if it is there */
+export function cornerstoneViewport(viewportId) {
+  return viewportId ? services().cornerstoneViewportService.getCornerstoneViewport(viewportId) : null;
+}
+
 /**
  * Show slice `index` of a series in the active viewport.
  * @param {number} index position among the display set's images
  */
 export function showSlice(index) {
-  const viewportId = activeViewportId();
-  const viewport = viewportId ? services().cornerstoneViewportService.getCornerstoneViewport(viewportId) : null;
+  const viewport = cornerstoneViewport(activeViewportId());
   if (viewport?.element) cornerstone().utilities.jumpToSlice(viewport.element, { imageIndex: index });
 }
 

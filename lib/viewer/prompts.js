@@ -3,6 +3,7 @@
 import { BACKGROUND, clicksOf } from "./clicks.js";
 import { points, removeMarks, rest } from "./marks.js";
 import { activate, gridOf } from "./segmentation.js";
+import { chosenSegment, listedSegments } from "./segments.js";
 import { session } from "./session.js";
 
 const RED = /** @type {[number, number, number]} */ ([255, 90, 90]);
@@ -26,7 +27,7 @@ class Prompts extends EventTarget {
   /** @returns {string|null} what a click says now; null while clicks place no points */
   get placing() {
     if (!this.task || !points.placing) return null;
-    return this.#outside ? BACKGROUND : (session.segment?.name ?? null);
+    return this.#outside ? BACKGROUND : (chosenSegment()?.name ?? null);
   }
 
   /** @returns {import("./marks.js").Mark[]} of the open series, the oldest first */
@@ -64,10 +65,10 @@ class Prompts extends EventTarget {
     const { series } = session;
     const placed = this.points;
     if (!task || !series || !placed.length) return;
-    const active = session.segment?.index;
+    const active = chosenSegment()?.index;
     await session.draft({ task, prompts: () => clicksOf(placed, { task, grid: gridOf(series) }) });
     const { work } = session;
-    if (work && active && session.segments.some(({ label }) => label.index === active)) {
+    if (work && active && listedSegments().some(({ label }) => label.index === active)) {
       activate(work.segmentationId, active);
     }
     this.#changed();
@@ -76,7 +77,8 @@ class Prompts extends EventTarget {
   /** @returns {import("./marks.js").Saying|null} */
   #saying() {
     const { task } = this;
-    const { segment, series } = session;
+    const { series } = session;
+    const segment = chosenSegment();
     if (!task || !series) return null;
     const what = this.#outside ? { name: BACKGROUND, colour: RED } : segment;
     return what && { label: what.name, colour: what.colour, series: series.SeriesInstanceUID };

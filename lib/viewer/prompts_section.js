@@ -3,6 +3,7 @@
 import { BACKGROUND } from "./clicks.js";
 import { prompts } from "./prompts.js";
 import { Section, deeds, define } from "./section.js";
+import { chosenSegment } from "./segments.js";
 import { session } from "./session.js";
 import { h, words } from "./view.js";
 
@@ -13,7 +14,7 @@ class PromptsSection extends Section {
 
   content() {
     const { task, placing, points } = prompts;
-    const { segment } = session;
+    const segment = chosenSegment();
     if (!task) return [];
     const inside = segment ? words(segment.name) : "a segment";
     const on = (/** @type {boolean} */ pressed) => ({ "aria-pressed": String(pressed) });

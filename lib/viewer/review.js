@@ -77,7 +77,7 @@ class Review extends EventTarget {
   #look() {
     const { subject } = this;
     const asked = `${subject?.image} ${subject?.task} ${session.user} ${session.work?.segmentationId}`;
-    if (asked === this.#asked || !session.tasks.length) return;
+    if (asked === this.#asked || !session.offers.tasks.length) return;
     this.#asked = asked;
     this.finished = false;
     this.refresh();

@@ -63,7 +63,7 @@ class ReviewSection extends Section {
   }
 
   #next() {
-    const { strategies, strategy } = session;
+    const { strategies, strategy } = session.offers;
     const select = h(
       "select",
       {
@@ -71,7 +71,7 @@ class ReviewSection extends Section {
         "aria-label": "How the next case is chosen",
         title: strategies.find(({ name }) => name === strategy)?.description ?? "How the next case is chosen",
         onchange: (/** @type {Event} */ event) => {
-          session.strategy = /** @type {HTMLSelectElement} */ (event.target).value;
+          session.offers.strategy = /** @type {HTMLSelectElement} */ (event.target).value;
         },
       },
       ...strategies.map(({ name }) => h("option", { value: name, selected: name === strategy }, words(name))),

@@ -4,6 +4,7 @@ import { boxes, removeMarks, rest } from "./marks.js";
 import { writeNifti } from "./nifti.js";
 import { activeSegment, activeSegmentation, takeBrush } from "./ohif.js";
 import { activate, attach, exists, gridOf, read, remove, replace, show } from "./segmentation.js";
+import { chosenSegment } from "./segments.js";
 import { session } from "./session.js";
 import { INSIDE, OUTSIDE, strokePrompts } from "./strokes.js";
 import { words } from "./view.js";
@@ -23,9 +24,9 @@ class Scribbles extends EventTarget {
 
   /** @returns {import("./client.js").Task|null} the task that cuts by strokes, if labels are on screen */
   get task() {
-    const { series, work, tasks } = session;
+    const { series, work, offers } = session;
     if (!series || !work || session.unfit) return null;
-    return tasks.find(({ kind, modality }) => kind === "scribbles" && modality.includes(series.Modality)) ?? null;
+    return offers.tasks.find(({ kind, modality }) => kind === "scribbles" && modality.includes(series.Modality)) ?? null;
   }
 
   /** @returns {boolean} whether the open series has a box or strokes, or may have */
@@ -79,7 +80,8 @@ class Scribbles extends EventTarget {
   /** Have the structure cut out; the answer replaces what is drawn of its segment. */
   async cut() {
     const { task } = this;
-    const { segment, work } = session;
+    const { work } = session;
+    const segment = chosenSegment();
     const id = this.#id;
     if (!task || !segment || !work || !this.any) return;
     const corners = this.boxes.flatMap(({ at }) => at);
@@ -114,7 +116,8 @@ class Scribbles extends EventTarget {
 
   /** @returns {import("./marks.js").Saying|null} */
   #saying() {
-    const { segment, series } = session;
+    const { series } = session;
+    const segment = chosenSegment();
     return segment && series && { label: segment.name, colour: segment.colour, series: series.SeriesInstanceUID };
   }
 
@@ -125,7 +128,7 @@ class Scribbles extends EventTarget {
   }
 
   #rest() {
-    const { segment } = session;
+    const segment = chosenSegment();
     if (boxes.placing) rest();
     if (session.work && segment) activate(session.work.segmentationId, segment.index);
     this.#changed();

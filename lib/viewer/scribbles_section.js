@@ -2,6 +2,7 @@
 
 import { scribbles } from "./scribbles.js";
 import { Section, deeds, define } from "./section.js";
+import { chosenSegment } from "./segments.js";
 import { session } from "./session.js";
 import { h, words } from "./view.js";
 
@@ -12,7 +13,7 @@ class ScribblesSection extends Section {
 
   content() {
     const { task, painting, boxing } = scribbles;
-    const { segment } = session;
+    const segment = chosenSegment();
     if (!task) return [];
     const name = segment ? words(segment.name) : "a segment";
     const button = (/** @type {"inside"|"outside"} */ where) =>
@@ -55,7 +56,7 @@ class ScribblesSection extends Section {
         id: "strokes-cut",
         text: "Cut out",
         title: "Cut the structure out by strokes and boxes",
-        disabled: waiting || !session.segment,
+        disabled: waiting || !chosenSegment(),
         onclick: () => scribbles.cut(),
       },
       {

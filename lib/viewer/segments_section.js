@@ -2,6 +2,7 @@
 
 import { activeSegment, segmentShown, setOpacity, showSegment } from "./ohif.js";
 import { Section, define } from "./section.js";
+import { addSegment, goToSegment, listedSegments } from "./segments.js";
 import { session } from "./session.js";
 import { h, words } from "./view.js";
 
@@ -14,7 +15,8 @@ class SegmentsSection extends Section {
   }
 
   content() {
-    const { work, segments } = session;
+    const { work } = session;
+    const segments = listedSegments();
     if (!work) return [];
     const missing = work.labels.filter((label) => !segments.some((row) => row.label === label));
     const active = activeSegment(work.segmentationId);
@@ -104,7 +106,7 @@ class SegmentsSection extends Section {
           title: `${words(name)}: draw this one, and show its largest slice`,
           "aria-label": `${words(name)}, ${said}`,
           "aria-current": active ? "true" : null,
-          onclick: () => session.goTo(index),
+          onclick: () => goToSegment(index),
         },
         h("span", { class: "name" }, words(name)),
         h("span", { class: "size" }, ml),
@@ -124,7 +126,7 @@ class SegmentsSection extends Section {
         onchange: (/** @type {Event} */ event) => {
           const name = /** @type {HTMLSelectElement} */ (event.target).value;
           const label = missing.find((candidate) => candidate.name === name);
-          if (label) session.addSegment(label);
+          if (label) addSegment(label);
         },
       },
       h("option", { value: "" }, "Add a structure…"),
@@ -151,7 +153,7 @@ function measured(measure) {
 export function showAll(shown) {
   const { work } = session;
   if (!work) return;
-  for (const { label } of session.segments) showSegment(work.segmentationId, label.index, shown);
+  for (const { label } of listedSegments()) showSegment(work.segmentationId, label.index, shown);
   session.redraw();
 }
 

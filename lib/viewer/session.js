@@ -2,25 +2,20 @@
 
 import { choices } from "./choices.js";
 import * as client from "./client.js";
-import * as delivery from "./delivery.js";
 import { doubts, draft } from "./drafting.js";
-import { drawn, draws, unfit } from "./fit.js";
+import { drawn, unfit } from "./fit.js";
 import { labelsToContinue } from "./labels.js";
 import { nextCase, whyHandedOut } from "./next_case.js";
 import { readNifti, writeNifti } from "./nifti.js";
+import { Offers } from "./offers.js";
 import * as ohif from "./ohif.js";
 import * as segmentation from "./segmentation.js";
+import { Talk } from "./talk.js";
 import { told } from "./view.js";
 import { Works } from "./works.js";
 
 /** @typedef {import("./ohif.js").DisplaySet} DisplaySet */
 /** @typedef {import("./works.js").Work} Work */
-
-/**
- * @typedef {object} Message
- * @property {"info"|"good"|"bad"} kind
- * @property {string} text
- */
 
 /**
  * What a task is asked, and what becomes of its answer.
@@ -30,23 +25,19 @@ import { Works } from "./works.js";
  */
 
 /** Dispatches `change`, and `stored` with the work as detail once a version of it has arrived. */
-class Session extends EventTarget {
-  /** @type {client.Task[]} */ tasks = [];
-  /** @type {{name: string, description: string}[]} */ strategies = [];
-  /** @type {Map<string, string>} task to when its model was trained */ trained = new Map();
+class Session extends Talk {
+  offers = new Offers();
   /** @type {DisplaySet|null} */ series = null;
   /** @type {any[]} label maps stored of the open series, oldest first */ versions = [];
   /** @type {client.Task|null} whose findings of the open series are answered */ answering = null;
   works = new Works();
   /** @type {{requestId: string, image: string, fraction: number, text: string}|null} */ running = null;
-  /** @type {string|null} what is going on that cannot be cancelled */ busy = null;
-  /** @type {Message|null} */ message = null;
   /** @type {(() => void)[]} */ #endings = [];
 
   constructor() {
     super();
     window.addEventListener("beforeunload", (event) => this.works.unsaved && event.preventDefault());
-    this.works.addEventListener("change", () => this.#changed());
+    this.works.addEventListener("change", () => this.redraw());
   }
 
   /** Ask the server what it offers, and follow what the user opens; again for every study, as OHIF forgets listeners. */
@@ -63,28 +54,8 @@ class Session extends EventTarget {
 
   /** Ask again which tasks there are, and which models are served. */
   async askTasks() {
-    [this.tasks, this.strategies] = await Promise.all([client.tasks(), client.strategies()]);
-    await Promise.all(this.tasks.filter((task) => task.served).map((task) => this.#askWhenTrained(task)));
-    this.#changed();
-  }
-
-  get user() {
-    return choices.user;
-  }
-
-  set user(name) {
-    choices.user = name;
-    this.#changed();
-  }
-
-  get strategy() {
-    return this.strategies.some(({ name }) => name === choices.strategy)
-      ? choices.strategy
-      : (this.strategies[0]?.name ?? "");
-  }
-
-  set strategy(name) {
-    choices.strategy = name;
+    await this.offers.ask();
+    this.redraw();
   }
 
   /** @returns {string|null} why no task fits what is open, if it is not for images of its kind */
@@ -96,7 +67,7 @@ class Session extends EventTarget {
   /** @returns {client.Task[]} tasks that draft the open series by themselves */
   get fitting() {
     const { series } = this;
-    return this.unfit || !series ? [] : this.tasks.filter((task) => draws(task, series.Modality));
+    return this.unfit || !series ? [] : this.offers.drawing(series.Modality);
   }
 
   /** @returns {client.Task|null} the one chosen last; else one with a model */
@@ -118,13 +89,13 @@ class Session extends EventTarget {
   /** @returns {client.Task|null} whose labels are drawn, whose findings are answered, or whose labels would be drawn */
   get subject() {
     const { work } = this;
-    return work ? (this.tasks.find(({ name }) => name === work.task) ?? null) : this.learner;
+    return work ? this.offers.task(work.task) : this.learner;
   }
 
   /** @param {string} name */
   choose(name) {
     choices.task = name;
-    this.#changed();
+    this.redraw();
   }
 
   /** Notice which series is open. */
@@ -137,7 +108,7 @@ class Session extends EventTarget {
       this.versions = [];
       if (series) this.#askVersions(series);
     }
-    this.#changed();
+    this.redraw();
   }
 
   /**
@@ -176,12 +147,12 @@ class Session extends EventTarget {
     await this.attempt(null, async () => {
       const tell = (/** @type {import("./drafting.js").DraftProgress} */ progress) => {
         if (this.running?.requestId === requestId) this.running = { ...this.running, ...progress };
-        this.#changed();
+        this.redraw();
       };
       await take(await draft({ task: task.name, image, requestId, tell, ...(await request()) }));
     });
     this.running = null;
-    this.#changed();
+    this.redraw();
   }
 
   /** Ask the server to stop the draft. */
@@ -204,8 +175,8 @@ class Session extends EventTarget {
     const latest = this.versions.at(-1);
     if (!series || !latest || this.busy) return;
     await this.attempt("opening the stored version", async () => {
-      const task = this.tasks.find(({ name }) => name === latest.task) ?? null;
-      const labels = labelsToContinue(latest.labels, task, this.tasks);
+      const { tasks } = this.offers;
+      const labels = labelsToContinue(latest.labels, this.offers.task(latest.task), tasks);
       const volume = await readNifti(await client.labelFile(latest.id, latest.tag));
       const title = `version ${this.versions.length}`;
       await this.works.begin(series, { task: latest.task, labels, volume, title, base: latest.id });
@@ -247,28 +218,12 @@ class Session extends EventTarget {
     if (!work.unsaved) this.dispatchEvent(new CustomEvent("stored", { detail: work }));
   }
 
-  /**
-   * Whether the user has a name; if not, ask for it.
-   * @param {string} why
-   */
-  named(why) {
-    if (this.user) return true;
-    this.tell("bad", `${why} Enter your name above, then try again.`);
-    return false;
-  }
-
-  /** @param {Message["kind"]} kind @param {string} text */
-  tell(kind, text) {
-    this.message = { kind, text };
-    this.#changed();
-  }
-
   /** Open the series the strategy chooses. */
   async next() {
     if (this.works.unsaved && !confirm("Your changes were not submitted. Leave them?")) return;
     await this.attempt("asking for the next case", async () => {
-      const { strategy, user, subject } = this;
-      const found = await nextCase({ strategy, user, task: subject?.name ?? null });
+      const { offers, user, subject } = this;
+      const found = await nextCase({ strategy: offers.strategy, user, task: subject?.name ?? null });
       if (!found) return this.tell("good", "Every series has its label. There is no next case.");
       if (found.image === this.series?.SeriesInstanceUID) {
         return this.tell("info", "This case is the next: submit or skip it, and another one comes.");
@@ -283,72 +238,9 @@ class Session extends EventTarget {
     return this.series ? whyHandedOut(this.series.SeriesInstanceUID) : "";
   }
 
-  /** @returns {client.Label|null} the segment that points, strokes and boxes are about */
-  get segment() {
-    const { work } = this;
-    const active = work ? ohif.activeSegment(work.segmentationId) : undefined;
-    return work?.labels.find(({ index }) => index === active) ?? null;
-  }
-
-  /** @param {client.Label} label */
-  addSegment(label) {
-    if (this.work) segmentation.addSegment(this.work.segmentationId, label);
-    this.#changed();
-  }
-
-  /**
-   * Make a segment the one that tools draw, and show the slice that holds most of it.
-   * @param {number} index
-   */
-  goTo(index) {
-    const { work } = this;
-    if (!work) return;
-    segmentation.activate(work.segmentationId, index);
-    const slice = work.measuring.of(index)?.slice ?? -1;
-    if (slice >= 0) ohif.showSlice(slice);
-    this.#changed();
-  }
-
-  /** @returns {{label: client.Label, measure: import("./measures.js").Measure|undefined}[]} listed, by index */
-  get segments() {
-    const { work } = this;
-    if (!work) return [];
-    const listed = new Set(segmentation.names(work.segmentationId).map(({ idx }) => idx));
-    return work.labels
-      .filter(({ index }) => listed.has(index))
-      .map((label) => ({ label, measure: work.measuring.of(label.index) }));
-  }
-
-  /**
-   * Run something; if it fails, say why.
-   * @param {string|null} doing shown meanwhile
-   * @param {() => Promise<unknown>} action
-   */
-  async attempt(doing, action) {
-    this.busy = doing;
-    this.message = null;
-    this.#changed();
-    try {
-      await action();
-    } catch (error) {
-      const cancelled = error instanceof client.ServerError && error.kind === "CancelledError";
-      this.message = { kind: cancelled ? "info" : "bad", text: told(error) };
-      if (!(error instanceof client.ServerError)) console.error(error);
-    }
-    this.busy = null;
-    this.#changed();
-  }
-
   /** @returns {string|null} id of the newest version stored of the open series */
   get #newest() {
     return this.versions.at(-1)?.id ?? null;
-  }
-
-  /** @param {client.Task} task */
-  async #askWhenTrained(task) {
-    const { versions } = await client.models(task.name);
-    const served = versions.find((/** @type {any} */ version) => version.version === task.served);
-    if (served?.created) this.trained.set(task.name, served.created);
   }
 
   /** @param {DisplaySet} series */
@@ -361,30 +253,7 @@ class Session extends EventTarget {
     } catch (error) {
       this.message = { kind: "bad", text: told(error) };
     }
-    this.#changed();
-  }
-
-  /**
-   * Say how a stored version fares on its way to the PACS.
-   * @param {string} label
-   * @param {string} stored begins the sentence
-   */
-  async followDelivery(label, stored) {
-    let said = this.message;
-    await delivery.follow(label, ({ kind, text }) => {
-      if (this.message !== said) return; // what was said since is newer
-      this.tell(kind, stored + text);
-      said = this.message;
-    });
-  }
-
-  /** Have everything drawn again that shows something of OHIF's own, such as which segments are shown. */
-  redraw() {
-    this.#changed();
-  }
-
-  #changed() {
-    this.dispatchEvent(new Event("change"));
+    this.redraw();
   }
 }
 

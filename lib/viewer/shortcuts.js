@@ -3,6 +3,7 @@
 import { activeSegment, segmentShown, showSegment } from "./ohif.js";
 import { prompts } from "./prompts.js";
 import { sayOn } from "./review_section.js";
+import { goToSegment, listedSegments } from "./segments.js";
 import { showAll } from "./segments_section.js";
 import { session } from "./session.js";
 import { h } from "./view.js";
@@ -93,11 +94,11 @@ function typing(target) {
 
 /** @param {number} by */
 function step(by) {
-  const indices = session.segments.map(({ label }) => label.index);
+  const indices = listedSegments().map(({ label }) => label.index);
   if (!indices.length) return;
   const id = session.work?.segmentationId;
   const place = indices.indexOf((id ? activeSegment(id) : undefined) ?? -1);
-  session.goTo(indices[(Math.max(place, by > 0 ? -1 : 0) + by + indices.length) % indices.length]);
+  goToSegment(indices[(Math.max(place, by > 0 ? -1 : 0) + by + indices.length) % indices.length]);
 }
 
 function toggle() {
@@ -110,5 +111,5 @@ function toggle() {
 
 function toggleAll() {
   const id = session.work?.segmentationId;
-  if (id) showAll(!session.segments.some(({ label }) => segmentShown(id, label.index)));
+  if (id) showAll(!listedSegments().some(({ label }) => segmentShown(id, label.index)));
 }

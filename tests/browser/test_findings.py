@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from io import BytesIO
 from pathlib import Path
@@ -10,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from scipy.ndimage import distance_transform_edt
 
+from carina.dicom.series import read_series
 from carina.dicom.sr import read_findings
+from carina.geometry import resample_label
 from carina.jobs.folder import JobFolder
 from carina.models.calibration import Calibration, FindingCalibration
 from carina.models.store import ModelStore
@@ -23,10 +27,13 @@ from tests.dicom.builder import radiograph
 from .doing import RENDERED, faults, said, unfold
 from .onscreen import labels_on_screen
 from .serving import Place, plugin_config, plugin_network
+from .where import on_page, show_slice
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.slow]
 
 TASK = "spots_dx"
+PART_TASK = "spots_ct"
+"""Judges a part of a CT."""
 _LAST_LAYER = "1.output_block.conv.conv"
 """Of the network of `cxr_anatomy`."""
 SPOT = (slice(40, 52), slice(8, 20))
@@ -36,20 +43,25 @@ SPOT = (slice(40, 52), slice(8, 20))
 @pytest.fixture
 def dx(place: Place, tmp_path: Path) -> SeriesPaths:
     """A radiograph with a bright spot, in the PACS, and a served model that calls such spots nodules."""
-    spec = plugin_config(TASK)
+    serve(place, TASK, plugin_network("spots").weights())
+    add_anatomy_of_everything(ModelStore(place.settings.models_dir))
+    return stored(place, tmp_path, seed=77, spot=True)
+
+
+def serve(place: Place, task: str, weights: dict) -> None:
+    """Serve a plug-in's task of findings with known weights, calibrated."""
+    spec = plugin_config(task)
     models = ModelStore(place.settings.models_dir)
     calibration = {name: FindingCalibration(threshold=0.2, cases=40, fitted=True) for name in spec.labels.names}
     version = models.add(
-        TASK,
-        plugin_network("spots").weights(),
+        task,
+        weights,
         fingerprint=spec.fingerprint(),
         labels=spec.labels.indices,
         calibration=Calibration(findings=calibration).to_json(),
         source="imported",
     )
-    models.promote(TASK, version.version, reason="the known weights")
-    add_anatomy_of_everything(models)
-    return stored(place, tmp_path, seed=77, spot=True)
+    models.promote(task, version.version, reason="the known weights")
 
 
 def add_anatomy_of_everything(models: ModelStore) -> None:
@@ -113,12 +125,18 @@ def answered(place: Place, series: SeriesPaths, **findings: bool) -> None:
         api.put("/datastore/label", params=query, data={"params": json.dumps(params)}).raise_for_status()
 
 
-def test_findings_are_told_shown_answered_reported_version_by_version_and_learnt_from(page, place, dx, axe, tmp_path):
-    page.goto(place.page_of(dx))
+def opened(page, place: Place, series: SeriesPaths, *, task: str):
+    """Open a series' study as the reader `browser-test`, with a task of findings chosen; returns the panel."""
+    page.goto(place.page_of(series))
     panel = page.locator("carina-panel")
     panel.locator("#user").fill("browser-test")
     panel.locator("#user").press("Tab")
-    panel.locator("#findings-task").select_option(TASK)
+    panel.locator("#findings-task").select_option(task)
+    return panel
+
+
+def test_findings_are_told_shown_answered_reported_version_by_version_and_learnt_from(page, place, dx, axe, tmp_path):
+    panel = opened(page, place, dx, task=TASK)
     panel.locator("#findings-ask").click()
     said(panel, "Answer, then submit")
 
@@ -191,3 +209,59 @@ def test_findings_are_told_shown_answered_reported_version_by_version_and_learnt
     curve = panel.locator("carina-training svg").get_attribute("aria-label")
     assert "after 2 epochs" in curve
     assert "Dice" not in curve
+
+
+def test_a_place_in_a_ct_is_pointed_at_judged_answered_and_comes_back(page, place, axe):
+    serve(place, PART_TASK, plugin_network("spots").weights_of_a_part())
+    series, phantom = place.series[3], place.phantoms[3]
+    grid = read_series(series.folder).volume.grid
+    label = resample_label(phantom.label, grid=grid).array
+    spine, lung = (deepest(label, phantom.structures[name]) for name in ("spine", "lung_left"))
+    panel = opened(page, place, series, task=PART_TASK)
+    panel.locator("#places-point").click()
+    panel.locator("#places-point[aria-pressed=true]").wait_for()
+
+    for number, (voxel, likely, state) in enumerate(((spine, "100 %", "positive"), (lung, "5 %", "negative")), start=1):
+        show_slice(page, series, voxel[2])
+        page.mouse.click(*on_page(page, grid.affine_ras, voxel))
+        panel.locator(f"#place-{number}[aria-current]").wait_for()
+        with page.expect_request(lambda request: f"/infer/{PART_TASK}" in request.url) as asked:
+            panel.locator("#findings-ask").click()
+        said(panel, "Answer, then submit")
+        assert json.loads(re.search(r"\{.*\}", asked.value.post_data)[0])["foreground"] == [list(voxel)]
+        assert panel.locator(f"#place-{number} .score").inner_text() == likely
+        assert panel.locator(f"#place-{number} .said").inner_text() == state
+        page.locator("[data-cy=viewport-pane] svg text", has_text=f"place {number}, {likely}").wait_for()
+    assert faults(page, axe, "carina-panel") == []
+
+    panel.locator("#findings-agree").click()
+    panel.locator("#absent-malignant_nodule[aria-pressed=true]").wait_for()
+    panel.locator("#findings-submit").click()
+    said(panel, "Findings stored as version 1, and in the PACS as a report (SR)")
+    panel.locator("#place-1").click()
+    panel.locator("#absent-malignant_nodule[aria-pressed=false]").wait_for()
+    panel.locator("#absent-malignant_nodule").click()
+    panel.locator("#findings-submit", has_text="Submit findings").click()
+    said(panel, "Findings stored as version 1, and in the PACS as a report (SR)")
+
+    documents = reports(place, series, count=2)
+    assert [document.place.on(grid) for document in documents] == [lung, spine]
+    assert [[one.present for one in document.findings] for document in documents] == [[False], [False]]
+    assert [document.findings[0].state for document in documents] == ["negative", "positive"]
+    assert [document.predecessor for document in documents] == [None, None]
+
+    page.reload()
+    panel.locator("#places-point").click()
+    panel.locator("#place-2 .said", has_text="positive").wait_for()
+    panel.locator("#place-1").click()
+    page.locator("[data-cy=viewport-pane] svg text", has_text="place 1, 5 %").wait_for()
+    panel.locator("#absent-malignant_nodule[aria-pressed=true]").wait_for()
+    place.forget(series)
+
+
+def deepest(label: np.ndarray, value: int) -> tuple[int, int, int]:
+    """The voxel that lies deepest inside a structure, in the slice that holds most of it."""
+    k = int((label == value).sum(axis=(0, 1)).argmax())
+    depth = distance_transform_edt(label[:, :, k] == value)
+    i, j = np.unravel_index(depth.argmax(), depth.shape)
+    return int(i), int(j), k

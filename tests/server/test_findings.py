@@ -171,6 +171,20 @@ def test_what_the_model_said_of_one_place_is_not_said_of_another(http, services)
     assert [one["origin"] for one in kept] == ["semiautomatic", "manual"]
 
 
+def test_what_the_model_said_of_two_places_is_kept_of_both_until_they_are_answered(http, services):
+    places = {(4, 5, 6): 0.75, ((0, 4), (2, 6), (3, 5)): 0.25}
+    for place, score in places.items():
+        said = [{"idx": 0, "label": "malignant_nodule", "score": score, "state": "uncertain"}]
+        params = {"model_version": "v2", "model_sha256": "ab" * 32, "prediction": said, "place": place}
+        remember_draft(services.annotations, "case-a", task="nodule_malignancy", params=params)
+    answers = {"model": "nodule_malignancy", "findings": {"malignant_nodule": True}}
+    for prompt, score in zip(({"foreground": [[4, 5, 6]]}, {"box": [0, 4, 2, 6, 3, 5]}), places.values(), strict=True):
+        label = tell(http, **answers, **prompt).json()["label"]
+        kept = http.get("/datastore/label/info", params={"label": label, "tag": "final"}).json()
+        assert kept["prediction"][0]["score"] == score
+    assert "draft" not in http.get("/datastore/image/info", params={"image": "case-a"}).text
+
+
 def test_a_click_or_a_box_of_a_request_is_the_place_to_look_at():
     spec = find_tasks().get("nodule_malignancy")
     assert inference_options({"foreground": [[1, 2, 3], [4, 5, 6]]}, spec)["place"] == (4, 5, 6)

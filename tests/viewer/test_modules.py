@@ -11,9 +11,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from carina.configs.nodule_malignancy import TASK as NODULE_MALIGNANCY
 from carina.configs.scribbles import TASK as SCRIBBLES
 from carina.configs.thorax_ct_clicks import TASK as THORAX_CT_CLICKS
-from carina.infers.prompts import Strokes, clicks_of, strokes_of
+from carina.infers.prompts import Strokes, clicks_of, place_of, strokes_of
 from carina.viewer.build import modules_folder
 
 ORIENTATIONS = ("LPS", "RAI", "SLA", "PIR")
@@ -45,6 +46,8 @@ def run(node, tmp_path):
                 "delivery",
                 "clicks",
                 "strokes",
+                "places",
+                "sheets",
             )
         )
         script = tmp_path / "script.mjs"
@@ -207,6 +210,49 @@ def test_a_point_is_sent_as_the_server_counts_voxels_whichever_way_the_slices_ar
     assert "must lie on its series" in off["error"]
     other = run(body, task=task, planes=planes, points=[{**points[0], "label": "liver"}])
     assert "liver is none" in other["error"]
+
+
+@pytest.mark.parametrize("shown", ["LPS", "LPI"])
+@pytest.mark.parametrize("place", [(4, 1, 0), ((1, 4), (0, 3), (2, 4))], ids=["a voxel", "a box"])
+def test_a_place_is_sent_as_the_server_reads_it_and_shown_at_its_middle(run, shown, place):
+    image = nib.Nifti1Image(np.zeros((6, 5, 4), np.uint8), oblique((6, 5, 4), "LPS"))
+    view = _turned(image, shown)
+    body = (
+        "const {at, slice} = places.middleOf(grid.seriesGrid(given.planes), given.place);"
+        "return {at, slice, sent: places.placePrompts(given.place), key: places.placeKey(given.place)};"
+    )
+    answer = run(body, planes=planes_of(view.affine, view.shape), place=place)
+    assert place_of(answer["sent"], NODULE_MALIGNANCY) == {"place": place}
+    i, j, k = (at if isinstance(at, int) else (sum(at) - 1) / 2 for at in place)
+    middle = (image.affine @ [i, j, np.floor(k + 0.5), 1])[:3] * [-1, -1, 1]
+    np.testing.assert_allclose(answer["at"], middle, atol=1e-9)
+    assert answer["slice"] == round((np.linalg.inv(view.affine) @ [*(middle * [-1, -1, 1]), 1])[2])
+    assert json.loads(answer["key"]) == json.loads(json.dumps(place))
+
+
+_SHEETS = """
+const task = {name: "nodule_malignancy"}, all = new sheets.Sheets();
+const at = (place) => ({task, image: "ct", place});
+const open = (place, said) => all.open(at(place), said, sheets.about(given.stored, place));
+open([4, 5, 6], sheets.saidBefore(given.stored.at(-1)));
+open([1, 1, 1], sheets.NOTHING);
+all.of(at([1, 1, 1])).answers.set("malignant_nodule", null);
+open([1, 1, 1], {told: [{label: "malignant_nodule", score: 0.75}], model: "v3", measured: []});
+return all.atPlaces(task, "ct").map(({place, told, answers, versions, model}) =>
+  ({place, told: [...told.values()], answers: [...answers], versions, model}));
+"""
+
+
+def test_answers_are_kept_place_by_place_and_stay_when_the_model_is_asked_again(run):
+    said = [{"label": "malignant_nodule", "score": 0.25, "state": "negative"}]
+    whole = {"findings": {"malignant_nodule": True}, "unsure": []}
+    newest = {"findings": {"malignant_nodule": False}, "prediction": said, "model_version": "v2"}
+    stored = [whole, {**whole, "place": [4, 5, 6]}, {**newest, "place": [4, 5, 6]}]
+    here, there = run(_SHEETS, stored=stored)
+    assert (here["place"], here["versions"], here["model"]) == ([4, 5, 6], 2, "v2")
+    assert (here["told"], here["answers"]) == (said, [["malignant_nodule", False]])
+    assert (there["place"], there["versions"], there["model"]) == ([1, 1, 1], 0, "v3")
+    assert (there["told"][0]["score"], there["answers"]) == (0.75, [["malignant_nodule", None]])
 
 
 def test_strokes_are_painted_in_the_values_the_server_is_told_they_have(run):
