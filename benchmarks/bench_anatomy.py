@@ -33,6 +33,7 @@ from carina.models.metrics import mean_of_defined
 from carina.models.plausibility import Plausibility, plausibility_of
 from carina.networks.factory import build_network
 from carina.registry import find_tasks
+from carina.sizes import size_unit
 from carina.structures import ALIASES
 from carina.task import TaskSpec
 from carina.trainers.cases import Case
@@ -72,11 +73,12 @@ def measured(
     for case in cases:
         image, truth = case.load()
         drawn = segment(image, spec=spec, network=network, device="cpu")
-        found = agreements(truth, drawn, labels=spec.labels, annotated=case.annotated)
+        unit = size_unit(truth.grid, projection=True, pixel_size_known=False)
+        found = agreements(truth, drawn, labels=spec.labels, annotated=case.annotated, unit=unit)
         rows[case.image_id] = {name: row.dice for name, row in found.items()}
         if usual is not None:
             plausible[case.image_id] = usual.judge(drawn, spec.labels).score
-        if any(row.exchanged_ml > row.both_ml for row in found.values()):
+        if any(row.exchanged_size > row.both_size for row in found.values()):
             exchanged.append(case.image_id)
     return {"dice": rows, "exchanged": exchanged, "plausibility": plausible}
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..dicom.series import Series
     from ..geometry import Volume
     from ..models.version import ModelVersion
+    from ..sizes import SizeUnit
     from ..task import TaskSpec
 
 _PICTURE, _SEG, _FOLDER = ".png", ".dcm", ""
@@ -135,10 +136,11 @@ def infer(
             from ..images import write_label
 
             write_label(out, label)
-        volumes_ml = _volumes_ml(label, spec)
+        unit = _unit_of(label, series, spec)
+        sizes = _sizes(label, unit, spec)
         usual = plausibility_of(drafter.version)
         verdict = None if usual is None else usual.judge(label, spec.labels)
-        output.table(str(out), ["Label", "Volume (ml)"], [[name, f"{ml:.1f}"] for name, ml in volumes_ml.items()])
+        output.table(str(out), ["Label", unit.title], [[name, unit.number(size)] for name, size in sizes.items()])
         if verdict is not None:
             odd = "; ".join(verdict.reasons) or "like the labels it was trained on"
             output.say(f"Plausibility {verdict.score:.2f}: {odd}.")
@@ -147,7 +149,7 @@ def infer(
                 "task": spec.name,
                 "model_version": drafter.version.version,
                 "out": str(out),
-                "volumes_ml": volumes_ml,
+                unit.key: sizes,
                 "plausibility": None if verdict is None else verdict.to_json(),
             }
         )
@@ -204,8 +206,15 @@ def _write_seg(out: Path, label: Volume, series: Series, spec: TaskSpec, version
     write_atomically(out, lambda temporary: seg.save_as(temporary, enforce_file_format=True))
 
 
-def _volumes_ml(label: Volume, spec: TaskSpec) -> dict[str, Any]:
+def _unit_of(label: Volume, series: Series | None, spec: TaskSpec) -> SizeUnit:
+    from ..sizes import size_unit
+
+    known = series is not None and series.radiograph_pixel_mm is not None
+    return size_unit(label.grid, projection=spec.of_projections, pixel_size_known=known)
+
+
+def _sizes(label: Volume, unit: SizeUnit, spec: TaskSpec) -> dict[str, Any]:
     from ..label_maps import voxel_counts
 
     counts = voxel_counts(label.array, spec.labels)
-    return {name: round(count * label.grid.voxel_volume_ml, 3) for name, count in counts.items()}
+    return {name: round(count * unit.per_voxel, 3) for name, count in counts.items()}

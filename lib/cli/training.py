@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -35,10 +35,12 @@ from .options import (
 from .output import Output, command
 
 if TYPE_CHECKING:
+    from ..task import TaskSpec
     from ..trainers.lesson import Measured
     from ..trainers.training import TrainResult
 
 _USUAL_WEIGHT = 1.0
+_VOLUME_ERROR = "volume_error_ml"
 
 
 def train(
@@ -125,7 +127,7 @@ def train(
                 pool=read_pool(unlabelled) if unlabelled else (),
             )
         mirror(models, settings.tracking_dir, spec.name)
-        _show_training(output, result)
+        _show_training(output, result, spec)
         output.result(finite({"task": spec.name, **summary(result), "overlay": str(result.overlay)}))
 
 
@@ -195,25 +197,26 @@ def evaluate(
         network, calibration = drafter.network.to(lesson.device), drafter.version.calibration
         with output.progress(f"Evaluate {spec.name} {drafter.version.version}") as report:
             evaluation, _ = lesson.evaluate(network, cases, report, calibration=calibration)
-        _show_evaluation(output, evaluation, f"{spec.name} {drafter.version.version} on {len(cases)} case(s)")
+        title = f"{spec.name} {drafter.version.version} on {len(cases)} case(s)"
+        _show_evaluation(output, evaluation, spec, title=title)
         if per_case:
-            _show_cases(output, evaluation)
+            _show_cases(output, evaluation, spec)
         output.result(finite(evaluation.to_json(model_version=drafter.version.version, per_case=per_case)))
 
 
-def _show_training(output: Output, result: TrainResult) -> None:
+def _show_training(output: Output, result: TrainResult, spec: TaskSpec) -> None:
     version = result.version
     colour, verb = ("green", "is served now") if result.promoted else ("yellow", "was kept but is not served")
     output.say(f"[{colour}]{version.task} {version.version} {verb}[/]: {escape(result.decision.reason)}")
     if result.start is not None:
         output.say(f"Started from {result.start.chosen}: {escape(result.start.reason)}.")
-    _show_evaluation(output, result.evaluation, f"On the {result.measured_on} cases")
+    _show_evaluation(output, result.evaluation, spec, title=f"On the {result.measured_on} cases")
     output.say(f"{len(result.history)} epoch(s) in {result.seconds:.0f} s; picture: {escape(str(result.overlay))}")
 
 
-def _show_evaluation(output: Output, evaluation: Measured, title: str) -> None:
+def _show_evaluation(output: Output, evaluation: Measured, spec: TaskSpec, *, title: str) -> None:
     means, spreads = evaluation.means(), evaluation.intervals()
-    metrics = list(dict.fromkeys(metric for row in means.values() for metric in row))
+    metrics = _columns(means.values(), spec)
     rows = [
         [name, *(_text(metric, row[metric], spreads.get(name, {}).get(metric, {})) for metric in metrics)]
         for name, row in means.items()
@@ -221,15 +224,21 @@ def _show_evaluation(output: Output, evaluation: Measured, title: str) -> None:
     output.table(title, ["Label", *(_shown(metric).title for metric in metrics)], rows)
 
 
-def _show_cases(output: Output, evaluation: Measured) -> None:
+def _show_cases(output: Output, evaluation: Measured, spec: TaskSpec) -> None:
     cases = evaluation.to_json(model_version=None, per_case=True)["per_case"]
-    columns = list(dict.fromkeys(key for case in cases for row in case["labels"].values() for key in row))
+    columns = _columns((row for case in cases for row in case["labels"].values()), spec)
     rows = [
         [case["image"], name, *(_text(column, row.get(column), {}) for column in columns)]
         for case in cases
         for name, row in case["labels"].items()
     ]
     output.table("Per case", ["Image", "Label", *(_shown(column).title for column in columns)], rows)
+
+
+def _columns(rows: Iterable[Mapping[str, Any]], spec: TaskSpec) -> list[str]:
+    """What is worth a column: in a projection nothing has a volume."""
+    found = dict.fromkeys(metric for row in rows for metric in row)
+    return [metric for metric in found if not (spec.of_projections and metric == _VOLUME_ERROR)]
 
 
 class _Shown(NamedTuple):
@@ -241,7 +250,7 @@ class _Shown(NamedTuple):
 _SHOWN: Mapping[str, _Shown] = {
     "dice": _Shown("Dice"),
     "hd95_mm": _Shown("HD95 (mm)", 1),
-    "volume_error_ml": _Shown("Volume error (ml)", 1),
+    _VOLUME_ERROR: _Shown("Volume error (ml)", 1),
     "auroc": _Shown("AUROC", interval=True),
     "auprc": _Shown("AUPRC", interval=True),
     "brier": _Shown("Brier score"),

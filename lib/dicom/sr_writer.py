@@ -19,6 +19,7 @@ from ..errors import DicomError
 from ..labels import Code
 from ..measurements import Measurement
 from ..regions import Place
+from ..task import PROJECTIONS
 from .codes import concept, first_code
 from .headers import has_position, plain_object, restore_person_names, source_headers, whole_number
 from .provenance import (
@@ -40,7 +41,6 @@ UNNAMED = "unnamed^"
 _SERIES_NUMBER_OFFSET = 2000
 _PLAIN_RADIOGRAPHY = Code("168537006", "SCT", "Plain radiography")
 _IMAGING = Code("363679005", "SCT", "Imaging procedure")
-_PROJECTIONS = frozenset({"CR", "DX", "RG"})
 
 
 def sop_class_of_findings(*, at_place: bool) -> str:
@@ -170,7 +170,7 @@ def _procedure(source: Dataset) -> Code:
     said = first_code(source, "ProcedureCodeSequence")
     if said is not None and said.scheme and said.meaning:
         return said
-    return _PLAIN_RADIOGRAPHY if source.get("Modality") in _PROJECTIONS else _IMAGING
+    return _PLAIN_RADIOGRAPHY if source.get("Modality") in PROJECTIONS else _IMAGING
 
 
 def _fit_for_library(sources: Sequence[Dataset]) -> bool:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..sizes import SizeUnit
 from .usual import Spread
 
 _SMALLEST_DEVIATION = 0.02
 _SMOOTHING = 0.2
 _MISSING_BELOW = 0.1
-_VOLUME_RATIO = 1.5
+_SIZE_RATIO = 1.5
 _SMALLEST_SHIFT_MM = 3.0
 _NAMED_SHARE = 0.4
 _DIRECTIONS = (("left", "right"), ("posterior", "anterior"), ("inferior", "superior"))
@@ -27,25 +28,27 @@ class Agreement:
     """One structure of one case: its label beside the drawing of a network that had not learned from it.
 
     Attributes:
-        label_ml: Volume labelled.
-        drawn_ml: Volume drawn.
-        both_ml: Volume of both together.
-        exchanged_ml: Of the label and the drawing of the other side's structure; 0 where a structure has no other side.
+        unit: What sizes are in.
+        label_size: Of what is labelled.
+        drawn_size: Of what is drawn.
+        both_size: Of both together.
+        exchanged_size: Of the label and the drawing of the other side's structure; 0 where there is no other side.
         surface_dice: Normalised surface Dice at a tolerance of one voxel; nan where label or drawing is empty.
         offset_mm: Where the label's centre lies, seen from the drawing's, RAS; None where one of them is empty.
     """
 
-    label_ml: float
-    drawn_ml: float
-    both_ml: float
-    exchanged_ml: float
+    unit: SizeUnit
+    label_size: float
+    drawn_size: float
+    both_size: float
+    exchanged_size: float
     surface_dice: float
     offset_mm: Vector | None
 
     @property
     def dice(self) -> float:
         """0–1; one of both is not empty."""
-        return 2 * self.both_ml / (self.label_ml + self.drawn_ml)
+        return 2 * self.both_size / (self.label_size + self.drawn_size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,37 +56,37 @@ class Usual:
     """What is usual for one structure, over all cases.
 
     Attributes:
-        label_ml: Median volume where it is labelled.
+        label_size: Median where it is labelled.
         disagreement: Its spread.
         offset_mm: Median, RAS.
     """
 
-    label_ml: float
+    label_size: float
     disagreement: Spread
     offset_mm: NDArray[np.float64]
 
     @classmethod
     def of(cls, rows: Sequence[Agreement]) -> Usual:
         """Of every case in which the structure is labelled or drawn; at least one."""
-        volumes = [row.label_ml for row in rows if row.label_ml > 0]
-        typical = float(np.median(volumes)) if volumes else max(row.drawn_ml for row in rows)
+        volumes = [row.label_size for row in rows if row.label_size > 0]
+        typical = float(np.median(volumes)) if volumes else max(row.drawn_size for row in rows)
         disagreements = [_disagreement(row, typical) for row in rows]
         offsets = np.array([row.offset_mm for row in rows if row.offset_mm is not None]).reshape(-1, 3)
         return cls(
-            label_ml=typical,
+            label_size=typical,
             disagreement=Spread.of(disagreements, smallest=_SMALLEST_DEVIATION),
             offset_mm=np.median(offsets, axis=0) if len(offsets) else np.zeros(3),
         )
 
     def score(self, row: Agreement) -> float:
         """How far a disagreement lies beyond the usual one: 0 (not at all) to 1; 0.5 at six standard deviations."""
-        return self.disagreement.beyond(_disagreement(row, self.label_ml))
+        return self.disagreement.beyond(_disagreement(row, self.label_size))
 
 
-def _disagreement(row: Agreement, typical_ml: float) -> float:
+def _disagreement(row: Agreement, typical: float) -> float:
     """0–1, also where one of both is empty: a few voxels drawn where nothing is labelled are a small matter."""
-    spare = _SMOOTHING * typical_ml
-    overlap = (2 * row.both_ml + spare) / (row.label_ml + row.drawn_ml + spare)
+    spare = _SMOOTHING * typical
+    overlap = (2 * row.both_size + spare) / (row.label_size + row.drawn_size + spare)
     return 1.0 - (overlap if math.isnan(row.surface_dice) else (overlap + row.surface_dice) / 2)
 
 
@@ -95,7 +98,7 @@ def reasons(suspects: Sequence[str], rows: Mapping[str, Agreement], usual: Mappi
         rows: Name → agreement of all of the case's structures.
         usual: Name → what is usual.
     """
-    exchanged = [name for name in suspects if rows[name].exchanged_ml > rows[name].both_ml]
+    exchanged = [name for name in suspects if rows[name].exchanged_size > rows[name].both_size]
     found = (
         [f"{' and '.join(sorted(exchanged))} look{'' if len(exchanged) > 1 else 's'} exchanged"] if exchanged else []
     )
@@ -130,14 +133,15 @@ def _together(suspects: Sequence[str], moved: Mapping[str, NDArray[np.float64]])
 
 def _fault(name: str, row: Agreement, usual: Usual, moved: NDArray[np.float64] | None) -> str:
     """One structure by itself."""
-    if row.label_ml <= _MISSING_BELOW * row.drawn_ml:
-        some = "is missing" if row.label_ml == 0 else f"has only {row.label_ml:.0f} ml"
-        return f"{name} {some} where about {row.drawn_ml:.0f} ml are expected"
-    if row.drawn_ml <= _MISSING_BELOW * row.label_ml:
-        return f"{name} has {row.label_ml:.0f} ml where nothing like it is seen"
-    ratio = row.label_ml / row.drawn_ml
-    if not 1 / _VOLUME_RATIO < ratio < _VOLUME_RATIO:
-        return f"{name} has {row.label_ml:.0f} ml where about {row.drawn_ml:.0f} ml are expected"
+    labelled, drawn = row.unit.text(row.label_size), row.unit.text(row.drawn_size)
+    if row.label_size <= _MISSING_BELOW * row.drawn_size:
+        some = "is missing" if row.label_size == 0 else f"has only {labelled}"
+        return f"{name} {some} where about {drawn} are expected"
+    if row.drawn_size <= _MISSING_BELOW * row.label_size:
+        return f"{name} has {labelled} where nothing like it is seen"
+    ratio = row.label_size / row.drawn_size
+    if not 1 / _SIZE_RATIO < ratio < _SIZE_RATIO:
+        return f"{name} has {labelled} where about {drawn} are expected"
     if moved is not None and np.linalg.norm(moved) >= _SMALLEST_SHIFT_MM:
         return f"{name} lies {_way(moved)}"
     return f"{name} has another outline than expected (Dice {row.dice:.2f})"

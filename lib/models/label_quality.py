@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geometry import Volume
+from ..geometry import Grid, Volume
 from ..label_maps import Mask, mask_of
 from ..labels import LabelSet
+from ..sizes import SizeUnit
 from .label_faults import Agreement, Usual, Vector, reasons
 from .metrics import surface_dice
 from .usual import ODD
@@ -80,7 +81,7 @@ class Comparison:
 
 
 def agreements(
-    label: Volume, drawn: Volume, *, labels: LabelSet, annotated: Collection[str] | None
+    label: Volume, drawn: Volume, *, labels: LabelSet, annotated: Collection[str] | None, unit: SizeUnit
 ) -> dict[str, Agreement]:
     """Compare a label map with a drawing on the same grid.
 
@@ -89,6 +90,7 @@ def agreements(
         drawn: The same, by a network.
         labels: The structures.
         annotated: Names the annotator cared for; None: all.
+        unit: What sizes are told in.
 
     Returns:
         Name → agreement, of the annotated structures that are labelled or drawn.
@@ -101,7 +103,7 @@ def agreements(
         if truth.any() or drawing.any():
             other = labels.other_side(one)
             exchanged = None if other is None else mask_of(drawn.array, other, labels)
-            found[one.name] = _agreement(truth, drawing, exchanged, label)
+            found[one.name] = _agreement(truth, drawing, exchanged, label.grid, unit)
     return found
 
 
@@ -162,17 +164,17 @@ def _counts(oddity: Oddity, scores: Mapping[str, float], usual: Mapping[str, Usu
     return oddity.fault and oddity.odd >= _CERTAIN and not seen
 
 
-def _agreement(truth: Mask, drawing: Mask, exchanged: Mask | None, label: Volume) -> Agreement:
-    ml = label.grid.voxel_volume_ml
-    spacing = label.grid.spacing_mm
+def _agreement(truth: Mask, drawing: Mask, exchanged: Mask | None, grid: Grid, unit: SizeUnit) -> Agreement:
+    spacing = grid.spacing_mm
     empty = not (truth.any() and drawing.any())
     return Agreement(
-        label_ml=float(np.count_nonzero(truth)) * ml,
-        drawn_ml=float(np.count_nonzero(drawing)) * ml,
-        both_ml=float(np.count_nonzero(truth & drawing)) * ml,
-        exchanged_ml=0.0 if exchanged is None else float(np.count_nonzero(truth & exchanged)) * ml,
+        unit=unit,
+        label_size=int(np.count_nonzero(truth)) * unit.per_voxel,
+        drawn_size=int(np.count_nonzero(drawing)) * unit.per_voxel,
+        both_size=int(np.count_nonzero(truth & drawing)) * unit.per_voxel,
+        exchanged_size=0.0 if exchanged is None else int(np.count_nonzero(truth & exchanged)) * unit.per_voxel,
         surface_dice=surface_dice(drawing, truth, spacing_mm=spacing, tolerance_mm=max(spacing)),
-        offset_mm=None if empty else _offset(truth, drawing, label.grid.affine_ras),
+        offset_mm=None if empty else _offset(truth, drawing, grid.affine_ras),
     )
 
 

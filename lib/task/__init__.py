@@ -2,13 +2,14 @@
 
 from .intensity import Intensity, Percentiles, Window, ZScoreThenRange
 from .spec import NO_NETWORK, NetworkSpec, PublicWeights, TaskSpec
-from .terms import LOSSES, LUNGS, WHOLE, Kind, Layout, Spacing, Voxels
+from .terms import LOSSES, LUNGS, PROJECTIONS, WHOLE, Kind, Layout, Spacing, Voxels
 from .trainer_options import TrainerOptions
 
 __all__ = [
     "LOSSES",
     "LUNGS",
     "NO_NETWORK",
+    "PROJECTIONS",
     "WHOLE",
     "Intensity",
     "Kind",

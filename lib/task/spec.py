@@ -12,7 +12,7 @@ from typing import Any, Literal
 from ..errors import ConfigurationError
 from ..labels import LabelSet
 from .intensity import Intensity, ZScoreThenRange
-from .terms import WHOLE, Kind, Layout, Spacing, Voxels
+from .terms import PROJECTIONS, WHOLE, Kind, Layout, Spacing, Voxels
 from .trainer_options import TrainerOptions
 
 _OF_WHOLE_IMAGES: frozenset[Kind] = frozenset({"classification"})
@@ -153,6 +153,11 @@ class TaskSpec:
     def of_whole_images(self) -> bool:
         """Whether its labels are findings that an image has or has not, instead of structures in its voxels."""
         return self.kind in _OF_WHOLE_IMAGES
+
+    @property
+    def of_projections(self) -> bool:
+        """Whether its images are radiographs, in which nothing has a volume."""
+        return not PROJECTIONS.isdisjoint(self.modality)
 
     @property
     def in_channels(self) -> int:

@@ -17,6 +17,9 @@ LOSSES: Mapping[Kind, tuple[str, ...]] = {
 }
 """What a training of each kind may descend, the usual one first."""
 
+PROJECTIONS: Final = frozenset({"CR", "DX", "RG"})
+"""DICOM modalities of radiographs."""
+
 WHOLE: Final = "image"
 LUNGS: Final = "lungs"
 """What a classification of radiographs looks at."""

@@ -15,6 +15,7 @@ from ..models.label_quality import Comparison, agreements
 from ..models.plausibility import Plausibility
 from ..networks.devices import resolve_device
 from ..networks.factory import build_network
+from ..sizes import size_unit
 from ..task import TaskSpec
 from .cache import CachedVolume, VolumeCache
 from .cases import Case
@@ -152,9 +153,11 @@ def _compared(
     found, labels = {}, lesson.spec.labels
     for position, volume in enumerate(volumes):
         drawn, label = lesson.draw(network, volume.prepared()), volume.truth()
+        # Its working grid says nothing of the size of a radiograph's pixels.
+        unit = size_unit(label.grid, projection=lesson.spec.of_projections, pixel_size_known=False)
         judged = usual is not None and annotated_names(volume, lesson.spec).issuperset(usual.names)
         found[volume.image_id] = Comparison(
-            agreements=agreements(label, drawn, labels=labels, annotated=volume.annotated),
+            agreements=agreements(label, drawn, labels=labels, annotated=volume.annotated, unit=unit),
             oddities=usual.oddities(label, labels) if usual is not None and judged else (),
         )
         share = (position + 1) / len(volumes)

@@ -3,7 +3,7 @@
 /**
  * @typedef {object} Measure
  * @property {number} voxels
- * @property {number} ml
+ * @property {number} size in the unit of the series
  * @property {number} slice index of the slice that holds most of it, -1 if it is empty
  * @property {number|null} hu mean of the image inside; null until every slice of it is decoded, and where it is empty
  * @property {number|null} dice against where the work began; null if that is not known, or it is empty in both
@@ -65,13 +65,13 @@ export function fingerprint(slice) {
 
 export class Measures {
   /** @type {Tally[]} */ #tallies;
-  #voxelMl;
+  #perVoxel;
   #compares = false;
 
-  /** @param {{slices: number, voxelMl: number}} grid */
-  constructor({ slices, voxelMl }) {
+  /** @param {{slices: number, perVoxel: number}} grid with the size of a voxel */
+  constructor({ slices, perVoxel }) {
     this.#tallies = Array.from({ length: slices }, () => new Map());
-    this.#voxelMl = voxelMl;
+    this.#perVoxel = perVoxel;
   }
 
   /** @param {boolean} known whether it is known where the work began */
@@ -115,7 +115,7 @@ export class Measures {
     const known = voxels > 0 && !Number.isNaN(sum);
     return {
       voxels,
-      ml: voxels * this.#voxelMl,
+      size: voxels * this.#perVoxel,
       slice,
       hu: known ? sum / voxels : null,
       dice: this.#compares && voxels + before ? (2 * both) / (voxels + before) : null,

@@ -1,9 +1,9 @@
 // Keeps the measures of one segmentation up to date while it is drawn on, a few milliseconds at a time.
 
 import { Measures, fingerprint, tally } from "./measures.js";
-import { spacings } from "./nifti.js";
 import { imageValues, loadImage } from "./ohif.js";
 import { exists, gridOf, slicesOf } from "./segmentation.js";
+import { sizeUnit } from "./sizes.js";
 
 /** @typedef {import("./ohif.js").DisplaySet} DisplaySet */
 
@@ -28,12 +28,12 @@ export class Measuring {
    *   voxels were changed: Cornerstone says so of a segmentation that was only shown, too
    */
   constructor(series, segmentationId, tell) {
-    const { sizes, affineRas } = gridOf(series);
-    const voxelMl = spacings(affineRas).reduce((product, size) => product * size, 1e-3);
+    const grid = gridOf(series);
+    this.unit = sizeUnit(series, grid);
     this.imageIds = series.imageIds ?? [];
     this.segmentationId = segmentationId;
     this.tell = tell;
-    this.measures = new Measures({ slices: sizes[2], voxelMl });
+    this.measures = new Measures({ slices: grid.sizes[2], perVoxel: this.unit.perVoxel });
     this.known = this.measures.all;
   }
 

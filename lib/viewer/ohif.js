@@ -9,7 +9,8 @@
  * @property {string} [SeriesDescription]
  * @property {string[]} [imageIds]
  * @property {number} [numImageFrames]
- * @property {{SOPClassUID?: string, ImageType?: string|string[]}[]} [instances]
+ * @property {{SOPClassUID?: string, ImageType?: string|string[], PixelSpacing?: number[],
+ *   ImagerPixelSpacing?: number[], NominalScannedPixelSpacing?: number[]}[]} [instances]
  */
 
 /** @type {any} */

@@ -4,6 +4,7 @@ import { activeSegment, segmentShown, setOpacity, showSegment } from "./ohif.js"
 import { Section, define } from "./section.js";
 import { addSegment, goToSegment, listedSegments } from "./segments.js";
 import { session } from "./session.js";
+import { sizeText } from "./sizes.js";
 import { h, words } from "./view.js";
 
 const OPACITY = "carina.opacity";
@@ -60,7 +61,7 @@ class SegmentsSection extends Section {
       h(
         "span",
         { class: "columns", "aria-hidden": "true" },
-        h("span", {}, "ml"),
+        h("span", { title: "Size" }, session.work?.measuring.unit.heading),
         h("span", { title: "Mean of the image inside" }, session.work?.series.Modality === "CT" ? "HU" : "mean"),
         h("span", { title: `Overlap with ${session.work?.title}` }, "Dice"),
       ),
@@ -78,8 +79,8 @@ class SegmentsSection extends Section {
     const swatch = h("span", { class: "swatch", "data-colour": colour.join(" ") });
     swatch.style.backgroundColor = shown ? `rgb(${colour.join(" ")})` : "transparent";
     swatch.style.borderColor = `rgb(${colour.join(" ")})`;
-    const { ml, hu, dice } = measured(measure);
-    const said = [`${ml} ml`, hu !== NONE && `mean ${hu}`, dice !== NONE && `Dice ${dice}`].filter(Boolean).join(", ");
+    const { size, hu, dice } = measured(measure);
+    const said = [`${size} ${session.work?.measuring.unit.shown}`, hu !== NONE && `mean ${hu}`, dice !== NONE && `Dice ${dice}`].filter(Boolean).join(", ");
     return h(
       "li",
       { class: active ? "active" : "" },
@@ -109,7 +110,7 @@ class SegmentsSection extends Section {
           onclick: () => goToSegment(index),
         },
         h("span", { class: "name" }, words(name)),
-        h("span", { class: "size" }, ml),
+        h("span", { class: "size" }, size),
         h("span", { class: "density" }, hu),
         h("span", { class: `overlap${Number(dice) < 1 ? " changed" : ""}` }, dice),
       ),
@@ -137,13 +138,13 @@ class SegmentsSection extends Section {
 
 /**
  * @param {import("./measures.js").Measure|undefined} measure
- * @returns {{ml: string, hu: string, dice: string}} as numbers a person reads; a change never rounds to 1
+ * @returns {{size: string, hu: string, dice: string}} as numbers a person reads; a change never rounds to 1
  */
 function measured(measure) {
-  if (!measure) return { ml: NONE, hu: NONE, dice: NONE };
-  const { ml, hu, dice } = measure;
+  if (!measure) return { size: NONE, hu: NONE, dice: NONE };
+  const { size, hu, dice } = measure;
   return {
-    ml: ml < 10 ? ml.toFixed(1) : String(Math.round(ml)),
+    size: sizeText(size),
     hu: hu === null ? NONE : String(Math.round(hu)),
     dice: dice === null ? NONE : dice === 1 ? "1" : Math.min(dice, 0.999).toFixed(3),
   };

@@ -146,9 +146,24 @@ def test_labels_that_overlap_become_masks_and_segments_of_the_same_pixels(carina
     grid = read_series(source).volume.grid
     label = read_seg(tmp_path / "draft.dcm", labels=spec.labels, grid=grid).label
     assert label.array.any()
+    assert "Area (cm²)" in ran.stderr
+    across, down = radiograph(pixels).ImagerPixelSpacing
     for entry in spec.labels:
+        drawn = mask_of(label.array, entry, spec.labels).sum()
+        assert ran.json["areas_cm2"][entry.name] == pytest.approx(drawn * across * down / 100, abs=1e-3)
         with Image.open(tmp_path / "masks" / f"{entry.name}.png") as mask:
             np.testing.assert_array_equal(np.asarray(mask).T > 0, mask_of(label.array[:, :, 0], entry, spec.labels))
+
+
+def test_a_structure_of_a_picture_without_pixel_size_is_told_as_a_share_of_it(carina, radiograph_model, tmp_path):
+    source = tmp_path / "chest.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 61), dtype=np.uint8)).save(source)
+    ran = carina("infer", "cxr_anatomy", "--image", source, "--out", tmp_path / "masks", "--device", "cpu", "--json")
+    assert ran.exit_code == 0, ran.stderr
+    assert "Area (% of the image)" in ran.stderr
+    for name, share in ran.json["areas_percent"].items():
+        with Image.open(tmp_path / "masks" / f"{name}.png") as mask:
+            assert share == pytest.approx(100 * (np.asarray(mask) > 0).mean(), abs=1e-3)
 
 
 def test_a_label_map_is_refused_where_labels_overlap(carina, radiograph_model, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from carina.geometry import Grid, Volume
 from carina.models.label_quality import Comparison, agreements, not_learned, rank_labels
 from carina.models.verdict import Oddity
+from carina.sizes import size_unit
 from carina.structures import label_set
 
 LABELS = label_set("lung_left", "lung_right", "heart", "trachea")
@@ -39,11 +40,12 @@ def drawn_by_a_network(label: np.ndarray, seed: int) -> np.ndarray:
 def ranked(wrong: dict[int, np.ndarray], *, count: int = 12, annotated=None):
     """Cases 0… with true labels, but for those given."""
     grid = Grid((24, 20, 16), np.diag([*SPACING, 1.0]))
+    unit = size_unit(grid, projection=False, pixel_size_known=True)
     cases = {}
     for seed in range(count):
         truth = chest(seed)
         label, drawn = wrong.get(seed, truth), drawn_by_a_network(truth, seed)
-        found = agreements(Volume(label, grid), Volume(drawn, grid), labels=LABELS, annotated=annotated)
+        found = agreements(Volume(label, grid), Volume(drawn, grid), labels=LABELS, annotated=annotated, unit=unit)
         cases[f"case{seed}"] = Comparison(agreements=found)
     return rank_labels(cases)
 
@@ -61,7 +63,7 @@ def test_nothing_stands_out_where_all_labels_are_right():
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        (without(chest(5), HEART), "heart is missing where about 8 ml are expected"),
+        (without(chest(5), HEART), "heart is missing where about 8.4 ml are expected"),
         (np.array([0, RIGHT, LEFT, HEART, TRACHEA])[chest(5)], "lung_left and lung_right look exchanged"),
         (np.roll(chest(5), 3, axis=0), "everything lies 12 mm too far right"),
         (np.roll(chest(5), (-2, -2), axis=(1, 2)), "everything lies 6 mm too far posterior and 10 mm too far inferior"),
@@ -101,11 +103,12 @@ MISSING = Oddity(("trachea",), 1.0, "trachea is missing", fault=True)
 def without_learning(index: int, wrong: dict[int, np.ndarray], *, drawn: dict[int, np.ndarray] | None = None):
     """Cases whose networks do not draw a structure at all, but for those given."""
     grid = Grid((24, 20, 16), np.diag([*SPACING, 1.0]))
+    unit = size_unit(grid, projection=False, pixel_size_known=True)
     cases = {}
     for seed in range(8):
         label = wrong.get(seed, chest(seed))
         seen = (drawn or {}).get(seed, without(chest(seed), index))
-        found = agreements(Volume(label, grid), Volume(seen, grid), labels=LABELS, annotated=None)
+        found = agreements(Volume(label, grid), Volume(seen, grid), labels=LABELS, annotated=None, unit=unit)
         cases[f"case{seed}"] = Comparison(agreements=found)
     return cases
 
@@ -137,7 +140,7 @@ def test_a_structure_that_networks_find_and_do_not_see_here_is_rightly_missing()
     assert rank_labels(cases | {"case3": odd(cases["case3"], MISSING)}) == rank_labels(cases)
     wrong = without_learning(TRACHEA, {3: missing}, drawn=whole)
     first = rank_labels(wrong | {"case3": odd(wrong["case3"], MISSING)})[0]
-    assert (first.score, first.reasons) == (1.0, ("trachea is missing where about 2 ml are expected",))
+    assert (first.score, first.reasons) == (1.0, ("trachea is missing where about 1.9 ml are expected",))
 
 
 def test_without_cases_there_is_nothing_to_rank():

@@ -14,7 +14,11 @@ import pytest
 from carina.configs.nodule_malignancy import TASK as NODULE_MALIGNANCY
 from carina.configs.scribbles import TASK as SCRIBBLES
 from carina.configs.thorax_ct_clicks import TASK as THORAX_CT_CLICKS
+from carina.dicom.frames import SPACINGS_IN_A_RADIOGRAPH
+from carina.geometry import Grid
 from carina.infers.prompts import Strokes, clicks_of, place_of, strokes_of
+from carina.sizes import size_unit
+from carina.task import PROJECTIONS
 from carina.viewer.build import modules_folder
 
 ORIENTATIONS = ("LPS", "RAI", "SLA", "PIR")
@@ -47,6 +51,7 @@ def run(node, tmp_path):
                 "clicks",
                 "strokes",
                 "places",
+                "sizes",
                 "sheets",
             )
         )
@@ -340,7 +345,7 @@ def test_a_version_with_more_than_255_numbers_is_refused_in_words(run):
 
 
 _MEASURE = """
-const all = new measures.Measures({slices: given.labels.length, voxelMl: 0.002});
+const all = new measures.Measures({slices: given.labels.length, perVoxel: 0.002});
 all.compares = true;
 given.labels.forEach((slice, index) => all.set(index, measures.tally(Uint8Array.from(slice), {
   before: Uint8Array.from(given.before[index]), image: given.image[index] && Float32Array.from(given.image[index]),
@@ -361,7 +366,7 @@ def test_segments_are_measured_as_numpy_measures_them(run):
         inside, was = labels == index, before == index
         row = answer[str(index)]
         assert row["voxels"] == inside.sum()
-        assert row["ml"] == pytest.approx(0.002 * inside.sum())
+        assert row["size"] == pytest.approx(0.002 * inside.sum())
         assert row["dice"] == pytest.approx(2 * (inside & was).sum() / (inside.sum() + was.sum()))
         if inside.any():
             assert row["hu"] == pytest.approx(image[inside].mean(), rel=1e-4)
@@ -373,6 +378,27 @@ def test_a_mean_waits_for_every_slice_of_its_segment(run):
     labels = [[1, 1, 2], [1, 0, 0]]
     answer = run(_MEASURE, labels=labels, before=labels, image=[[10, 20, 30], None])
     assert (answer["1"]["hu"], answer["2"]["hu"]) == (None, 30)
+
+
+@pytest.mark.parametrize("modality", ["CT", "MR", *PROJECTIONS])
+@pytest.mark.parametrize("keyword", [*SPACINGS_IN_A_RADIOGRAPH, None])
+def test_the_panel_and_the_server_tell_sizes_in_the_same_unit(run, modality, keyword):
+    header = {} if keyword is None else {keyword: [0.2, 0.15]}
+    affine = np.diag([0.15, 0.2, 1.0, 1.0])
+    expected = size_unit(
+        Grid((8, 5, 1), affine), projection=modality in PROJECTIONS, pixel_size_known=keyword is not None
+    )
+    unit, texts = run(
+        "return [sizes.sizeUnit({Modality: given.modality, instances: [given.header]}, "
+        "{sizes: [8, 5, 1], affineRas: given.affine}), given.values.map(sizes.sizeText)];",
+        modality=modality,
+        header=header,
+        affine=affine.ravel().tolist(),
+        values=[0.04, 9.94, 10.6, 1073.7],
+    )
+    assert unit["shown"] == expected.shown
+    assert unit["perVoxel"] == pytest.approx(expected.per_voxel)
+    assert texts == [expected.number(size) for size in (0.04, 9.94, 10.6, 1073.7)]
 
 
 @pytest.mark.parametrize("size", [16, 15])
