@@ -119,7 +119,7 @@ def submit_findings(
     Args:
         store: Where it goes.
         image_id: Id in the image store.
-        findings: Name → true or 1, false or 0, or None for "unsure", which is kept and teaches nothing.
+        findings: Name → true or 1, false or 0, or None for "unsure", which is kept and teaches nothing; at least one.
         spec: The task.
         tag: `original`, `final` or another safe name.
         user: Who submits.
@@ -147,7 +147,7 @@ def submit_findings(
             f"with a voxel [[i, j, k]], or 'box' with [i0, i1, j0, j1, k0, k1]."
         )
     answers = {spec.labels.named(name).name: _answer(name, value) for name, value in findings.items()}
-    if all(answer is None for answer in answers.values()):
+    if not answers:
         raise LabelError(
             f"At least one finding must be answered, got none. Send one of {', '.join(spec.labels.names)}."
         )

@@ -31,8 +31,8 @@ def labelled_cases(
 ) -> list[LabelledImage]:
     """One case per image, or per place in it, with a final label that says something about the task.
 
-    The newest such version of an image counts that may be learned from, which no rejected one may. An image the store
-    does not list at the moment is left out, and its annotation kept.
+    The newest such version of an image counts that may be learned from, which no rejected one may; where it says
+    "unsure" alone, nothing does. An image the store does not list at the moment is left out, and its annotation kept.
 
     Args:
         annotations: Labels.
@@ -52,14 +52,15 @@ def labelled_cases(
             key = annotation.image_id, json.dumps(place)
             readers = newest.setdefault(key, {}) if every_reader else {}
             readers.pop(annotation.user, None)  # the newest comes last
-            newest[key] = readers | {annotation.user: annotation}
+            teaches = not spec.of_whole_images or any(name in spec.labels for name in names)  # not where all is unsure
+            newest[key] = readers | ({annotation.user: annotation} if teaches else {})
     listed = {record.image_id for record in images.list_images()}
     missing = {image_id for image_id, _ in newest} - listed
     if missing:
         logger.warning("%d labelled image(s) are not in the image store at the moment and are left out.", len(missing))
     case_of = _findings_case if spec.of_whole_images else _case
     cases = []
-    for readers in (readers for (image_id, _), readers in newest.items() if image_id in listed):
+    for readers in (readers for (image_id, _), readers in newest.items() if readers and image_id in listed):
         *others, case = (case_of(annotations, images, version, spec) for version in readers.values())
         cases.append(dataclasses.replace(case, readings=tuple(others)))
     return sorted(cases, key=lambda case: case.image_id)

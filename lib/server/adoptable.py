@@ -15,7 +15,6 @@ from ..dicom.provenance import DocumentKind, Provenance, made_by_carina, read_co
 from ..dicom.seg import SegResult, read_seg
 from ..dicom.series import read_grid
 from ..dicom.sr import FindingsDocument, read_findings, read_predecessor_document
-from ..errors import DicomError
 from ..geometry import Volume
 from ..regions import Place
 
@@ -86,7 +85,7 @@ def content_of(dataset: Dataset, kind: DocumentKind, *, store: ImageStore, recor
         record: The image.
 
     Raises:
-        DicomError: If it is damaged, another maker's SR document, or one in which nothing is answered.
+        DicomError: If it is damaged, or another maker's SR document.
         CarinaError: As reading the image does.
     """
     if kind == "SR":
@@ -108,8 +107,6 @@ def content_of(dataset: Dataset, kind: DocumentKind, *, store: ImageStore, recor
 
 def _told(document: FindingsDocument, place: Place | None) -> Content:
     answers = {one.name: one.present for one in document.findings}
-    if all(answer is None for answer in answers.values()):
-        raise DicomError("An SR document must answer at least one finding to be adopted, got none answered.")
     said = [
         {"label": one.name, "score": one.probability, "state": one.state}
         for one in document.findings

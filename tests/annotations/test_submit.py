@@ -192,10 +192,14 @@ def test_findings_nobody_could_tell_are_kept_apart_and_what_the_model_said_is_ke
     assert store.deliveries.get(annotation.id).document == "SR"
 
 
-def test_an_answer_of_nothing_but_unsure_is_refused(store):
+def test_an_answer_of_nothing_but_unsure_is_kept_and_delivered_and_one_of_nothing_is_refused(store):
+    spec = find_tasks().get("cxr_findings")
+    annotation = submit_findings(store, image_id="1.2.3", findings={"edema": None}, spec=spec)
+    assert (annotation.findings, annotation.unsure) == ({}, ("edema",))
+    assert store.deliveries.get(annotation.id).document == "SR"
     with pytest.raises(LabelError, match="At least one finding"):
-        submit_findings(store, image_id="1.2.3", findings={"edema": None}, spec=find_tasks().get("cxr_findings"))
-    assert store.versions("1.2.3") == []
+        submit_findings(store, image_id="1.2.3", findings={}, spec=spec)
+    assert len(store.versions("1.2.3")) == 1
 
 
 def test_labels_that_overlap_are_kept_and_come_back_whole(store, grid):

@@ -240,13 +240,13 @@ def test_a_place_in_a_ct_is_pointed_at_judged_answered_and_comes_back(page, plac
     said(panel, "Findings stored as version 1, and in the PACS as a report (SR)")
     panel.locator("#place-1").click()
     panel.locator("#absent-malignant_nodule[aria-pressed=false]").wait_for()
-    panel.locator("#absent-malignant_nodule").click()
+    panel.locator("#unsure-malignant_nodule").click()
     panel.locator("#findings-submit", has_text="Submit findings").click()
     said(panel, "Findings stored as version 1, and in the PACS as a report (SR)")
 
     documents = reports(place, series, count=2)
     assert [document.place.on(grid) for document in documents] == [lung, spine]
-    assert [[one.present for one in document.findings] for document in documents] == [[False], [False]]
+    assert [[one.present for one in document.findings] for document in documents] == [[False], [None]]
     assert [document.findings[0].state for document in documents] == ["negative", "positive"]
     assert [document.predecessor for document in documents] == [None, None]
 

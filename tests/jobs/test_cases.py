@@ -125,6 +125,20 @@ def test_findings_become_cases_of_a_task_of_whole_images_only(annotations, tmp_p
     assert [case.image_id for case in labelled_cases(annotations, images, spec)] == ["two"]
 
 
+def test_who_is_unsure_of_everything_teaches_nothing_and_takes_back_what_they_said(annotations, tmp_path):
+    images, told = FakeImages(tmp_path, "one"), find_tasks().get("cxr_findings")
+
+    def say(user, answer):
+        return submit_findings(annotations, image_id="one", findings={"mass": answer}, spec=told, user=user)
+
+    annas = say("anna", True)
+    say("ben", False)
+    say("ben", None)
+    assert labelled_cases(annotations, images, told) == []
+    (case,) = labelled_cases(annotations, images, told, every_reader=True)
+    assert [one.revision for one in case.every_reading()] == [annas.id]
+
+
 def test_a_job_that_began_with_an_accepted_consensus_finds_it_again(annotations, tmp_path, spec):
     images = FakeImages(tmp_path, "a")
     for reader in ("anna", "ben"):

@@ -233,6 +233,14 @@ def test_reports_of_findings_come_over_with_answers_model_measurements_and_ances
     assert [finding.outcome for finding in run(site, second)] == ["known", "known"]
 
 
+def test_a_report_of_nothing_but_unsure_comes_over_too(site, second):
+    tell(site, edema=None)
+    site.deliver()
+    run(site, second)
+    (here,) = second.versions(site.image_id)
+    assert dict(here.answers) == {"edema": None}
+
+
 def test_a_report_is_as_new_as_its_own_task_s_answers_whatever_else_was_drawn_since(site, second):
     tell(site, edema=True)
     site.deliver()
