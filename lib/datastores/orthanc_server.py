@@ -146,6 +146,24 @@ class OrthancServer:
             self._lock.release()
         atexit.unregister(self.stop)
 
+    def revive(self, *, timeout_s: float = 60.0) -> str | None:
+        """Start Orthanc again, at the same address, if it has ended by itself.
+
+        Returns:
+            The last lines of its log before that; None if it runs, or was stopped.
+
+        Raises:
+            PacsError: If it ends again at once.
+            PacsTimeoutError: If it does not answer in time.
+        """
+        with self._stopping:
+            if self._process is None or self.running:
+                return None
+            log = f"status {self._process.returncode}; its log: {self._last_log_lines()}"
+            port = int(self.url.rpartition(":")[2])
+            self._launch(find_orthanc(), find_dicomweb_plugin(), port=port, timeout_s=timeout_s)
+            return log
+
     def kill(self) -> None:
         """End Orthanc with SIGKILL, as a crash would; `stop` then frees the data folder."""
         process = self._process

@@ -30,3 +30,4 @@ def configure_logging(settings: Settings, *, level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, format=_FORMAT, handlers=handlers, force=True)
     for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # each try; what came of all of them, we say

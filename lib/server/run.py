@@ -29,6 +29,7 @@ from ..errors import ConfigurationError
 from ..images import write_atomically
 from ..settings import Settings
 from . import compat
+from .orthanc_keeper import OrthancKeeper
 
 _LOG = logging.getLogger(__name__)
 _GRACE_S = 5
@@ -82,9 +83,10 @@ def serve(
     configure_logging(settings)
     with _stopped_by_signals(), ExitStack() as stack:
         listener = stack.enter_context(_bind(settings))
-        stack.callback(state_path(settings).unlink, missing_ok=True)
+        stack.callback(_forget_state, settings)
         if store_url is None:
             orthanc = stack.enter_context(OrthancServer.start(settings))
+            stack.enter_context(OrthancKeeper(orthanc))
             store_url, credentials = f"orthanc+{orthanc.url}", (orthanc.user, orthanc.password)
         address = _address(settings, listener, store_url, credentials)
         _run(settings, store_url, credentials, listener, lambda: _announce(settings, address, on_ready))
@@ -102,6 +104,13 @@ def read_state(settings: Settings) -> ServerAddress | None:
     except (OSError, ValueError, TypeError):
         return None
     return address if psutil.pid_exists(address.pid) else None
+
+
+def _forget_state(settings: Settings) -> None:
+    """Remove the addresses this process left; a server that was refused must not take those of the one that runs."""
+    address = read_state(settings)
+    if address is None or address.pid == os.getpid():
+        state_path(settings).unlink(missing_ok=True)
 
 
 class _AskedToStop(BaseException):

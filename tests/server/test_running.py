@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import stat
+import subprocess
+import sys
 import time
 
 import httpx
@@ -76,3 +78,39 @@ def test_the_orthanc_it_started_is_stopped_with_it(tmp_path, orthanc_installed):
     assert server.stop() == 0
     _, alive = psutil.wait_procs(family, timeout=20)
     assert alive == []
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+def test_a_second_server_that_is_refused_does_not_take_the_addresses_of_the_first(tmp_path, orthanc_installed):
+    settings = Settings(home=tmp_path / "home", port=0)
+    with RunningServer(settings) as server:
+        refused = subprocess.run(
+            [sys.executable, "-m", "carina.server.run", "--home", settings.home, "--port", "0"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert "One Orthanc at a time" in refused.stderr
+        assert read_state(settings).pid == server.pid
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+def test_the_orthanc_it_started_is_started_again_when_it_ended_by_itself(tmp_path, orthanc_installed):
+    settings = Settings(home=tmp_path / "home", port=0)
+    with RunningServer(settings) as server:
+        before = orthanc_of(server)
+        before.kill()
+        before.wait()
+        end = time.monotonic() + WAIT_S
+        while not httpx.get(f"{server.url}/carina/store", trust_env=False, timeout=WAIT_S).json()["reachable"]:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        after = orthanc_of(server)
+        assert after.pid != before.pid
+    assert not after.is_running()
+    assert "Orthanc had ended with status -9" in log_path(settings).read_text()
+
+
+def orthanc_of(server: RunningServer) -> psutil.Process:
+    (found,) = [child for child in psutil.Process(server.pid).children(recursive=True) if "Orthanc" in child.name()]
+    return found
