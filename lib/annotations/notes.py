@@ -8,8 +8,18 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ..regions import Place, place_from_json
 from .database import locked_rows, utc_now
 from .tables import InfoRow
+
+PLACE = "place"
+"""The note on a version that says which part of the image it is about; clients cannot change it."""
+
+
+def place_in(notes: Mapping[str, Any]) -> Place | None:
+    """Which part of its image a version is about, by its notes; None for all of it."""
+    place = notes.get(PLACE)
+    return None if place is None else place_from_json(place)
 
 
 def notes_on(session: Session, table: type[InfoRow], subject: str) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from ..errors import LabelError
 from ..geometry import Grid, Volume, resample_label
 from ..label_maps import label_type
 from ..labels import did_you_mean
-from ..regions import Place, place_from_json
+from ..regions import Place
 from ..structures import STRUCTURES
 from ..task import TaskSpec
 from .annotation import Annotation, Origin, safe
+from .notes import PLACE
 from .store import AnnotationStore
 from .voxel_values import check_names, present_values, recode, unnamed_values, unsigned
 
@@ -24,8 +25,6 @@ PREDICTION = "prediction"
 MEASUREMENTS = "measurements"
 """The note on a version of findings that holds what was measured on the image; clients cannot change it."""
 
-PLACE = "place"
-"""The note on a version that says which part of the image it is about; clients cannot change it."""
 SERVERS_NOTES = (PREDICTION, MEASUREMENTS, PLACE)
 
 _BACKGROUND = "background"
@@ -167,12 +166,6 @@ def submit_findings(
         notes={key: list(rows) for key, rows in ((PREDICTION, said), (MEASUREMENTS, measured), (PLACE, place)) if rows}
         or None,
     )
-
-
-def place_in(notes: Mapping[str, Any]) -> Place | None:
-    """Which part of its image a version is about, by its notes; None for all of it."""
-    place = notes.get(PLACE)
-    return None if place is None else place_from_json(place)
 
 
 def _answer(name: str, value: object) -> bool | None:

@@ -9,8 +9,10 @@ from sqlalchemy import Select, exists, or_, select
 from sqlalchemy.orm import Session
 
 from ..errors import UnknownLabelError
+from ..regions import Place
 from .annotation import CONSENSUS_TAG, DRAFT_TAG, HISTORY_TAG
-from .tables import AnnotationRow, AuditRow, CaseStateRow, WithdrawalRow
+from .notes import notes_on, place_in
+from .tables import AnnotationRow, AuditRow, CaseStateRow, LabelInfoRow, WithdrawalRow
 
 _NOT_READERS_WORK = (DRAFT_TAG, CONSENSUS_TAG, HISTORY_TAG)
 
@@ -86,8 +88,9 @@ def verdicts(session: Session, *, image_id: str | None = None) -> Verdicts:
 def fit_for_training(session: Session, *, tag: str) -> Iterable[AnnotationRow]:
     """The versions a training may learn from, oldest first.
 
-    Of an accepted case the accepted version alone, whatever its tag; of a rejected or skipped one nothing; of any
-    other every version in use with the tag that no rejection concerns.
+    Of an accepted case the accepted version alone, whatever its tag, and where that is about a part of the image what
+    was said before of other parts; of a rejected or skipped case nothing; of any other every version in use with the
+    tag that no rejection concerns.
 
     Args:
         session: To read with.
@@ -95,12 +98,25 @@ def fit_for_training(session: Session, *, tag: str) -> Iterable[AnnotationRow]:
     """
     cases = {(row.image_id, row.task): row for row in session.scalars(select(CaseStateRow))}
     accepted = select(CaseStateRow.annotation_id).where(CaseStateRow.state == "accepted")
-    said = verdicts(session)
+    said, at_places = verdicts(session), _places(session, accepted)
     query = in_use().where(or_(AnnotationRow.tag == tag, AnnotationRow.id.in_(accepted)))
     for version in session.scalars(query.order_by(AnnotationRow.sequence)):
         case = cases.get((version.image_id, version.task or ""))
         if case is not None and case.state == "accepted":
-            if version.id == case.annotation_id:
+            place, until = at_places.get(case.annotation_id or "", (None, 0))
+            before = version.sequence < until and not said.rejected(version)
+            if version.id == case.annotation_id or (
+                before and place_in(notes_on(session, LabelInfoRow, version.id)) not in (None, place)
+            ):
                 yield version
         elif (case is None or case.state not in ("rejected", "skipped")) and not said.rejected(version):
             yield version
+
+
+def _places(session: Session, ids: Select[str | None]) -> dict[str, tuple[Place, int]]:
+    """Of the versions that are about a part of their image: id → which, and their place in the order of versions."""
+    query = select(AnnotationRow.id, AnnotationRow.sequence, LabelInfoRow.info).join(
+        LabelInfoRow, LabelInfoRow.subject == AnnotationRow.id
+    )
+    rows = session.execute(query.where(AnnotationRow.id.in_(ids)))
+    return {version: (place, sequence) for version, sequence, info in rows if (place := place_in(info)) is not None}

@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection
 from functools import partial
 
 from ..annotations.annotation import Annotation
+from ..annotations.notes import place_in
 from ..annotations.store import AnnotationStore
-from ..annotations.submit import for_task, place_in
+from ..annotations.submit import for_task
 from ..datastores.port import ImageStore, read_image
 from ..errors import ConflictError
 from ..geometry import Volume, resample_label

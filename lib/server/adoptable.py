@@ -9,7 +9,8 @@ from typing import Any
 
 from pydicom import Dataset
 
-from ..annotations.submit import MEASUREMENTS, NO_VOXELS, PLACE, PREDICTION
+from ..annotations.notes import PLACE
+from ..annotations.submit import MEASUREMENTS, NO_VOXELS, PREDICTION
 from ..datastores.port import ImageRecord, ImageStore
 from ..dicom.provenance import DocumentKind, Provenance, made_by_carina, read_content_time, read_predecessor
 from ..dicom.seg import SegResult, read_seg

@@ -13,8 +13,8 @@ from sqlalchemy.exc import IntegrityError
 
 from ..annotations.adoption import Adoption, AdoptionRule, tag_of
 from ..annotations.annotation import FINAL_TAG, Annotation, Origin
+from ..annotations.notes import place_in
 from ..annotations.store import AnnotationStore
-from ..annotations.submit import place_in
 from ..datastores.port import ImageRecord, ImageStore
 from ..dicom.provenance import DocumentKind, ObjectReference, made_by_carina
 from ..dicom.series import read_grid

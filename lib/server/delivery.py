@@ -8,8 +8,8 @@ from pydicom import Dataset
 
 from ..annotations.annotation import Annotation
 from ..annotations.deliveries import Delivery
+from ..annotations.notes import place_in
 from ..annotations.store import AnnotationStore
-from ..annotations.submit import place_in
 from ..datastores.port import ImageStore
 from ..dicom.provenance import ObjectReference, state_content_time
 from ..errors import PacsError, UnknownLabelError

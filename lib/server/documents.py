@@ -13,8 +13,9 @@ from pydicom.uid import SegmentationStorage
 from ..annotations.annotation import FINAL_TAG, Annotation
 from ..annotations.deliveries import Delivery
 from ..annotations.drafts import drafts_of
+from ..annotations.notes import place_in
 from ..annotations.store import AnnotationStore
-from ..annotations.submit import PREDICTION, place_in
+from ..annotations.submit import PREDICTION
 from ..annotations.voxel_values import recode, unnamed_values
 from ..datastores.port import ImageStore, read_image
 from ..dicom.provenance import AlgorithmType, DocumentKind, ObjectReference, Provenance

@@ -26,6 +26,7 @@ from tests.dicom.builder import radiograph
 
 from .doing import RENDERED, faults, said, unfold
 from .onscreen import labels_on_screen
+from .pictures import keep_picture
 from .serving import Place, plugin_config, plugin_network
 from .where import on_page, show_slice
 
@@ -233,6 +234,7 @@ def test_a_place_in_a_ct_is_pointed_at_judged_answered_and_comes_back(page, plac
         assert panel.locator(f"#place-{number} .said").inner_text() == state
         page.locator("[data-cy=viewport-pane] svg text", has_text=f"place {number}, {likely}").wait_for()
     assert faults(page, axe, "carina-panel") == []
+    keep_picture(page, "ohif-places")
 
     panel.locator("#findings-agree").click()
     panel.locator("#absent-malignant_nodule[aria-pressed=true]").wait_for()

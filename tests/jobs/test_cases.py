@@ -125,6 +125,24 @@ def test_findings_become_cases_of_a_task_of_whole_images_only(annotations, tmp_p
     assert [case.image_id for case in labelled_cases(annotations, images, spec)] == ["two"]
 
 
+def test_an_image_is_accepted_with_every_place_that_was_answered_until_then(annotations, tmp_path):
+    images, spec = FakeImages(tmp_path, "one"), find_tasks().get("nodule_malignancy")
+
+    def say(place, answer):
+        return submit_findings(
+            annotations, image_id="one", findings={"malignant_nodule": answer}, spec=spec, place=place
+        )
+
+    changed, here, there = say((1, 1, 1), True), say((2, 2, 2), True), say((1, 1, 1), False)
+    annotations.cases.accept("one", spec.name)
+    later = say((3, 3, 3), True)
+    assert {case.revision for case in labelled_cases(annotations, images, spec)} == {here.id, there.id}
+    annotations.cases.reopen("one", spec.name)
+    known = {case.revision for case in labelled_cases(annotations, images, spec)}
+    assert known == {here.id, there.id, later.id}
+    assert changed.id not in known
+
+
 def test_who_is_unsure_of_everything_teaches_nothing_and_takes_back_what_they_said(annotations, tmp_path):
     images, told = FakeImages(tmp_path, "one"), find_tasks().get("cxr_findings")
 
