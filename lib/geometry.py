@@ -6,6 +6,8 @@ x to the patient's Right, y Anterior, z Superior (NIfTI's frame). DICOM's frame 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +21,24 @@ from .errors import GeometryError
 Affine = NDArray[np.float64]
 AnyArray = NDArray[Any]
 
+MOST_VOXELS = 1 << 31
+"""Of an image that is read: as many as 2,048 slices of 1024×1024 have."""
+
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def refuse_huge(sizes: Sequence[int]) -> None:
+    """Refuse an image by its header, before its voxels take memory: they may be packed a thousand times smaller.
+
+    Args:
+        sizes: Along each axis.
+
+    Raises:
+        GeometryError: If there are more than `MOST_VOXELS`.
+    """
+    voxels = math.prod(int(size) for size in sizes)
+    if voxels > MOST_VOXELS:
+        raise GeometryError(f"An image must have at most {MOST_VOXELS:,} voxels, got {voxels:,}. Crop or resample it.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .errors import InvalidInputError, LabelError, StorageError, is_full
-from .geometry import Affine, AnyArray, Grid, Volume, lps_to_ras
+from .geometry import Affine, AnyArray, Grid, Volume, lps_to_ras, refuse_huge
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 ITK_SUFFIXES = (".seg.nrrd", ".nrrd", ".mha")
@@ -226,6 +226,7 @@ def _decode(path: Path, *, as_label: bool) -> _Decoded:
 
 def _decode_nifti(path: Path) -> _Decoded:
     image = nib.load(path)
+    refuse_huge(image.shape)
     array = np.asanyarray(image.dataobj)
     if array.dtype.kind not in "biuf":
         raise InvalidInputError(f"{path.name} must hold one real number per voxel, got {array.dtype}.")
@@ -233,7 +234,11 @@ def _decode_nifti(path: Path) -> _Decoded:
 
 
 def _decode_itk(path: Path) -> _Decoded:
-    image = sitk.ReadImage(str(path))
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    refuse_huge([*reader.GetSize(), reader.GetNumberOfComponents()])
+    image = reader.Execute()
     array = sitk.GetArrayFromImage(image)
     if image.GetDimension() not in (2, 3):
         raise InvalidInputError(f"{path.name} must be 2D or 3D, got {image.GetDimension()} dimensions.")

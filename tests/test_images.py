@@ -256,6 +256,18 @@ def test_says_that_a_file_is_damaged(tmp_path: Path, suffix: str, content: str) 
             read(path)
 
 
+def test_refuses_more_voxels_than_memory_is_taken_for_by_the_header_alone(tmp_path: Path) -> None:
+    header = nib.Nifti1Header()
+    header.set_data_shape((30_000, 30_000, 3))
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(header.binaryblock + bytes(4)))
+    nrrd.write(str(tmp_path / "b.nrrd"), np.zeros((2, 2, 2), np.uint8), {"encoding": "gzip"})
+    content = (tmp_path / "b.nrrd").read_bytes()
+    (tmp_path / "b.nrrd").write_bytes(content.replace(b"sizes: 2 2 2", b"sizes: 30000 30000 3"))
+    for name in ("a.nii.gz", "b.nrrd"):
+        with pytest.raises(GeometryError, match="at most 2,147,483,648 voxels, got 2,700,000,000"):
+            read_volume(tmp_path / name)
+
+
 def test_refuses_a_nifti_whose_voxels_are_colours(tmp_path: Path) -> None:
     colours = np.zeros((2, 2, 2), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
     nib.save(nib.Nifti1Image(colours, np.eye(4)), tmp_path / "a.nii")

@@ -12,6 +12,9 @@ from ..regions import Place, place_from_json
 from .database import locked_rows, utc_now
 from .tables import InfoRow
 
+ADOPTED = "adopted"
+"""The note on a version that says which object of the PACS it was read from; clients cannot change it."""
+
 PLACE = "place"
 """The note on a version that says which part of the image it is about; clients cannot change it."""
 

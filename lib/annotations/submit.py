@@ -15,7 +15,7 @@ from ..regions import Place
 from ..structures import STRUCTURES
 from ..task import TaskSpec
 from .annotation import Annotation, Origin, safe
-from .notes import PLACE
+from .notes import ADOPTED, PLACE
 from .store import AnnotationStore
 from .voxel_values import check_names, present_values, recode, unnamed_values, unsigned
 
@@ -25,7 +25,7 @@ PREDICTION = "prediction"
 MEASUREMENTS = "measurements"
 """The note on a version of findings that holds what was measured on the image; clients cannot change it."""
 
-SERVERS_NOTES = (PREDICTION, MEASUREMENTS, PLACE)
+SERVERS_NOTES = (PREDICTION, MEASUREMENTS, PLACE, ADOPTED)
 
 _BACKGROUND = "background"
 NO_VOXELS = Volume(np.zeros((1, 1, 1), dtype=np.uint8), Grid((1, 1, 1), np.eye(4)))

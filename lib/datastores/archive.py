@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import lzma
 import shutil
 import stat
 import zipfile
@@ -14,6 +16,18 @@ from ..errors import ArchiveError, StorageError, is_full
 
 _CHUNK_BYTES = 1 << 20
 _MIB = 1 << 20
+_DAMAGE = (
+    zipfile.BadZipFile,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    lzma.LZMAError,
+    zlib.error,
+)
+"""What `zipfile` raises for an archive that is damaged, encrypted or packed in an unknown way."""
+_NOT_THE_DISK = (None, errno.EINVAL)
+"""Numbers of an `OSError` for damaged bzip2 data, and for a directory that points to before the archive's start."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +36,13 @@ class ArchiveLimits:
 
     Attributes:
         total_bytes: Sum of all unpacked files.
-        ratio: Unpacked size over packed size of one file; files below 1 MiB unpacked are exempt, since air compresses
-            well. Deflate itself cannot exceed about 1030.
+        ratio: Unpacked size over packed size of one file; files below 1 MiB unpacked are exempt. Deflate itself cannot
+            exceed about 1030, which a blank slice comes near to.
         files: How many files.
     """
 
     total_bytes: int = 8192 * _MIB
-    ratio: float = 500.0
+    ratio: float = 1100.0
     files: int = 20_000
 
 
@@ -59,7 +73,8 @@ def unpack_zip(archive: Path | IO[bytes], folder: Path, *, limits: ArchiveLimits
             return _unpack(opened, folder, limits=limits)
     except BaseException as error:
         _empty(folder, remove=not existed)
-        if isinstance(error, (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)):
+        damaged = isinstance(error, OSError) and error.errno in _NOT_THE_DISK
+        if damaged or isinstance(error, _DAMAGE):
             raise ArchiveError("An upload must be an intact, unencrypted zip archive. Pack it again.") from error
         if isinstance(error, OSError):
             reason = "the disk is full" if is_full(error) else "the folder is not writable"
@@ -68,7 +83,7 @@ def unpack_zip(archive: Path | IO[bytes], folder: Path, *, limits: ArchiveLimits
 
 
 def _unpack(opened: zipfile.ZipFile, folder: Path, *, limits: ArchiveLimits) -> list[Path]:
-    entries = [entry for entry in opened.infolist() if not entry.is_dir()]
+    entries = [entry for entry in opened.infolist() if not entry.filename.endswith("/")]
     if len(entries) > limits.files:
         raise ArchiveError(f"An archive must hold at most {limits.files:,} files, got {len(entries):,}. Split it.")
     for entry in entries:
@@ -87,8 +102,8 @@ def _unpack(opened: zipfile.ZipFile, folder: Path, *, limits: ArchiveLimits) -> 
 
 def _check_entry(entry: zipfile.ZipInfo, *, limits: ArchiveLimits) -> None:
     name = PurePosixPath(entry.filename.replace("\\", "/"))
-    if name.is_absolute() or ".." in name.parts or ":" in name.parts[0] or "\0" in entry.filename:
-        raise ArchiveError("Names in an archive must stay inside it, got one that leaves it. Pack it again.")
+    if not name.parts or name.is_absolute() or ".." in name.parts or ":" in name.parts[0] or "\0" in entry.filename:
+        raise ArchiveError("Names in an archive must stay inside it, got one that leaves it or is none. Pack it again.")
     mode = entry.external_attr >> 16
     if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise ArchiveError("An archive must hold plain files only, got a link or a device. Pack the files themselves.")

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
+from ..dicom.instances import DAMAGE
 from ..errors import DicomError, InvalidInputError, SeriesError
 from ..settings import Settings
 from .archive import ArchiveLimits, unpack_zip
@@ -86,9 +87,10 @@ def read_header(path: Path) -> Dataset | None:
     """The identifying attributes of a DICOM file, None if it is no DICOM instance of a series."""
     try:
         header = dcmread(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS)
-    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, NotImplementedError, AttributeError):
+        identified = header.get("SOPInstanceUID") and header.get("SeriesInstanceUID")
+    except (InvalidDicomError, OSError, *DAMAGE):
         return None
-    return header if header.get("SOPInstanceUID") and header.get("SeriesInstanceUID") else None
+    return header if identified else None
 
 
 def group_series(path: Path) -> list[DicomSeriesFiles]:

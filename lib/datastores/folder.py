@@ -49,7 +49,7 @@ class _Found:
 class FolderStore:
     """Images below one folder. New and removed files show at the next call.
 
-    Safe between threads. Headers are read once per file and change.
+    Safe between threads. Headers are read once per file and change. Lock order: adding, then the list.
     """
 
     name = "folder"
@@ -58,6 +58,7 @@ class FolderStore:
         self.folder = Path(access.url).expanduser().resolve()
         self._settings = access.settings
         self._lock = threading.Lock()
+        self._adding = threading.Lock()  # of two images with one id only the first may be taken
         self._files: dict[str, Path] = {}
         self._headers: dict[Path, tuple[tuple[int, int], Dataset | None]] = {}
         if not self.folder.is_dir():
@@ -100,10 +101,11 @@ class FolderStore:
         Raises:
             ConflictError: If the id is taken.
         """
-        suffix = split_suffix(path.name)[1]
+        stem, suffix = split_suffix(path.name)
         if path.is_file() and suffix:
-            return self._add_file(path, image_id or id_from_name(split_suffix(path.name)[0]), suffix)
-        with opened(path, self._settings) as source:
+            with self._adding:
+                return self._add_file(path, image_id or id_from_name(stem), suffix)
+        with opened(path, self._settings) as source, self._adding:
             series = one_image_series(source)
             return self._add_series(series.files, image_id or series.series_instance_uid)
 
@@ -265,13 +267,15 @@ class FolderStore:
 
     def _check_free(self, image_id: str) -> None:
         check_id(image_id)
+        if image_id.lower() in _SKIPPED_STEMS or image_id in _SKIPPED_FOLDERS:
+            raise InvalidInputError(f"An image must not be called as a label is, got {image_id}. Choose another id.")
         if image_id in self._scan():
             raise ConflictError(f"Image {image_id} must not be there yet, but is. Remove it or choose another id.")
 
     def _add_file(self, path: Path, image_id: str, suffix: str) -> str:
-        self._check_free(image_id)
-        if suffix not in _IMAGE_SUFFIXES or image_id in _SKIPPED_STEMS:
+        if suffix not in _IMAGE_SUFFIXES:
             raise InvalidInputError(f"An image must not be called as a label is, got {path.name}. Rename it.")
+        self._check_free(image_id)
         read_volume(path)
         write_atomically(self.folder / f"{image_id}{suffix}", lambda temporary: _copy(path, temporary))
         return image_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -158,7 +159,10 @@ def _numbers(sources: Sequence[Dataset], keyword: str, count: int) -> tuple[floa
             values = value if isinstance(value, MultiValue | list | tuple) else (value,)
             if len(values) != count:
                 raise DicomError(f"{keyword} must have {count} values, got {len(values)}. Export the series again.")
-            return tuple(float(number) for number in values)
+            numbers = tuple(float(number) for number in values)
+            if not all(map(math.isfinite, numbers)):
+                raise ValueError(keyword)
+            return numbers
     except (TypeError, ValueError) as error:
         raise DicomError(f"{keyword} must hold numbers, got something else. Export the series again.") from error
     return None

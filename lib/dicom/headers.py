@@ -25,6 +25,7 @@ _REQUIRED_BUT_MAY_BE_EMPTY = (
     "StudyTime",
     "ReferringPhysicianName",
 )
+_LARGEST_SERIES_NUMBER = 2**31 - 1
 _PERSON_NAMES = ("PatientName", "ReferringPhysicianName")
 
 
@@ -49,7 +50,8 @@ def source_headers(series: Series) -> list[Dataset]:
 
     Attributes of type 2 that are absent become empty, and so do dates, times and sexes that are not what the standard
     allows. Person names are empty here, since highdicom judges their form; `restore_person_names` puts the source's
-    own back. Slices that have a place but no frame of reference get one, the same on every call.
+    own back. Slices that have a place but no frame of reference get one, the same on every call; a radiograph, which
+    lies nowhere, loses the one that some detectors state.
     """
     first = series.datasets[0]
     placed = has_position(series)
@@ -66,6 +68,8 @@ def source_headers(series: Series) -> list[Dataset]:
             _replace(header, "SliceThickness", f"{series.volume.grid.spacing_mm[2]:.8g}")
         if placed:
             _replace(header, "FrameOfReferenceUID", reference)
+        elif "FrameOfReferenceUID" in header:
+            del header[Tag("FrameOfReferenceUID")]
         headers.append(header)
     return headers
 
@@ -93,12 +97,16 @@ def plain_object(derived: Dataset) -> FileDataset:
     return plain
 
 
-def whole_number(header: Dataset, keyword: str) -> int:
-    """An integer attribute; 0 when it is absent or malformed."""
+def derived_series_number(source: Dataset, *, offset: int) -> int:
+    """SeriesNumber of a derived object: that of its source, 0 if it has none, and an offset.
+
+    It stays within 1…2³¹ - 1, which an integer string may hold (PS3.5 6.2).
+    """
     try:
-        return int(header.get(keyword) or 0)
+        number = int(source.get("SeriesNumber") or 0)
     except (TypeError, ValueError):
-        return 0
+        number = 0
+    return min(max(number + offset, 1), _LARGEST_SERIES_NUMBER)
 
 
 def _replace(header: Dataset, keyword: str, value: str) -> None:

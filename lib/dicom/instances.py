@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID, ParametricMapStorage, RTDoseStorage, SegmentationStorage, SurfaceSegmentationStorage
 
 from ..errors import DicomError, SeriesError
@@ -26,6 +29,21 @@ _DERIVED_OBJECTS = frozenset(
         SurfaceSegmentationStorage,
     }
 )
+DAMAGE = (
+    AttributeError,
+    BytesLengthException,
+    EOFError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+"""What pydicom raises for a damaged file, be it as late as when one of its elements is looked at."""
 _SHOWN = 4
 _BULK_DATA = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 """FloatPixelData, DoubleFloatPixelData, PixelData."""
@@ -53,7 +71,7 @@ class Instance:
             return self.origin
         try:
             return pydicom.dcmread(self.origin)
-        except (InvalidDicomError, OSError, EOFError) as error:
+        except (InvalidDicomError, OSError) as error:
             raise DicomError(f"An instance must be readable, got {type(error).__name__}. Send it again.") from error
 
 
@@ -92,6 +110,21 @@ def find_instances(
     return chosen
 
 
+@contextmanager
+def damage_refused() -> Iterator[None]:
+    """Say of a damaged DICOM file that it is one.
+
+    Raises:
+        DicomError: In place of what pydicom raises.
+    """
+    try:
+        yield
+    except DAMAGE as error:
+        raise DicomError(
+            f"A DICOM file must be complete and intact, got a damaged one ({type(error).__name__}). Send it again."
+        ) from error
+
+
 def open_object(source: Path | Dataset, *, what: str) -> Dataset:
     """One DICOM object, from a file or as it is.
 
@@ -106,7 +139,7 @@ def open_object(source: Path | Dataset, *, what: str) -> Dataset:
         return source
     try:
         return pydicom.dcmread(source)
-    except (InvalidDicomError, OSError, EOFError) as error:
+    except (InvalidDicomError, OSError, *DAMAGE) as error:
         raise DicomError(f"{what} must be readable DICOM, got something else. Check it.") from error
 
 
@@ -150,8 +183,8 @@ def _read_header(path: Path) -> Dataset | None:
         return None
     except FileNotFoundError as error:
         raise DicomError("A DICOM file must exist, got a path that does not. Check it.") from error
-    except (OSError, EOFError, ValueError, KeyError, NotImplementedError) as error:
-        raise DicomError(f"A DICOM file must be complete, got a damaged one ({type(error).__name__}).") from error
+    except OSError as error:
+        raise DicomError(f"A DICOM file must be readable, got {type(error).__name__}. Send it again.") from error
 
 
 def _is_image(header: Dataset) -> bool:

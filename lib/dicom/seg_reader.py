@@ -76,9 +76,7 @@ def read_seg(source: Path | Dataset, *, labels: LabelSet | None = None, grid: Gr
         names = dict(zip(names, values.values(), strict=True))
     label = _decode(dataset, values, overlapping=overlapping)
     if grid is not None:
-        label = (
-            _on_radiograph(label, grid) if "FrameOfReferenceUID" not in dataset else resample_label(label, grid=grid)
-        )
+        label = resample_label(label, grid=grid) if _lies_in_patient(dataset) else _on_radiograph(label, grid)
     series = dataset.get("ReferencedSeriesSequence")
     return SegResult(
         label=label,
@@ -138,7 +136,7 @@ def _decode(dataset: Dataset, values: Mapping[int, int], *, overlapping: bool) -
     combine = not overlapping
     try:
         segmentation = hd.seg.Segmentation.from_dataset(dataset, copy=False)
-        if "FrameOfReferenceUID" in dataset:
+        if _lies_in_patient(dataset):
             volume = segmentation.get_volume(combine_segments=combine, segment_numbers=list(values) or None)
             array, affine_lps = volume.array, np.asarray(volume.affine)[:, [2, 1, 0, 3]]
         else:
@@ -156,6 +154,14 @@ def _decode(dataset: Dataset, values: Mapping[int, int], *, overlapping: bool) -
     pixels = _joined(array, values) if overlapping else _combined(array, values)
     pixels = pixels.transpose(2, 1, 0)
     return Volume(pixels, Grid(three_sizes(pixels), lps_to_ras(affine_lps)))
+
+
+def _lies_in_patient(dataset: Dataset) -> bool:
+    """Whether the frames have positions; those of a radiograph have none, even where it has a frame of reference."""
+    shared, each = (dataset.get(f"{which}FunctionalGroupsSequence") or () for which in ("Shared", "PerFrame"))
+    return "FrameOfReferenceUID" in dataset and any(
+        "PlanePositionSequence" in groups for groups in (*shared[:1], *each[:1])
+    )
 
 
 def _combined(array: AnyArray, values: Mapping[int, int]) -> AnyArray:

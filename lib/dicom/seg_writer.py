@@ -19,7 +19,7 @@ from ..geometry import AnyArray, Volume, resample_label
 from ..label_maps import mask_of
 from ..labels import Label, LabelSet
 from .codes import concept, region_of
-from .headers import plain_object, restore_person_names, source_headers, whole_number
+from .headers import derived_series_number, plain_object, restore_person_names, source_headers
 from .pixels import look_up
 from .provenance import (
     MANUFACTURER,
@@ -86,7 +86,7 @@ def write_seg(
             segment_descriptions=[_describe(entry, number, provenance) for number, entry in enumerate(described, 1)],
             series_instance_uid=series_instance_uid or generate_uid(),
             sop_instance_uid=sop_instance_uid or generate_uid(),
-            series_number=whole_number(sources[0], "SeriesNumber") + _SERIES_NUMBER_OFFSET,
+            series_number=derived_series_number(sources[0], offset=_SERIES_NUMBER_OFFSET),
             instance_number=1,
             manufacturer=MANUFACTURER,
             manufacturer_model_name=MANUFACTURER,

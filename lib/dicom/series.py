@@ -11,9 +11,9 @@ from pydicom.dataset import Dataset
 from scipy import ndimage
 
 from ..errors import SeriesError
-from ..geometry import Grid, Volume, lps_to_ras, three_sizes
+from ..geometry import Grid, Volume, lps_to_ras, refuse_huge, three_sizes
 from .frames import SPACINGS_IN_A_RADIOGRAPH, Frame, describe_frames
-from .instances import Instance, find_instances
+from .instances import Instance, damage_refused, find_instances
 from .pixels import decode_frames
 from .stacking import Stack, stack_frames, tilt_degrees
 
@@ -89,12 +89,13 @@ def read_series(
         DicomError: If nothing in `source` is a usable DICOM image.
         SeriesError: If the slices do not make one even grid; the message has the numbers.
     """
-    instances, frames, stack = _arrange(source, series_instance_uid=series_instance_uid)
-    tilt = tilt_degrees(stack)
-    if tilt and not correct_tilt:
-        raise _tilted(tilt)
-    ordered = [frames[index] for index in stack.order]
-    array = decode_frames(ordered, instances)
+    with damage_refused():
+        instances, frames, stack = _arrange(source, series_instance_uid=series_instance_uid)
+        tilt = tilt_degrees(stack)
+        if tilt and not correct_tilt:
+            raise _tilted(tilt)
+        ordered = [frames[index] for index in stack.order]
+        array = decode_frames(ordered, instances)
     volume = Volume(array, Grid(three_sizes(array), lps_to_ras(stack.affine_lps)))
     multi_frame = _is_multi_frame(instances, frames)
     return Series(
@@ -115,7 +116,8 @@ def read_grid(source: Path | Sequence[Path]) -> tuple[Grid, Dataset]:
         DicomError: If nothing in `source` is a usable DICOM image.
         SeriesError: If the slices do not make one even grid.
     """
-    instances, frames, stack = _arrange(source)
+    with damage_refused():
+        instances, frames, stack = _arrange(source)
     if tilt := tilt_degrees(stack):
         raise _tilted(tilt)
     rows, columns = frames[0].shape
@@ -129,6 +131,7 @@ def _arrange(
     frames = describe_frames(instances)
     _refuse_mixed_frames_of_reference([instance.header for instance in instances])
     stack = stack_frames(frames)
+    refuse_huge([len(frames), *frames[0].shape])
     if _is_multi_frame(instances, frames) and len(instances) > 1:
         raise SeriesError(
             f"A multi-frame series must be one instance, got {len(instances)}. Read its instances one by one."

@@ -21,7 +21,7 @@ from ..measurements import Measurement
 from ..regions import Place
 from ..task import PROJECTIONS
 from .codes import concept, first_code
-from .headers import has_position, plain_object, restore_person_names, source_headers, whole_number
+from .headers import derived_series_number, has_position, plain_object, restore_person_names, source_headers
 from .provenance import (
     MANUFACTURER,
     ObjectReference,
@@ -102,7 +102,7 @@ def write_findings(
             evidence=[*sources, *(_in_study(one, series) for one in segmentations.values())],
             content=_content(groups, sources, provenance=provenance, text=text),
             series_instance_uid=series_instance_uid or generate_uid(),
-            series_number=whole_number(sources[0], "SeriesNumber") + _SERIES_NUMBER_OFFSET,
+            series_number=derived_series_number(sources[0], offset=_SERIES_NUMBER_OFFSET),
             sop_instance_uid=sop_instance_uid or generate_uid(),
             instance_number=1,
             manufacturer=MANUFACTURER,

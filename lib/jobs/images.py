@@ -30,10 +30,10 @@ def check_images(options: Mapping[str, Any]) -> None:
         UnsafeIdError: If an id could not be one.
     """
     images = options.get("images", UNLABELLED)
-    if isinstance(images, list):
+    if isinstance(images, list) and all(isinstance(image_id, str) for image_id in images):
         for image_id in images:
             check_id(image_id)
-    elif images not in (ALL, UNLABELLED):
+    elif isinstance(images, list) or images not in (ALL, UNLABELLED):
         raise InvalidInputError(f"Option 'images' must be all, unlabelled or a list of ids, got {str(images)[:64]!r}.")
     limit = options.get("limit")
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):

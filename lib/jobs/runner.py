@@ -150,6 +150,10 @@ class JobRunner(JobDesk):
             except (CarinaError, OSError) as error:  # database or disk; the processes go on meanwhile
                 logger.warning("Jobs cannot be watched at the moment: %s", error)
                 self._pause(_IDLE_S)
+            except Exception:
+                # Whatever it is, without this thread no job would start or end until the server is restarted.
+                logger.exception("Jobs cannot be watched at the moment.")
+                self._pause(_IDLE_S)
 
     def _work(self) -> None:
         while not self._stop.is_set():
@@ -203,7 +207,7 @@ class JobRunner(JobDesk):
         elif exit_code is None:
             self._end(job, "loss")
         elif exit_code < 0:
-            self._end(job, "signal", RULES["signal"].sentence.format(signal=signal.Signals(-exit_code).name))
+            self._end(job, "signal", RULES["signal"].sentence.format(signal=_signal_name(-exit_code)))
         else:
             self._end(job, "silence", RULES["silence"].sentence.format(status=exit_code))
 
@@ -276,3 +280,11 @@ class JobRunner(JobDesk):
     def _pause(self, seconds: float) -> None:
         if not self._stop.is_set():
             self._wake.wait(seconds)
+
+
+def _signal_name(number: int) -> str:
+    """Such as SIGKILL; real-time signals have numbers only."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

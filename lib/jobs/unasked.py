@@ -186,6 +186,9 @@ class Attendant:
                 self.look()
             except (CarinaError, OSError) as error:  # database or disk
                 logger.warning("Nothing can be started by itself at the moment: %s", error)
+            except Exception:
+                # Whatever it is, without this thread nothing would be trained again until the server is restarted.
+                logger.exception("Nothing can be started by itself at the moment.")
 
 
 def _labels(count: int) -> str:

@@ -13,12 +13,13 @@ from sqlalchemy.exc import IntegrityError
 
 from ..annotations.adoption import Adoption, AdoptionRule, tag_of
 from ..annotations.annotation import FINAL_TAG, Annotation, Origin
-from ..annotations.notes import place_in
+from ..annotations.notes import ADOPTED, place_in
 from ..annotations.store import AnnotationStore
 from ..datastores.port import ImageRecord, ImageStore
+from ..dicom.instances import damage_refused
 from ..dicom.provenance import DocumentKind, ObjectReference, made_by_carina
 from ..dicom.series import read_grid
-from ..errors import CarinaError, ConflictError, InvalidInputError, PacsError, UnknownLabelError
+from ..errors import CarinaError, ConflictError, DicomError, InvalidInputError, PacsError, UnknownLabelError
 from ..regions import Place
 from .adoptable import KINDS, Adoptable, content_of, describe
 
@@ -110,7 +111,11 @@ class Adopter:
         # Another maker's report is for people to read: nothing in it says what is a finding of ours.
         if not self._rule.admits(dataset) or (kind == "SR" and not made_by_carina(dataset)):
             return Finding(sop_instance_uid=uid, outcome="not admitted", reason=_maker(dataset))
-        return describe(dataset, kind)
+        try:
+            with damage_refused():
+                return describe(dataset, kind)
+        except DicomError as error:
+            return Finding(sop_instance_uid=uid, outcome="refused", reason=str(error))
 
     def _take(self, seg: Adoptable, records: Sequence[ImageRecord], *, dry_run: bool) -> Finding:
         record = self._record_of(seg, records)
@@ -134,7 +139,8 @@ class Adopter:
 
     def _adopt(self, seg: Adoptable, record: ImageRecord) -> Annotation:
         dataset = self._store.fetch_instance(seg.uid)
-        content = content_of(dataset, seg.kind, store=self._store, record=record)
+        with damage_refused():
+            content = content_of(dataset, seg.kind, store=self._store, record=record)
         before = self._annotations.deliveries.by_instance(seg.predecessor) if seg.predecessor else None
         task = content.provenance.task or None
         since = (
@@ -153,13 +159,12 @@ class Adopter:
             patient_id=record.patient_id,
             origin=cast(Origin, content.provenance.algorithm_type.lower()),
             findings=content.findings,
-            notes=content.notes,
+            notes={**content.notes, ADOPTED: _note(dataset, seg)},
             adopted=Adoption(
                 document=ObjectReference(sop_instance_uid=seg.uid, series_instance_uid=content.series_instance_uid),
                 parent=before.annotation_id if before else None,
             ),
         )
-        self._annotations.update_label_info(annotation.id, {"adopted": _note(dataset, seg)})
         _LOG.info("%s %s was adopted as annotation %s, tag %s", seg.kind, seg.uid, annotation.id, annotation.tag)
         return annotation
 
@@ -197,7 +202,7 @@ class Adopter:
         return self._made(known[-1]) if known else None
 
     def _made(self, version: Annotation) -> datetime:
-        made = self._annotations.label_info(version.id).get("adopted", {}).get("made")
+        made = self._annotations.label_info(version.id).get(ADOPTED, {}).get("made")
         return datetime.fromisoformat(made) if made else version.created
 
 

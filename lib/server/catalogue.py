@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -175,8 +176,15 @@ def flat_label_file(services: Services, annotation: Annotation, folder: Path) ->
     return target
 
 
+def told(annotation: Annotation) -> dict[str, Any]:
+    """What a version of findings says, as a client sends it."""
+    return {"findings": annotation.answers}
+
+
 def dataset_archive(services: Services, folder: Path, *, limit_cases: int | None) -> Path:
-    """A zip of every image with a final label: `<id>.nii.gz`, `labels/final/<id>.nii.gz`. Blocks.
+    """A zip of every image with a final label: `<id>.nii.gz`, `labels/final/<id>.nii.gz`, of findings `.json`. Blocks.
+
+    Images that the store does not list at the moment are left out.
 
     Raises:
         UnknownImageError: If no image has a label.
@@ -184,13 +192,17 @@ def dataset_archive(services: Services, folder: Path, *, limit_cases: int | None
     content = folder / "dataset"
     names = content / "labels" / "final"
     names.mkdir(parents=True)
-    labelled = services.annotations.labelled_images("final")[: limit_cases or None]
+    listed = {record.image_id for record in services.store.list_images()}
+    labelled = [image_id for image_id in services.annotations.labelled_images("final") if image_id in listed]
     if not labelled:
         raise UnknownImageError("A dataset must have a labelled image, got none. Submit a label first.")
-    for image_id in labelled:
+    for image_id in labelled[: limit_cases or None]:
         image = image_as_file(services, image_id, content)
         if image.parent != content:
             shutil.copyfile(image, content / f"{image_id}{split_suffix(image.name)[1]}")
         annotation = services.annotations.latest(image_id, tag="final")
-        shutil.copyfile(flat_label_file(services, annotation, folder), names / f"{image_id}.nii.gz")
+        if annotation.answers:
+            (names / f"{image_id}.json").write_text(json.dumps(told(annotation)))
+        else:
+            shutil.copyfile(flat_label_file(services, annotation, folder), names / f"{image_id}.nii.gz")
     return Path(shutil.make_archive(str(folder / "dataset"), "zip", content))

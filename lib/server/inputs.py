@@ -9,6 +9,9 @@ from typing import Any
 
 from ..errors import InvalidInputError, UnsafeIdError
 
+MOST = 2**63 - 1
+"""Largest number a database or a file's offset can be asked for."""
+
 # Keys of MONAI Label's internal request dictionary. A client that could set them would choose files on the server.
 RESERVED_KEYS = frozenset(
     {
@@ -22,7 +25,8 @@ def json_object(text: str | None, what: str = "params") -> dict[str, Any]:
     """Parse a form field that holds a JSON object; an empty field is an empty object.
 
     Raises:
-        InvalidInputError: If it is not JSON, or not an object.
+        InvalidInputError: If it is not JSON, not an object, or holds what no answer of JSON could give back: a number
+            that is not finite, or half of a surrogate pair.
     """
     try:
         value = json.loads(text) if text and text.strip() else {}
@@ -30,6 +34,12 @@ def json_object(text: str | None, what: str = "params") -> dict[str, Any]:
         raise InvalidInputError(f"Field '{what}' must be a JSON object, got invalid JSON. Check its quotes.") from error
     if value is None:
         return {}
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError as error:
+        raise InvalidInputError(
+            f"Field '{what}' must hold finite numbers and whole characters, got a NaN, an infinity or half a character."
+        ) from error
     if not isinstance(value, dict):
         raise InvalidInputError(f"Field '{what}' must be a JSON object, got {type(value).__name__}.")
     return value

@@ -12,6 +12,7 @@ from ..dicom.series import read_grid
 from ..errors import InvalidInputError, PacsError
 from ..geometry import Grid, same_voxels
 from ..images import read_volume, split_suffix
+from ..regions import Place, check_place
 
 _LOG = logging.getLogger(__name__)
 _REMEMBERED = 256
@@ -61,22 +62,36 @@ def target_of(store: ImageStore, image_id: str, *, label: Grid) -> LabelTarget:
         return kept
 
 
-def told_target(store: ImageStore, image_id: str) -> tuple[str, bool]:
+def told_target(store: ImageStore, image_id: str, *, place: Place | None = None) -> tuple[str, bool]:
     """The patient of an image that findings are of, and whether it is DICOM; a fetched series needs no PACS.
 
     Args:
         store: Where the image is.
         image_id: A checked id.
+        place: The part of the image that they are about. If it is not on the series as it was fetched, which may have
+            grown since, the PACS is asked.
 
     Raises:
         UnknownImageError: If there is no such image.
+        InvalidInputError: If the place is not on the image.
         PacsError: If the image was never fetched and the PACS does not answer.
     """
     kept = _kept(store, image_id)
+    if place is not None and not (kept is not None and _is_on(place, kept.grid)):
+        kept = _asked(store, image_id)
+        check_place(place, kept.grid)
     if kept is not None:
         return kept.patient_id, kept.is_dicom
     record = store.record(image_id)
     return record.patient_id, bool(record.study_instance_uid)
+
+
+def _is_on(place: Place, grid: Grid) -> bool:
+    try:
+        check_place(place, grid)
+    except InvalidInputError:
+        return False
+    return True
 
 
 def _kept(store: ImageStore, image_id: str) -> LabelTarget | None:

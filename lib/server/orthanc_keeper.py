@@ -41,7 +41,7 @@ class OrthancKeeper:
         while not self._stop.wait(wait_after(failures, first_s=_LOOK_S, longest_s=_LONGEST_WAIT_S)):
             try:
                 ended = self._orthanc.revive()
-            except CarinaError as error:
+            except (CarinaError, OSError) as error:
                 failures += 1
                 _LOG.error("Orthanc could not be started again, and will be tried again: %s", error)
                 continue

@@ -11,7 +11,7 @@ from ..annotations.states import check_state, needs_reason, possible
 from ..datastores.ids import check_id
 from ..errors import InvalidInputError
 from .catalogue import label_details
-from .inputs import chosen, text_of, user_of
+from .inputs import MOST, chosen, text_of, user_of
 from .services import Services
 from .wiring import ServicesOf
 
@@ -23,7 +23,7 @@ _MERGING = _WHO | {"task", "model", "method", "deliver"}
 _REASON_LENGTH = 500
 
 Params = Annotated[dict[str, Any] | None, Body()]
-Offset = Annotated[int, Query(ge=0)]
+Offset = Annotated[int, Query(ge=0, le=MOST)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 

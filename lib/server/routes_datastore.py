@@ -25,6 +25,7 @@ from .catalogue import (
     image_details,
     label_details,
     listing,
+    told,
 )
 from .info import datastore_status
 from .inputs import json_object, refuse_reserved
@@ -68,9 +69,8 @@ def add_image(
     with temporary_folder(services.settings) as folder:
         received = receive_image(services.settings, [file], folder)
         if wanted is None and received.is_file():
-            wanted = check_id(
-                base_name(file.filename).removesuffix(suffix_of(file.filename)), what="A file name", advice=_RENAME
-            )
+            stem = base_name(file.filename)[: -len(suffix_of(file.filename))]
+            wanted = check_id(stem, what="A file name", advice=_RENAME)
         return {"image": services.store.add_image(received, wanted)}
 
 
@@ -168,7 +168,7 @@ def download_label(services: ServicesOf, label: str, tag: str) -> Response:
     """A label map, by its own id or its image's; a voxel of several labels has the one with the highest value."""
     annotation = find_annotation(services, label, tag)
     if annotation.answers:
-        return JSONResponse({"findings": annotation.answers})
+        return JSONResponse(told(annotation))
     with temporary_folder(services.settings) as folder:
         content = flat_label_file(services, annotation, folder).read_bytes()
     return file_response(f"{annotation.id}.nii.gz", content)
@@ -238,7 +238,7 @@ def _compare(path: Path, check_sum: str) -> None:
         raise InvalidInputError("A check sum must be SHA256, SHA512 or MD5. Send it as 'SHA256:<hex>'.")
     with path.open("rb") as file:
         actual = hashlib.file_digest(file, algorithm).hexdigest()
-    if not hmac.compare_digest(actual, digest.lower()):
+    if not hmac.compare_digest(actual.encode(), digest.lower().encode()):
         raise NotFoundError("An image must have the check sum asked for, got another. Download it again.")
 
 

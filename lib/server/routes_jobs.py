@@ -9,12 +9,13 @@ from starlette.responses import StreamingResponse
 
 from ..datastores.ids import check_id
 from .background import task_dictionary
+from .inputs import MOST
 from .job_stream import offset_of, stream
 from .wiring import ServicesOf
 
 router = APIRouter(prefix="/carina/jobs", tags=["Jobs"])
 JobId = Annotated[str, Path()]
-Offset = Annotated[int, Query(ge=0)]
+Offset = Annotated[int, Query(ge=0, le=MOST)]
 
 
 @router.get("")

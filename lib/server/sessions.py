@@ -135,7 +135,10 @@ class Sessions:
         gone = 0
         for folder in self._root.iterdir() if self._root.is_dir() else ():
             session = None if folder.name.startswith(".") else _read(folder)
-            stale = time.time() - folder.stat().st_mtime > _DEFAULT_EXPIRY_S
+            try:
+                stale = time.time() - folder.stat().st_mtime > _DEFAULT_EXPIRY_S
+            except FileNotFoundError:  # another request has just finished, or removed it
+                continue
             if (session is None and stale) or (session is not None and session.expired):
                 shutil.rmtree(folder, ignore_errors=True)
                 gone += 1

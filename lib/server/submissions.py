@@ -77,7 +77,7 @@ def submit_told(services: Services, *, image: str, findings: object, params: Map
 
     Raises:
         UnknownImageError: If the image is not in the store.
-        InvalidInputError: If nothing or no task was sent, or the tag is the server's own.
+        InvalidInputError: If nothing or no task was sent, the place is off the image, or the tag is the server's own.
         LabelError: If a name is no finding of the task, an answer is none, or the place is missing.
     """
     _refuse_own(tag)
@@ -86,9 +86,9 @@ def submit_told(services: Services, *, image: str, findings: object, params: Map
         raise InvalidInputError(
             'A label must be a file, or params must hold "findings" (name → true, false or null) and "model".'
         )
-    patient_id, is_dicom = told_target(services.store, check_id(image))
     spec = services.tasks.get(said)
     place = place_of(params, spec).get("place")
+    patient_id, is_dicom = told_target(services.store, check_id(image), place=place)
     drafts = (draft for draft in drafts_of(services.annotations, image) if draft.task == spec.name)
     draft = next((draft for draft in drafts if same_place(draft.place, place)), None)
     annotation = submit_findings(

@@ -63,6 +63,10 @@ class Ticket:
     cancel: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
+    def __post_init__(self) -> None:
+        """Keep a waiter that gives up from cancelling the future, which its worker is to complete all the same."""
+        self.future.set_running_or_notify_cancel()
+
     def begin(self) -> bool:
         """Move from queued to running; False if the ticket was cancelled meanwhile."""
         with self._lock:

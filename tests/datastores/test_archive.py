@@ -53,8 +53,38 @@ def test_refuses_links_and_devices(tmp_path: Path, kind: int) -> None:
 
 
 def test_refuses_a_file_that_unpacks_to_far_more_than_its_size(tmp_path: Path) -> None:
-    archive = _zip(tmp_path / "a.zip", {"zeros": bytes(8 * MIB)})
-    _assert_refused(archive, tmp_path / "out", match="500 times")
+    archive = _zip(tmp_path / "a.zip", {"zeros": bytes(8 * MIB)}, compression=zipfile.ZIP_BZIP2)
+    _assert_refused(archive, tmp_path / "out", match="1100 times")
+
+
+def test_a_blank_slice_is_no_bomb(tmp_path: Path) -> None:
+    (file,) = unpack_zip(_zip(tmp_path / "a.zip", {"blank.dcm": bytes(2 * MIB)}), tmp_path / "out")
+    assert file.stat().st_size == 2 * MIB
+
+
+@pytest.mark.parametrize("name", ["", ".", "./."])
+def test_refuses_a_name_that_is_none(tmp_path: Path, name: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(zipfile.ZipInfo(name), b"1")
+    _assert_refused(tmp_path / "a.zip", tmp_path / "out", match="stay inside")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_refuses_damaged_data_however_they_are_packed(tmp_path: Path, compression: int) -> None:
+    archive = _zip(tmp_path / "a.zip", {"a": os.urandom(5000)}, compression=compression)
+    content = bytearray(archive.read_bytes())
+    content[40:3000] = bytes(2960)
+    archive.write_bytes(content)
+    _assert_refused(archive, tmp_path / "out", match="intact")
+
+
+def test_refuses_a_directory_that_points_before_the_archive(tmp_path: Path) -> None:
+    archive = _zip(tmp_path / "a.zip", {"a": b"1"})
+    content = bytearray(archive.read_bytes())
+    end = content.rindex(b"PK\x05\x06")
+    content[end + 16 : end + 20] = (100_000).to_bytes(4, "little")
+    archive.write_bytes(content)
+    _assert_refused(archive, tmp_path / "out", match="intact")
 
 
 def test_refuses_more_bytes_than_the_limit(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel as nib
@@ -156,7 +158,39 @@ def test_keeps_nothing_that_cannot_be_read_or_has_an_unsafe_id(folder: Path, ope
         store.add_image(write_series(build_series(slices=1), tmp_path / "ct"), "../ct")
     with pytest.raises(InvalidInputError, match="called as a label"):
         store.add_image(_nifti(tmp_path / "labels.nii.gz"))
+    for wanted in ("Label", "LABELS"):
+        with pytest.raises(InvalidInputError, match="called as a label"):
+            store.add_image(tmp_path / "b.nii.gz", wanted)
+    for wanted in ("masks", "labels", "segmentations"):
+        with pytest.raises(InvalidInputError, match="called as a label"):
+            store.add_image(tmp_path / "ct", wanted)
     assert list(folder.iterdir()) == []
+
+
+def test_a_name_without_a_latin_letter_keeps_nobody_from_the_other_images(folder: Path, open_folder: Open) -> None:
+    for name in ("ok", "胸部", "腹部", "a" * 140):
+        _nifti(folder / f"{name}.nii.gz")
+    store = open_folder()
+    assert len(_ids(store)) == 4
+    assert {store.fetch(image_id).name for image_id in _ids(store)} == {path.name for path in folder.iterdir()}
+
+
+def test_of_several_images_that_come_at_once_under_one_id_the_first_stays(open_folder: Open, tmp_path: Path) -> None:
+    store = open_folder()
+    begin = threading.Barrier(6)
+
+    def add(value: int) -> int | None:
+        path = _nifti(tmp_path / f"{value}.nii.gz", value=value)
+        begin.wait()
+        try:
+            store.add_image(path, "case")
+        except ConflictError:
+            return None
+        return value
+
+    with ThreadPoolExecutor(6) as threads:
+        taken = [value for value in threads.map(add, range(6)) if value is not None]
+    assert taken == [int(read_image(store, "case")[0].array.min())]
 
 
 def test_refuses_a_folder_with_two_series_when_it_is_fetched(folder: Path, open_folder: Open) -> None:

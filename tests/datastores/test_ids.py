@@ -35,6 +35,18 @@ def test_makes_an_id_from_a_file_name(name: str, expected: str) -> None:
     assert id_from_name(name) == expected
 
 
+def test_names_that_lose_letters_or_are_too_long_make_ids_of_their_own() -> None:
+    names = ["胸部", "腹部", "胸部 1", "腹部 1", "Größe", "a" * 130, "a" * 131, "ab/" * 60]
+    made = [id_from_name(name) for name in names]
+    assert len(set(made)) == len(names)
+    assert [check_id(one) for one in made] == made
+    assert made == [id_from_name(name) for name in names]
+
+
+def test_an_accent_written_as_its_own_letter_makes_the_same_id() -> None:
+    assert id_from_name("Mu\u0308ller 胸") == id_from_name("Müller 胸")
+
+
 @given(st.text(max_size=60))
 def test_makes_safe_ids_or_none(name: str) -> None:
     try:

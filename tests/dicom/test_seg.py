@@ -314,9 +314,13 @@ def test_a_tilt_corrected_series_can_be_segmented(assert_conforms):
         assert_conforms(dataset)
 
 
+@pytest.mark.parametrize("reference", [None, "2.25.7", ""], ids=["no reference", "reference", "empty reference"])
 @pytest.mark.parametrize("indices", [(1, 2), ()], ids=["two", "none"])
-def test_a_radiograph_can_be_segmented(assert_conforms, indices):
-    series = read_series([radiograph(np.zeros((11, 13)))])
+def test_a_radiograph_can_be_segmented(assert_conforms, indices, reference):
+    image = radiograph(np.zeros((11, 13)))
+    if reference is not None:  # without a position it says nothing
+        image.FrameOfReferenceUID = reference
+    series = read_series([image])
     labels = label_set("lung_left", "lung_right")
     label = make_label(series.volume.grid, indices)
     dataset = write_seg(label, series, labels=labels, provenance=DRAFT)
@@ -377,6 +381,8 @@ def test_headers_without_required_attributes_and_frame_of_reference_do(assert_co
         ("PatientBirthDate", "unknown"),
         ("StudyTime", "10:11:12"),
         ("SeriesNumber", "abc"),
+        ("SeriesNumber", "-5000"),
+        ("SeriesNumber", "2147483647"),
         ("SliceThickness", "thin"),
         ("PatientAge", "45"),
         ("PatientName", "PHANTOM"),
@@ -395,6 +401,7 @@ def test_a_malformed_header_costs_no_label(keyword, value):
         dataset = write_seg(label, series, labels=LABELS, provenance=DRAFT)
     np.testing.assert_array_equal(read_seg(dataset, labels=LABELS, grid=series.volume.grid).label.array, label.array)
     assert keyword != "PatientName" or dataset.PatientName == value
+    assert 1 <= int(dataset.SeriesNumber) < 2**31
 
 
 def test_what_is_not_a_seg_object_is_refused(tmp_path):

@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 
 from carina.dicom.series import read_grid, read_series
-from carina.errors import DicomError, SeriesError
+from carina.errors import DicomError, GeometryError, SeriesError
 from carina.geometry import ras_to_lps
 
 from .builder import enhanced, make_array, make_grid, radiograph, save, set_pixels, single_frames
@@ -257,6 +257,38 @@ class TestRefuses:
         kept = [index for index in range(20) if index not in (2, 5, 8, 11, 14, 17)]
         with pytest.raises(SeriesError, match=r"14 slices with 6 missing.* and 2 more gaps along"):
             read_series([datasets[index] for index in kept])
+
+    @pytest.mark.filterwarnings("ignore:Invalid value for VR DS")
+    def test_places_that_are_no_numbers(self):
+        for keyword, value in (("ImagePositionPatient", ["nan", "0", "0"]), ("PixelSpacing", ["inf", "1"])):
+            datasets = self.datasets()
+            setattr(datasets[1], keyword, value)
+            with pytest.raises(DicomError, match=f"{keyword} must hold numbers"):
+                read_series(datasets)
+
+    @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+    def test_a_file_that_was_cut_off_wherever_that_is(self, tmp_path):
+        path = save(self.datasets()[:1], tmp_path) / "0000.dcm"
+        content = path.read_bytes()
+        for length in range(132, len(content), 7):
+            path.write_bytes(content[:length])
+            with pytest.raises(DicomError):
+                read_series(path)
+
+    def test_a_header_that_cannot_be_unpacked(self, tmp_path):
+        dataset = self.datasets()[0]
+        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        path = save([dataset], tmp_path) / "0000.dcm"
+        content = path.read_bytes()
+        path.write_bytes(content[:-60] + b"\xff" * 60)
+        with pytest.raises(DicomError, match="damaged"):
+            read_series(path)
+
+    def test_more_voxels_than_memory_is_taken_for(self):
+        dataset = self.datasets()[0]
+        dataset.Rows = dataset.Columns = 65_535
+        with pytest.raises(GeometryError, match="at most 2,147,483,648 voxels, got 4,294,836,225"):
+            read_series([dataset])
 
     def test_a_duplicate_instance(self):
         datasets = self.datasets()

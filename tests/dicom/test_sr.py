@@ -7,6 +7,7 @@ import dataclasses
 from datetime import UTC, datetime
 
 import numpy as np
+import pydicom
 import pytest
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 
@@ -288,6 +289,7 @@ def test_a_place_is_told_in_the_patient_s_directions(place, said):
 
 def test_a_radiograph_with_a_poor_header_costs_nobody_the_document(assert_conforms):
     poor = radiograph(np.zeros((4, 4)))
+    poor.FrameOfReferenceUID, poor.SeriesNumber = "2.25.7", -5000
     del poor.ImagerPixelSpacing, poor.AccessionNumber, poor.ReferringPhysicianName, poor.PatientBirthDate
     written = write_findings(BY_HAND, read_series([poor]), provenance=MANUAL)
     assert_conforms(written)
@@ -355,3 +357,28 @@ def test_an_answer_that_cannot_be_is_refused(wrong, said):
 def test_a_report_of_nothing_is_refused(series):
     with pytest.raises(DicomError, match="at least one finding"):
         write_findings([], series, provenance=MANUAL)
+
+
+@pytest.mark.parametrize(
+    ("character_set", "name"),
+    [
+        ("ISO_IR 100", "Müller^Jürg"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+        (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
+        ("GB18030", "Wang^XiaoDong=王^小东"),
+    ],
+)
+def test_names_of_every_script_come_over_whole(tmp_path, character_set, name):
+    image = radiograph(np.zeros((4, 4)))
+    image.SpecificCharacterSet, image.PatientName = character_set, name
+    (tmp_path / "image").mkdir()
+    image.save_as(tmp_path / "image" / "0.dcm", enforce_file_format=True)
+    series = read_series(tmp_path / "image")
+    label = Volume(np.zeros(series.volume.grid.shape, np.uint8), series.volume.grid)
+    written = {
+        "sr": write_findings(BY_HAND, series, provenance=MANUAL),
+        "seg": write_seg(label, series, labels=label_set("lung_left"), provenance=MANUAL),
+    }
+    for kind, document in written.items():
+        document.save_as(tmp_path / kind, enforce_file_format=True)
+        assert str(pydicom.dcmread(tmp_path / kind).PatientName) == name

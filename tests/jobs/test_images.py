@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
+
 from carina.datastores.port import ImageRecord
-from carina.jobs.images import ALL, wanted_images
+from carina.errors import InvalidInputError
+from carina.jobs.images import ALL, check_images, wanted_images
 from carina.registry import find_tasks
 
 RECORDS = [
@@ -31,3 +34,9 @@ def test_a_batch_takes_the_images_of_the_tasks_modalities_and_files_without_one(
 
 def test_images_that_are_named_are_taken_whatever_they_are():
     assert wanted_images(work("cxr_anatomy", images=["ct", "dx"])) == ["ct", "dx"]
+
+
+@pytest.mark.parametrize("images", [[{}], [["ct"]], [1], "some", {}])
+def test_a_choice_of_images_that_cannot_be_right_is_refused(images):
+    with pytest.raises(InvalidInputError, match="all, unlabelled or a list of ids"):
+        check_images({"images": images})

@@ -265,3 +265,15 @@ def test_an_unknown_kind_and_an_unknown_job_are_refused(runner_of):
 
 def test_the_command_is_the_module_of_this_package(tmp_path):
     assert job_command(tmp_path) == [sys.executable, "-m", "carina.jobs.work", str(tmp_path)]
+
+
+def test_a_job_that_a_real_time_signal_ends_is_told_by_its_number(runner_of):
+    runner = runner_of("os.kill(os.getpid(), signal.SIGRTMIN + 3)")
+    job = runner.wait(runner.start("train", REQUEST).id, timeout_s=60)
+    assert (job.state, job.retries) == ("interrupted", 2)
+    assert f"signal {signal.SIGRTMIN + 3}" in job.error
+
+
+def test_an_event_that_makes_no_sense_does_not_end_the_supervision(runner_of):
+    runner = runner_of("folder.append_event({'type': 'progress'})\nfolder.write_result({})")
+    assert runner.wait(runner.start("train", REQUEST).id, timeout_s=60).state == "succeeded"

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import highdicom as hd
 import numpy as np
 import pytest
+from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from carina.annotations.adoption import parse_rule
@@ -343,6 +344,20 @@ def test_another_maker_s_output_is_not_adopted_by_default(site, second):
     (finding,) = run(site, second)
     assert (finding.outcome, finding.reason) == ("not admitted", "made by 'Acme'")
     assert second.versions(site.image_id) == []
+
+
+def test_a_damaged_object_is_refused_and_holds_up_no_other(site, second):
+    whole, broken = foreign_seg(site), foreign_seg(site)
+    purpose, nothing = Dataset(), Dataset()
+    purpose.CodeValue, purpose.CodingSchemeDesignator, purpose.CodeMeaning = "121322", "DCM", "Source image"
+    nothing.PurposeOfReferenceCodeSequence = [purpose]
+    broken.SourceImageSequence = [nothing]
+    for dataset in (whole, broken):
+        site.images.store_instance(dataset)
+    outcomes = {finding.sop_instance_uid: finding for finding in run(site, second, rule="manufacturer:acme")}
+    assert outcomes[whole.SOPInstanceUID].outcome == "adopted"
+    assert outcomes[broken.SOPInstanceUID].outcome == "refused"
+    assert "damaged" in outcomes[broken.SOPInstanceUID].reason
 
 
 def test_another_maker_s_output_that_a_rule_names_comes_in_as_a_draft_by_code(site, second):

@@ -160,6 +160,22 @@ def test_a_finding_of_a_part_of_an_image_is_kept_with_its_place_and_trains_there
         assert size == tuple(min(*both) for both in zip(wanted, whole.grid.shape, strict=True))
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"foreground": [[12, 5, 6]]},
+        {"foreground": [[-1, 0, 0]]},
+        {"foreground": [[4, 5, 10**400]]},
+        {"box": [20, 24, 0, 2, 0, 2]},
+    ],
+)
+def test_a_finding_of_a_place_off_its_image_is_refused_and_not_stored(http, services, place):
+    answer = tell(http, model="nodule_malignancy", findings={"malignant_nodule": True}, **place)
+    assert answer.status_code == 422
+    assert "must be on its image of (12, 10, 8) voxels" in answer.text or "voxel indices of the image" in answer.text
+    assert services.annotations.versions("case-a") == []
+
+
 def test_what_the_model_said_of_one_place_is_not_said_of_another(http, services):
     said = [{"idx": 0, "label": "malignant_nodule", "score": 0.75, "state": "uncertain"}]
     params = {"model_version": "v2", "model_sha256": "ab" * 32, "prediction": said, "place": (4, 5, 6)}

@@ -54,3 +54,9 @@ def test_seconds_are_a_number_from_zero_up_under_the_first_name_that_is_there():
 def test_other_times_are_refused(value):
     with pytest.raises(InvalidInputError, match="seconds"):
         seconds_of({"time_spent_s": value}, "time_spent_s")
+
+
+@pytest.mark.parametrize("text", ['{"a": NaN}', '{"a": [1e999]}', '{"a": {"b": -Infinity}}', '{"a": "\\ud800"}'])
+def test_what_no_answer_could_give_back_is_refused(text):
+    with pytest.raises(InvalidInputError, match="finite numbers and whole characters"):
+        json_object(text)

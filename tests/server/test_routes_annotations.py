@@ -238,3 +238,8 @@ def test_a_case_s_standing_names_what_may_be_asked_for_now_and_who_has_it(http, 
         submitted = http.get("/carina/cases/case-a/standing").json()
     assert http.get("/carina/cases/case-a/standing", params={"task": "thorax"}).status_code == 404
     assert http.get("/carina/cases/..%2Fx/standing").status_code in (400, 404)
+
+
+def test_a_page_beyond_what_a_database_counts_is_refused(http):
+    for address in ("audit?after", "cases?offset", "jobs/x/events?offset"):
+        assert http.get(f"/carina/{address}={10**30}").status_code == 422

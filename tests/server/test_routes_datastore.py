@@ -110,7 +110,10 @@ def test_an_image_is_added_found_checked_downloaded_and_removed(http, images):
     digest = hashlib.sha256(content).hexdigest()
     good = {"image": "new", "check_sum": f"SHA256:{digest}"}
     assert http.head("/datastore/image", params=good).status_code == 200
-    assert http.head("/datastore/image", params={**good, "check_sum": "SHA256:00"}).status_code == 404
+    for wrong in ("SHA256:00", "SHA256:é"):
+        assert http.head("/datastore/image", params={**good, "check_sum": wrong}).status_code == 404
+    loud = http.put("/datastore/image", files={"file": ("LOUD.NII.GZ", content)})
+    assert loud.json() == {"image": "LOUD"}
     assert http.get("/datastore/image?image=new").content == content
     assert http.delete("/datastore/image?id=new").status_code == 200
     assert http.head("/datastore/image?image=new").status_code == 404
@@ -126,9 +129,18 @@ def test_notes_on_images_and_labels_are_kept(http, save_label):
     assert (info["grade"], info["note"]) == (2, "x")
 
 
-def test_notes_cannot_fake_a_draft(http):
+def test_notes_cannot_fake_a_draft_or_where_a_label_came_from(http, save_label):
     answer = http.put("/datastore/image/info?image=case-a", data={"info": '{"draft:thorax_ct": {}}'})
     assert answer.status_code == 422
+    query = {"label": save_label().json()["label"], "tag": "final"}
+    answer = http.put("/datastore/label/info", params=query, data={"info": '{"adopted": "x"}'})
+    assert answer.status_code == 422
+
+
+def test_a_note_that_cannot_be_answered_with_is_refused_and_the_image_stays_usable(http):
+    answer = http.put("/datastore/image/info?image=case-a", data={"info": '{"note": "\\ud800"}'})
+    assert answer.status_code == 422
+    assert http.get("/datastore/image/info?image=case-a").status_code == 200
 
 
 def test_the_dataset_holds_images_with_their_labels(http, save_label, nothing_is_left):
@@ -138,6 +150,17 @@ def test_the_dataset_holds_images_with_their_labels(http, save_label, nothing_is
         names = {name for name in archive.namelist() if not name.endswith("/")}
     assert names == {"case-a.nii.gz", "labels/final/case-a.nii.gz"}
     nothing_is_left()
+
+
+def test_the_dataset_has_answers_as_json_and_leaves_out_images_that_are_gone(http, save_label):
+    save_label(image="case-b")
+    said = {"model": "cxr_findings", "findings": {"edema": True, "mass": None}}
+    http.put("/datastore/label?image=case-a", data={"params": json.dumps(said)})
+    assert http.delete("/datastore/image?id=case-b").status_code == 200
+    with zipfile.ZipFile(io.BytesIO(http.get("/datastore/dataset").content)) as archive:
+        names = {name for name in archive.namelist() if not name.endswith("/")}
+        assert names == {"case-a.nii.gz", "labels/final/case-a.json"}
+        assert json.loads(archive.read("labels/final/case-a.json")) == {"findings": said["findings"]}
 
 
 def test_the_task_s_own_indices_count_when_the_client_sends_its_name(http, save_label, tmp_path, image_grid):

@@ -67,3 +67,10 @@ def test_the_description_tells_no_place_on_the_server(sessions, tmp_path):
 def test_an_id_that_could_leave_the_folder_is_refused(sessions, session_id):
     with pytest.raises(UnsafeIdError):
         sessions.get(session_id)
+
+
+def test_a_session_that_another_request_has_just_finished_is_passed_over(sessions, tmp_path):
+    made = sessions.add(fill)
+    (tmp_path / "sessions" / ".renamed-since").symlink_to("nowhere")  # listed, and gone when it is looked at
+    assert sessions.remove_expired() == 0
+    assert sessions.get(made.session_id) == made

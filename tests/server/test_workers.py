@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -191,3 +192,17 @@ def test_a_ticket_ends_once():
     ticket.fail(CarinaError("second"))
     assert isinstance(ticket.future.exception(), CancelledError)
     assert not ticket.begin()
+
+
+def test_a_client_that_gives_up_does_not_keep_a_worker_from_finishing():
+    ticket = Ticket(request("a"))
+
+    async def give_up() -> None:
+        waiting = asyncio.wrap_future(ticket.future)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    asyncio.run(give_up())
+    assert ticket.begin()
+    ticket.finish(InferenceResult(path=Path("x"), params={}))
+    assert ticket.state == "done"
