@@ -25,6 +25,7 @@ from ..errors import CarinaError, ConfigurationError, StorageError
 from .layout import bring_up_to_date
 
 BUSY_TIMEOUT_S = 30.0
+_SNAPSHOT = "REPEATABLE READ"
 
 
 class Base(DeclarativeBase):
@@ -64,6 +65,8 @@ class Database:
         self._engine = _engine(url)
         # SQLite's own waiting polls, and of many threads one may lose every time; with a lock each has its turn.
         self._is_sqlite = self._engine.dialect.name == "sqlite"
+        # SQLite's transactions are snapshots anyway; elsewhere each statement by itself would be one.
+        self._reader = self._engine if self._is_sqlite else self._engine.execution_options(isolation_level=_SNAPSHOT)
         self._turn: AbstractContextManager[Any] = threading.Lock() if self._is_sqlite else nullcontext()
         self._kept: Connection | None = None
         self._keeping = threading.Lock()
@@ -81,7 +84,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session on one consistent snapshot; nothing is written."""
-        with _translated("be read"), self._kept_open(), Session(self._engine, expire_on_commit=False) as session:
+        with _translated("be read"), self._kept_open(), Session(self._reader, expire_on_commit=False) as session:
             yield session
 
     @contextmanager

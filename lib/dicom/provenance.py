@@ -185,15 +185,17 @@ def state_content_time(dataset: Dataset, made: datetime) -> None:
 
 
 def read_content_time(dataset: Dataset) -> datetime | None:
-    """When a label was made, aware; None if the object does not say.
+    """When a label was made, aware; None if the object does not say. Minutes and seconds may be missing (PS3.5 6.2).
 
     Times without TimezoneOffsetFromUTC are taken for this machine's (PS3.3 C.12.1.1.8 leaves it open).
     """
     day, clock = str(dataset.get("ContentDate") or ""), str(dataset.get("ContentTime") or "")
     zone = str(dataset.get("TimezoneOffsetFromUTC") or "")
-    form = "%H%M%S.%f" if "." in clock else "%H%M%S"
+    whole, _, fraction = clock.partition(".")
+    if len(whole) not in (2, 4, 6):
+        return None
     try:
-        made = datetime.strptime(f"{day}{clock}{zone}", f"%Y%m%d{form}" + ("%z" if zone else ""))
+        made = datetime.strptime(f"{day}{whole:0<6}.{fraction or 0}{zone}", "%Y%m%d%H%M%S.%f" + ("%z" if zone else ""))
     except ValueError:
         return None
     return made.astimezone()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,9 +81,14 @@ def text_of(params: Mapping[str, Any], key: str, *, limit: int = 128) -> str | N
     value = params.get(key)
     if value is None or value == "":
         return None
-    if not isinstance(value, str) or len(value) > limit or not value.isprintable():
+    if not isinstance(value, str) or len(value) > limit or not all(map(_is_shown, value)):
         raise InvalidInputError(f"Parameter '{key}' must be at most {limit} printable characters.")
     return value
+
+
+def _is_shown(character: str) -> bool:
+    """Whether a character is printable; Python counts no space but U+0020, and Japanese is written with U+3000."""
+    return character.isprintable() or unicodedata.category(character) == "Zs"
 
 
 def user_of(params: Mapping[str, Any]) -> str | None:

@@ -113,9 +113,9 @@ def update_image_info(
     """Add notes to an image."""
     services.store.record(check_id(image))
     changes = json_object(info, "info")
-    if any(key.startswith("draft:") or key == OFFERED for key in changes):
+    if any(key.startswith(("draft:", "score:")) or key == OFFERED for key in changes):
         raise InvalidInputError(
-            f"Notes of the names 'draft:…' and '{OFFERED}' must be the server's own. Choose another name."
+            f"Notes of the names 'draft:…', 'score:…' and '{OFFERED}' must be the server's own. Choose another name."
         )
     services.annotations.update_image_info(image, changes)
     return image_details(services, image)

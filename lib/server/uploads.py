@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
+import psutil
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -64,21 +66,23 @@ def _too_large(limit_bytes: int) -> str:
 
 
 def temporary_root(settings: Settings) -> Path:
-    """Where requests keep their files; emptied when the server starts."""
+    """Where requests keep their files."""
     return settings.home / "tmp"
 
 
 def clear_temporary(settings: Settings) -> None:
-    """Remove what a server that was killed left behind."""
-    shutil.rmtree(temporary_root(settings), ignore_errors=True)
+    """Remove what servers that were killed left behind; the files of another one that runs stay."""
+    for folder in temporary_root(settings).glob("*"):
+        owner = folder.name.partition("-")[0]
+        alive = owner.isdecimal() and int(owner) != os.getpid() and psutil.pid_exists(int(owner))
+        if not alive:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def temporary_folder(settings: Settings) -> Iterator[Path]:
     """A folder of this request's own, removed at the end."""
-    root = temporary_root(settings)
-    root.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=root))
+    folder = _new_folder(settings)
     try:
         yield folder
     finally:
@@ -87,10 +91,15 @@ def temporary_folder(settings: Settings) -> Iterator[Path]:
 
 def holding_folder(settings: Settings) -> tuple[Path, BackgroundTask]:
     """A folder that outlives its request by one answer, and the task that removes it once the answer is sent."""
+    folder = _new_folder(settings)
+    return folder, BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _new_folder(settings: Settings) -> Path:
+    """Named after the process, so that the start of another one leaves it alone."""
     root = temporary_root(settings)
     root.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=root))
-    return folder, BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
+    return Path(tempfile.mkdtemp(dir=root, prefix=f"{os.getpid()}-"))
 
 
 def suffix_of(file_name: str | None) -> str:

@@ -129,3 +129,16 @@ def test_a_row_that_two_add_at_once_is_one_row(database_url):
         assert len(session.get(ImageInfoRow, "a").info) == 24
     assert made.count(True) == 1
     opened.close()
+
+
+def test_what_is_read_in_one_session_is_of_one_moment(database_url):
+    database = Database(database_url)
+    database.create_tables()
+    with database.reading() as session:
+        before = session.query(FactRow).count()
+        with database.writing() as other:
+            other.add(FactRow(name="meanwhile", value=""))
+        assert session.query(FactRow).count() == before
+    with database.reading() as session:
+        assert session.query(FactRow).count() == before + 1
+    database.close()

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 
-from carina.dicom.provenance import ObjectReference, Provenance, made_by_carina, state_content_time
+from carina.dicom.provenance import (
+    ObjectReference,
+    Provenance,
+    made_by_carina,
+    read_content_time,
+    state_content_time,
+)
 from carina.dicom.seg import write_seg
 from carina.dicom.series import read_series
 from carina.dicom.sr import ReportedFinding, place_text, read_findings, write_findings
@@ -382,3 +389,29 @@ def test_names_of_every_script_come_over_whole(tmp_path, character_set, name):
     for kind, document in written.items():
         document.save_as(tmp_path / kind, enforce_file_format=True)
         assert str(pydicom.dcmread(tmp_path / kind).PatientName) == name
+
+
+@pytest.mark.parametrize(
+    ("clock", "expected"),
+    [
+        ("10", (10, 0, 0, 0)),
+        ("1015", (10, 15, 0, 0)),
+        ("101530", (10, 15, 30, 0)),
+        ("101530.25", (10, 15, 30, 250_000)),
+    ],
+)
+def test_a_time_may_leave_out_its_minutes_and_seconds(clock, expected):
+    dataset = Dataset()
+    dataset.ContentDate, dataset.ContentTime, dataset.TimezoneOffsetFromUTC = "20240102", clock, "+0900"
+    tokyo = timezone(timedelta(hours=9))
+    assert read_content_time(dataset).astimezone(tokyo) == datetime(2024, 1, 2, *expected, tzinfo=tokyo)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+@pytest.mark.parametrize(
+    ("day", "clock"), [("", ""), ("20240102", ""), ("20240102", "noon"), ("20240102", "101"), ("20240231", "10")]
+)
+def test_a_time_that_is_none_is_not_guessed(day, clock):
+    dataset = Dataset()
+    dataset.ContentDate, dataset.ContentTime = day, clock
+    assert read_content_time(dataset) is None

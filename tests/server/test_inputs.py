@@ -60,3 +60,8 @@ def test_other_times_are_refused(value):
 def test_what_no_answer_could_give_back_is_refused(text):
     with pytest.raises(InvalidInputError, match="finite numbers and whole characters"):
         json_object(text)
+
+
+@pytest.mark.parametrize("value", ["山田\u3000太郎", "12\u00a0mm"])
+def test_a_space_of_another_script_is_text(value):
+    assert text_of({"user": value}, "user") == value

@@ -129,9 +129,10 @@ def test_notes_on_images_and_labels_are_kept(http, save_label):
     assert (info["grade"], info["note"]) == (2, "x")
 
 
-def test_notes_cannot_fake_a_draft_or_where_a_label_came_from(http, save_label):
-    answer = http.put("/datastore/image/info?image=case-a", data={"info": '{"draft:thorax_ct": {}}'})
-    assert answer.status_code == 422
+def test_notes_cannot_fake_a_draft_a_score_or_where_a_label_came_from(http, save_label):
+    for note in ("draft:thorax_ct", "score:thorax_ct:entropy", "strategy"):
+        answer = http.put("/datastore/image/info?image=case-a", data={"info": json.dumps({note: "x"})})
+        assert answer.status_code == 422
     query = {"label": save_label().json()["label"], "tag": "final"}
     answer = http.put("/datastore/label/info", params=query, data={"info": '{"adopted": "x"}'})
     assert answer.status_code == 422
