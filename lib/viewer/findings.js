@@ -3,14 +3,12 @@
 import { choices } from "./choices.js";
 import * as client from "./client.js";
 import { tells } from "./fit.js";
-import { activeSegment } from "./ohif.js";
+import * as heat from "./heat.js";
 import { placeKey, placePrompts } from "./places.js";
 import * as pointing from "./pointing.js";
 import { review } from "./review.js";
-import * as segmentation from "./segmentation.js";
 import { session } from "./session.js";
 import { NOTHING, Sheets, about, saidBefore, storedOf } from "./sheets.js";
-import { words } from "./view.js";
 
 /** @typedef {import("./sheets.js").Sheet} Sheet */
 /** @typedef {import("./sheets.js").Subject} Subject */
@@ -121,7 +119,7 @@ class Findings extends EventTarget {
     const { place, sheet } = this;
     if (!place || !session.series || sheet?.versions) return;
     if (sheet) {
-      this.#hide(sheet);
+      heat.hide(sheet);
       this.#sheets.close(sheet);
     }
     pointing.forget(session.series, place);
@@ -175,33 +173,21 @@ class Findings extends EventTarget {
   }
 
   /**
-   * Show what speaks for a finding, or hide it again. It is a picture: no work begins with it, and it is never submitted.
+   * Show what speaks for a finding, or hide it again.
    * @param {string} finding
    */
   async look(finding) {
     const { sheet } = this;
     const { series } = session;
     if (!sheet || !series) return;
-    if (this.shown === finding) return this.#hide(sheet);
-    await session.ask(sheet.task, {
-      request: async () => ({ prompts: { ...placePrompts(sheet.place), heatmap: finding } }),
-      take: async ({ volume }) => {
-        this.#hide(sheet);
-        const labels = sheet.task.labels.filter(({ name }) => name === finding);
-        const drawn = session.work && activeSegment(session.work.segmentationId);
-        const title = `What speaks for ${words(finding)}: no segmentation`;
-        const segmentationId = await segmentation.show(series, { title, labels, volume });
-        sheet.heat = { finding, segmentationId };
-        if (session.work && drawn) segmentation.activate(session.work.segmentationId, drawn);
-      },
-    });
+    if (this.shown === finding) heat.hide(sheet);
+    else await heat.show(series, sheet, finding);
     this.#changed();
   }
 
   /** @returns {string|null} the finding whose heat is on screen */
   get shown() {
-    const heat = this.sheet?.heat;
-    return heat && segmentation.exists(heat.segmentationId) ? heat.finding : null;
+    return this.sheet && heat.shown(this.sheet);
   }
 
   /** Send the answers as a new version; the server brings it to the PACS. */
@@ -231,13 +217,6 @@ class Findings extends EventTarget {
   async #open(subject, said) {
     this.#sheets.open(subject, said, about(await storedOf(subject.task, subject.image), subject.place));
     this.#chosen = subject.place;
-    this.#changed();
-  }
-
-  /** @param {Sheet} sheet */
-  #hide(sheet) {
-    if (sheet.heat) segmentation.remove(sheet.heat.segmentationId);
-    sheet.heat = null;
     this.#changed();
   }
 
