@@ -31,6 +31,7 @@ from .patches import WHOLE, Batch
 from .roc_picture import write_roc
 
 _TIE_BREAK = 1e-3
+_READ_AT_ONCE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,8 +234,13 @@ class ClassificationLesson:
         write_roc(path, [*panels, ("candidate", after)], labels=self.spec.labels)
 
     def _logits(self, network: nn.Module, items: Sequence[CachedFindings]) -> Tensor:
-        stop_if(self.cancelled)
-        return image_logits(network, [item.volume.tensor for item in items], spec=self.spec, device=self.device)
+        """`(items, findings)`; memory holds a few images at a time."""
+        logits = [torch.empty(0, self.spec.out_channels)]
+        for start in range(0, len(items), _READ_AT_ONCE):
+            stop_if(self.cancelled)
+            tensors = [item.volume.tensor for item in items[start : start + _READ_AT_ONCE]]
+            logits.append(image_logits(network, tensors, spec=self.spec, device=self.device))
+        return torch.cat(logits)
 
     def _by_finding(self, network: nn.Module, items: Sequence[CachedFindings]) -> dict[str, tuple[Numbers, Truths]]:
         """Finding → logits and truths of the images in which somebody looked for it."""
