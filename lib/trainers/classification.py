@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ class CachedFindings:
     """One prepared image and its findings.
 
     Attributes:
-        volume: The image; its label map is empty.
+        volume: The image; its label map is empty, and no voxels of it are kept.
         case: Where it came from.
     """
 
@@ -60,7 +61,8 @@ class FindingsCache:
 
     def get(self, case: FindingsCase) -> CachedFindings:
         """The prepared image of a case, made now if it is not there."""
-        return CachedFindings(self._volumes.get(case.with_empty_label()), case)
+        volume = self._volumes.get(case.with_empty_label())
+        return CachedFindings(dataclasses.replace(volume, voxels={}), case)
 
     def prune(self, keep: Iterable[FindingsCase]) -> None:
         """Delete the images of all other cases."""
@@ -81,7 +83,7 @@ class FindingsSampler:
     """
 
     def __init__(self, items: Sequence[CachedFindings], *, spec: TaskSpec, mixup: float = 0.0) -> None:
-        shapes = {item.volume.image.shape for item in items}
+        shapes = {item.volume.grid.shape for item in items}
         if len(shapes) > 1:
             raise InvalidInputError(
                 f"Images of '{spec.name}' must be prepared to one size, got {len(shapes)}. Declare matrix_voxels."
