@@ -16,7 +16,7 @@ from typing import Literal
 
 from packaging.version import Version
 
-from .datastores.orthanc_server import find_dicomweb_plugin, find_orthanc
+from .datastores.orthanc_program import find_dicomweb_plugin, find_orthanc
 from .errors import CarinaError, MissingDependencyError
 from .models.store import ModelStore
 from .registry import find_tasks

@@ -19,10 +19,10 @@ class Settings:
         home: `CARINA_HOME`, else the platform's user data folder.
         host: Address the server binds to; loopback unless told otherwise.
         port: Port of the server; 0 picks a free one.
-        cache_limit_gib: Size limit of the image cache.
-        upload_limit_mib: Largest accepted upload, compressed.
-        unpacked_limit_mib: Largest accepted archive, unpacked.
-        pacs_timeout_s: Per request to the PACS.
+        cache_limit_gib: Size limit of the image cache; `CARINA_CACHE_LIMIT_GIB`.
+        upload_limit_mib: Largest accepted upload, compressed; `CARINA_UPLOAD_LIMIT_MIB`.
+        unpacked_limit_mib: Largest accepted archive, unpacked; `CARINA_UNPACKED_LIMIT_MIB`.
+        pacs_timeout_s: Per request to the PACS; `CARINA_PACS_TIMEOUT_S`.
         inference_queue: Requests that may wait before the server answers 429.
         lease_minutes: How long a case stays with the one it was handed to.
         checkpoint_every_s: How often a training within an epoch is saved; `CARINA_CHECKPOINT_EVERY_S`, else a minute.
@@ -33,10 +33,10 @@ class Settings:
     home: Path = field(default_factory=lambda: default_home())
     host: str = "127.0.0.1"
     port: int = 8000
-    cache_limit_gib: float = 20.0
-    upload_limit_mib: int = 2048
-    unpacked_limit_mib: int = 8192
-    pacs_timeout_s: float = 60.0
+    cache_limit_gib: float = field(default_factory=lambda: _number("CARINA_CACHE_LIMIT_GIB", 20.0))
+    upload_limit_mib: int = field(default_factory=lambda: _count("CARINA_UPLOAD_LIMIT_MIB", 2048))
+    unpacked_limit_mib: int = field(default_factory=lambda: _count("CARINA_UNPACKED_LIMIT_MIB", 8192))
+    pacs_timeout_s: float = field(default_factory=lambda: _number("CARINA_PACS_TIMEOUT_S", 60.0))
     inference_queue: int = 32
     lease_minutes: float = 30.0
     checkpoint_every_s: float = field(default_factory=lambda: _number("CARINA_CHECKPOINT_EVERY_S", 60.0))
@@ -124,9 +124,9 @@ def _number(variable: str, default: float) -> float:
     return value
 
 
-def _count(variable: str) -> int:
-    """A whole number from 0 up from the environment, 0 if it is not there."""
-    text = os.environ.get(variable) or "0"
+def _count(variable: str, default: int = 0) -> int:
+    """A whole number from 0 up from the environment."""
+    text = os.environ.get(variable) or str(default)
     if not text.isascii() or not text.isdigit():
         raise ConfigurationError(
             f"{variable} must be a whole number from 0 up, got {text[:32]!r}. Correct it or leave it out."

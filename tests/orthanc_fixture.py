@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from carina.datastores.orthanc_server import OrthancServer, find_dicomweb_plugin, find_orthanc
+from carina.datastores.orthanc_program import find_dicomweb_plugin, find_orthanc
+from carina.datastores.orthanc_server import OrthancServer
 from carina.errors import MissingDependencyError
 from carina.settings import Settings
 

@@ -90,7 +90,8 @@ def list_cases(
                 for case in found
             ],
         )
-        output.say(", ".join(f"{count} {name}" for name, count in counts.items() if count) or "No case yet.")
+        if any(counts.values()):
+            output.say(", ".join(f"{count} {name}" for name, count in counts.items() if count))
         output.result({"cases": [case.to_json() for case in found], "counts": counts})
 
 

@@ -154,7 +154,8 @@ def adopt(
                 if one.outcome != "known"
             ],
         )
-        output.say(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "None found.")
+        if counts:
+            output.say(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())))
         output.result({"counts": dict(counts), "objects": [asdict(finding) for finding in findings]})
 
 

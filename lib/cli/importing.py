@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import httpx
 import typer
 from rich.markup import escape
 
-from ..errors import CarinaError, ConflictError, DicomError, InvalidInputError
+from ..errors import CarinaError, ConflictError, InvalidInputError
 from ..settings import Settings
 from .options import JsonOption, StoreOption, UserOption
 from .output import Output, Report, command
@@ -89,7 +90,8 @@ class Importing:
             InvalidInputError: If there is no image.
             CarinaError: If the store or server fails, whatever the image; what was imported before stays.
         """
-        files, series = find_sources(path)
+        files, series, damaged = find_sources(path)
+        self._refuse(damaged)
         sources: list[Path | DicomSeriesFiles] = [*files, *series]
         for number, source in enumerate(sources):
             name = source.name if isinstance(source, Path) else _uid_of(source)
@@ -113,9 +115,10 @@ class Importing:
             raise InvalidInputError(f"Nothing was imported. {self.refused[0]['detail']}{others}")
 
     def _zip(self, source: Path, add: Add) -> None:
-        from ..datastores.dicom_files import image_series, opened
+        from ..datastores.dicom_files import image_series, opened, sort_files
 
         with opened(source, Settings()) as folder:
+            self._refuse(sort_files(folder)[1])
             for series in image_series(folder):
                 with self._going_on(_uid_of(series)):
                     self._series(series, add)
@@ -128,6 +131,12 @@ class Importing:
         if detail is not None:
             self.warnings.append({"image": image, "detail": detail})
 
+    def _refuse(self, damaged: list[Path]) -> None:
+        detail = (
+            "A DICOM file must be whole and open to this user, and is not. Export it again, or see its permissions."
+        )
+        self.refused += [{"source": file.name, "detail": detail} for file in damaged]
+
     @contextmanager
     def _going_on(self, source: str) -> Iterator[None]:
         """Note why a source is refused; what is wrong with it is not wrong with the next."""
@@ -137,16 +146,16 @@ class Importing:
             self.refused.append({"source": source, "detail": str(error)})
 
 
-def find_sources(path: Path) -> tuple[list[Path], list[DicomSeriesFiles]]:
-    """Image files and zips, and DICOM series, that lie at or below a path.
+def find_sources(path: Path) -> tuple[list[Path], list[DicomSeriesFiles], list[Path]]:
+    """What lies at or below a path, in the order of its names.
 
     Returns:
-        Both, in the order of their names.
+        Image files and zips; DICOM series; and DICOM files and folders that cannot be read.
 
     Raises:
-        InvalidInputError: If there is neither.
+        InvalidInputError: If there is no image.
     """
-    from ..datastores.dicom_files import group_series
+    from ..datastores.dicom_files import sort_files
     from ..images import split_suffix
 
     candidates = [path] if path.is_file() else sorted(path.rglob("*"))
@@ -157,17 +166,17 @@ def find_sources(path: Path) -> tuple[list[Path], list[DicomSeriesFiles]]:
         and not file.name.startswith(".")
         and (split_suffix(file.name)[1] or file.suffix.lower() == _ZIP)
     ]
-    try:
-        found = [] if path in files else group_series(path)
-    except DicomError:  # none at all
-        found = []
+    found, damaged = ([], []) if path in files else sort_files(path)
+    damaged = [file for file in damaged if file not in files]
+    damaged += [folder for folder in candidates if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK)]
     series = [one for one in found if one.is_image]
     if not (files or series):
         got = f"{len(found)} DICOM series that are no images" if found else "none"
+        got += f" and {len(damaged)} that cannot be read" if damaged else ""
         raise InvalidInputError(
             f"'{path}' must hold images, got {got}. Expected DICOM files, .nii.gz, .nrrd, .png or a zip of DICOM files."
         )
-    return files, series
+    return files, series, damaged
 
 
 def _uid_of(series: DicomSeriesFiles) -> str:

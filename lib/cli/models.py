@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from ..errors import CarinaError
 from ..models.difference import Difference, difference
-from ..models.record import GATE_COLUMNS, gate_row
+from ..models.record import gate_columns, gate_row
 from ..models.registry_mlflow import MlflowRegistry, mirror_if_there
 from ..models.store import ModelStore
 from ..models.version import QUALITIES, ModelVersion
@@ -83,7 +83,7 @@ def show(task: TaskArgument, version: VersionArgument, as_json: JsonOption = Fal
         if decision is not None:
             verdict = "[green]promoted[/]" if decision["promoted"] else "[yellow]kept back[/]"
             output.say(f"gate            {verdict}: {escape(str(decision['reason']))}")
-            output.table("The gate's table", list(GATE_COLUMNS), [gate_row(row) for row in decision["per_label"]])
+            output.table("The gate's table", gate_columns(decision), [gate_row(row) for row in decision["per_label"]])
         output.table("Metrics", ["Label", "Metric", "Mean", "95 % interval", "Cases"], _metric_rows(found))
         for entry in history:
             output.say(
@@ -107,7 +107,7 @@ def diff(
     after: VersionArgument,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two versions: Dice per label with intervals, training data, options, the task's declaration, code.
+    """Compare two versions: Dice or AUROC per label, training data, options, the task's declaration, code.
 
     Example: [bold]carina models diff thorax_ct v1 v2[/]
     """
@@ -237,7 +237,7 @@ def _say_difference(output: Output, found: Difference) -> None:
         output.say("Both have the same weights.")
     if not found.same_cases:
         output.say("[yellow]They were not measured on the same cases, so the metrics compare only roughly.[/]")
-    columns = ["Label", f"Dice {found.before}", f"Dice {found.after}", "Difference"]
+    columns = ["Label", f"{found.metric} {found.before}", f"{found.metric} {found.after}", "Difference"]
     rows = [
         [row.label, _spread(row.before), _spread(row.after), "" if row.difference is None else f"{row.difference:+.3f}"]
         for row in found.metrics

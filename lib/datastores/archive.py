@@ -123,7 +123,8 @@ def _copy(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, *, left
 
 
 def _too_large(limits: ArchiveLimits) -> str:
-    return f"An archive must unpack to at most {limits.total_bytes / _MIB:,.0f} MiB, got more. Split it."
+    most = f"{limits.total_bytes / _MIB:,.0f} MiB"
+    return f"An archive must unpack to at most {most}, got more. Split it, or raise CARINA_UNPACKED_LIMIT_MIB."
 
 
 def _harmless_suffix(name: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import MediaStorageDirectoryStorage
 
 from ..dicom.instances import DAMAGE
 from ..errors import DicomError, InvalidInputError, SeriesError
@@ -93,32 +94,53 @@ def read_header(path: Path) -> Dataset | None:
     return header if identified else None
 
 
+def is_damaged(path: Path) -> bool:
+    """Whether a file of which `read_header` makes nothing was to be a DICOM instance, or cannot even be opened."""
+    try:
+        with path.open("rb") as file:
+            if file.read(132)[128:] != b"DICM":
+                return False
+        meta = dcmread(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS).file_meta
+    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, NotImplementedError, AttributeError):
+        return True
+    return bool(meta.get("MediaStorageSOPClassUID") != MediaStorageDirectoryStorage)
+
+
 def group_series(path: Path) -> list[DicomSeriesFiles]:
     """Sort a DICOM file, or all DICOM files below a folder, into series; other files are passed over.
 
     Raises:
         DicomError: If there is no DICOM instance at all.
     """
+    found, _ = sort_files(path)
+    if not found and path.is_file():
+        raise DicomError(
+            f"{path.name} must be DICOM, as a PACS takes nothing else, and is not. Keep other images in a folder store."
+        )
+    if not found:
+        raise DicomError(f"{path.name} must be or hold DICOM instances, and none was found. Check what was exported.")
+    return found
+
+
+def sort_files(path: Path) -> tuple[list[DicomSeriesFiles], list[Path]]:
+    """As `group_series`, but nothing is an answer too; and the files that no series has because they are damaged."""
     candidates = [path] if path.is_file() else sorted(child for child in path.rglob("*") if child.is_file())
     headers: dict[str, Dataset] = {}
     files: dict[str, dict[str, Path]] = {}
     repeats: Counter[str] = Counter()
+    damaged = []
     for candidate in candidates:
         header = read_header(candidate)
         if header is None:
+            damaged += [candidate] if is_damaged(candidate) else []
             continue
         series, instance = str(header.SeriesInstanceUID), str(header.SOPInstanceUID)
         headers.setdefault(series, header)
         repeats[series] += files.setdefault(series, {}).setdefault(instance, candidate) is not candidate
-    if not headers and path.is_file():
-        raise DicomError(
-            f"{path.name} must be DICOM, as a PACS takes nothing else, and is not. Keep other images in a folder store."
-        )
-    if not headers:
-        raise DicomError(f"{path.name} must be or hold DICOM instances, and none was found. Check what was exported.")
-    return [
+    found = [
         DicomSeriesFiles(header, tuple(files[series].values()), repeats[series]) for series, header in headers.items()
     ]
+    return found, damaged
 
 
 @contextmanager

@@ -161,7 +161,9 @@ class Drawing:
             kept = self._kept.get(key)
             if kept is not None:
                 self._kept.move_to_end(key)
-        drawn = kept or infer.label_of(image, model_version=version.version, device=device, cancelled=cancelled)
+        if kept is not None:
+            return version.version, kept
+        drawn = infer.label_of(image, model_version=version.version, device=device, cancelled=cancelled)
         with self._lock:
             self._kept[key] = drawn
             while len(self._kept) > _KEPT_DRAWINGS:

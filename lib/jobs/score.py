@@ -18,8 +18,9 @@ from ..models.store import ModelStore
 from ..models.version import ModelVersion
 from ..scoring import ScoringMethod, find_methods
 from ..task import TaskSpec
-from .images import check_images, each_image, require_drawing, wanted_images
+from .images import check_images, each_image, require_drawing, require_whole, wanted_images
 from .kind import JobKind, Work
+from .roi import view_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,6 +46,7 @@ def check(spec: TaskSpec, options: Mapping[str, Any]) -> None:
         InvalidInputError: If an option is unknown or a value does not fit.
         UnknownNameError: If there is no such method.
     """
+    require_whole(spec)
     for name in options:
         if name not in _OPTIONS:
             raise InvalidInputError(f"Scoring option '{name[:64]}' is not known.{did_you_mean(name, _OPTIONS)}")
@@ -81,14 +83,14 @@ def run(work: Work) -> dict[str, Any]:
     version = plan["model_version"]
     network, *committee = [_network(models, spec, one) for one in (version, *plan.get("others", ()))]
     looking = _looking_with(network, committee, models.get(spec.name, version), method, work)
-    key = score_key(spec.name, method.name)
+    key, view = score_key(spec.name, method.name), view_of(spec, models, device=work.device)
 
     def one(image_id: str, tell: Callable[[float, str], None]) -> str:
         scored = work.annotations.image_info(image_id).get(key, {}).get("version")
         if scored == version == work.annotations.looks.version(image_id, task=spec.name):
             return "already_scored"
         image, _ = read_image(work.images, image_id)
-        seen = looking(prepare(image, spec))
+        seen = looking(prepare(view(image), spec))
         kept = KeptLook(embedding=seen.embedding, presence=seen.presence)
         work.annotations.looks.put(image_id, kept, task=spec.name, model_version=version)
         note = {"value": seen.score, "version": version, "at": time.time()}

@@ -119,7 +119,8 @@ def fit_finding(logits: Numbers, truths: Truths, *, coverage: float = COVERAGE) 
 def platt(logits: Numbers, truths: Truths) -> tuple[float, float]:
     """Slope and offset of the line on the logits with the least cross-entropy to Platt's smoothed targets.
 
-    Newton's method; a slope that would turn the order of the images round becomes a small one that does not.
+    Newton's method. Where the slope would turn the order of the images round, all get the share of the finding, by a
+    line that hardly rises.
     """
     positives, negatives = float(truths.sum()), float((~truths).sum())
     targets = np.where(truths, (positives + 1) / (positives + 2), 1 / (negatives + 2))
@@ -139,7 +140,9 @@ def platt(logits: Numbers, truths: Truths) -> tuple[float, float]:
         before, loss = loss, _cross_entropy(design @ line, targets)
         if before - loss < _CLOSE:
             break
-    return max(float(line[0]), _LEAST_SLOPE), float(line[1])
+    if line[0] < _LEAST_SLOPE:
+        line = np.array([_LEAST_SLOPE, math.log(targets.sum() / (1 - targets).sum())])
+    return float(line[0]), float(line[1])
 
 
 def conformal_threshold(probabilities: Numbers, truths: Truths, *, coverage: float = COVERAGE) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .version import ModelVersion
+from .version import QUALITIES, ModelVersion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricChange:
-    """A label's Dice in both versions.
+    """A label's quality in both versions.
 
     Attributes:
         label: Name.
@@ -46,7 +46,8 @@ class Difference:
         same_weights: Whether they are one model.
         same_cases: Whether both were measured on the same cases with the same labels; without that, the differences
             of the metrics say little.
-        metrics: Dice per label.
+        metric: What people call the quality that both are compared by, such as Dice.
+        metrics: That quality per label.
         added: Cases `{"image_id", "revision", "part"}` that only the second was made from.
         removed: Cases that only the first was made from.
         options: Trainer options.
@@ -59,6 +60,7 @@ class Difference:
     after: str
     same_weights: bool
     same_cases: bool
+    metric: str
     metrics: tuple[MetricChange, ...]
     added: tuple[Mapping[str, Any], ...]
     removed: tuple[Mapping[str, Any], ...]
@@ -74,13 +76,16 @@ class Difference:
 def difference(before: ModelVersion, after: ModelVersion) -> Difference:
     """Compare two versions by what was recorded when they were made; no weights are read."""
     cases_before, cases_after = _cases(before), _cases(after)
+    measured = after.quality or before.quality
+    metric = measured[0] if measured else next(iter(QUALITIES))
     return Difference(
         task=after.task,
         before=before.version,
         after=after.version,
         same_weights=before.sha256 == after.sha256,
         same_cases=bool(_measured(before)) and _measured(before) == _measured(after),
-        metrics=tuple(_metrics(before, after)),
+        metric=QUALITIES[metric],
+        metrics=tuple(_metrics(before, after, metric)),
         added=tuple(dict(case) for key, case in cases_after.items() if key not in cases_before),
         removed=tuple(dict(case) for key, case in cases_before.items() if key not in cases_after),
         options=changes(before.data.get("options", {}), after.data.get("options", {})),
@@ -124,17 +129,17 @@ def _measured(version: ModelVersion) -> frozenset[tuple[str, str]]:
     return frozenset((image, revision) for image, revision, where in _cases(version) if where == part)
 
 
-def _metrics(before: ModelVersion, after: ModelVersion) -> Iterator[MetricChange]:
+def _metrics(before: ModelVersion, after: ModelVersion, metric: str) -> Iterator[MetricChange]:
     for label in dict.fromkeys([*before.metrics, *after.metrics]):
-        ours, theirs = _dice(before, label), _dice(after, label)
+        ours, theirs = _spread(before, label, metric), _spread(after, label, metric)
         known = ours["mean"] is not None and theirs["mean"] is not None
         yield MetricChange(
             label=label, before=ours, after=theirs, difference=theirs["mean"] - ours["mean"] if known else None
         )
 
 
-def _dice(version: ModelVersion, label: str) -> Mapping[str, Any]:
+def _spread(version: ModelVersion, label: str, metric: str) -> Mapping[str, Any]:
     """With its interval where that was recorded."""
-    spread = version.intervals.get(label, {}).get("dice")
-    mean = version.metrics.get(label, {}).get("dice")
+    spread = version.intervals.get(label, {}).get(metric)
+    mean = version.metrics.get(label, {}).get(metric)
     return spread or {"mean": mean, "low": None, "high": None, "n": None}

@@ -48,11 +48,12 @@ def dice(prediction: Mask, truth: Mask) -> float:
 def hd95_mm(prediction: Mask, truth: Mask, *, spacing_mm: tuple[float, ...]) -> float:
     """95th percentile of the surface distances, the larger of both directions.
 
-    A surface voxel is one that an erosion by the 6-neighbourhood removes (voxels on the image's edge are surface).
+    A surface voxel is one that an erosion by the 6-neighbourhood removes (voxels on the image's edge are surface). In
+    an image of a single slice the surface is the outline on that slice, or every voxel would be on it.
 
     Args:
-        prediction: `(X, Y, Z)` boolean.
-        truth: `(X, Y, Z)` boolean.
+        prediction: `(X, Y, Z)` boolean, all of the image along axes of one voxel.
+        truth: `(X, Y, Z)` boolean, likewise.
         spacing_mm: Distance between voxel centres along each axis.
 
     Returns:
@@ -159,6 +160,9 @@ def _surface_distances(
     """Of each surface voxel the distance to the other surface: prediction's, then truth's; None if either is empty."""
     if not prediction.any() or not truth.any():
         return None
+    long = [axis for axis, size in enumerate(prediction.shape) if size > 1] or [0]
+    shape, spacing_mm = [prediction.shape[axis] for axis in long], tuple(spacing_mm[axis] for axis in long)
+    prediction, truth = prediction.reshape(shape), truth.reshape(shape)
     box = _bounding_box(prediction | truth)
     drawn, there = _surface(prediction[box]), _surface(truth[box])
     to_truth = ndimage.distance_transform_edt(~there, sampling=spacing_mm)[drawn]
@@ -177,10 +181,17 @@ def _bounding_box(mask: Mask) -> tuple[slice, ...]:
 
 
 def _label_boxes(prediction: NDArray[Any], truth: NDArray[Any], labels: LabelSet) -> list[tuple[slice, ...]]:
-    """The box around each label in both maps; an empty box where neither has it."""
+    """The box around each label in both maps, an empty one where neither has it.
+
+    It is a voxel wider than the label where the image is, so that only an image of one slice gives boxes of one.
+    """
     nothing = (slice(0, 0),) * prediction.ndim
     found, there = _boxes(prediction, labels), _boxes(truth, labels)
-    return [_union(a, b) or nothing for a, b in zip(found, there, strict=True)]
+    unions = (_union(a, b) for a, b in zip(found, there, strict=True))
+    return [
+        nothing if union is None else tuple(slice(max(0, one.start - 1), one.stop + 1) for one in union)
+        for union in unions
+    ]
 
 
 def _boxes(array: NDArray[Any], labels: LabelSet) -> list[tuple[slice, ...] | None]:

@@ -2,8 +2,8 @@
 
 An AUROC is the mean of its cases' placements (DeLong, DeLong & Clarke-Pearson, Biometrics 44, 1988): of an image with
 the finding, the share of images without it that score lower; of one without it, the share of images with it that score
-higher. That gives every single case a score between 0 and 1 whose mean, over both classes or either one, is the AUROC
-exactly, so that what is made for means over cases (bootstrap, promotion gate) takes it as it is.
+higher. `contributions` weigh them so that their mean over all cases is the AUROC and their spread that of the AUROC,
+and what is made for means over cases (bootstrap, promotion gate) takes them as they are.
 """
 
 from __future__ import annotations
@@ -39,6 +39,29 @@ def placements(scores: Numbers, truths: Truths) -> Numbers:
         below = (np.searchsorted(others, mine, "left") + np.searchsorted(others, mine, "right")) / (2 * len(others))
         placed[truths == having] = below if having else 1 - below
     return placed
+
+
+def contributions(scores: Numbers, truths: Truths) -> Numbers:
+    """What every case contributes to the AUROC: the mean over all cases is the AUROC, and varies with them as it does.
+
+    Placements have that mean, too, but of ten images with a finding among a thousand the ten decide how far the AUROC
+    can be trusted. So a placement's distance from the AUROC counts by the inverse of its class's share (the variance of
+    the mean is then that of DeLong et al.).
+
+    Args:
+        scores: As in `placements`.
+        truths: Likewise.
+
+    Returns:
+        `(n,)`, some of them outside [0, 1]; all nan where one class is missing.
+    """
+    placed = placements(scores, truths)
+    if np.isnan(placed).all():
+        return placed
+    area = placed[truths].mean()
+    shares = np.where(truths, truths.mean(), (~truths).mean())
+    found: Numbers = area + (placed - area) / shares
+    return found
 
 
 def auroc(scores: Numbers, truths: Truths) -> float:

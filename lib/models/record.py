@@ -61,17 +61,18 @@ def note(version: ModelVersion, decision: Mapping[str, Any]) -> str:
     if start := version.data.get("start"):
         lines.append(f"Started from {start['chosen']}: {start['reason']}.")
     if decision["per_label"]:
-        metric = decision.get("metric", "Dice")
-        head = f"| label | cases | {metric} | served | difference | verdict | why |\n|---|---|---|---|---|---|---|"
+        head = f"| {' | '.join(gate_columns(decision))} |\n|---|---|---|---|---|---|---|"
         lines.append("\n".join([head, *(f"| {' | '.join(gate_row(row))} |" for row in decision["per_label"])]))
     return "\n\n".join(lines)
 
 
-GATE_COLUMNS = ("Label", "Cases", "Dice", "Served", "Difference", "Verdict", "Why")
+def gate_columns(decision: Mapping[str, Any]) -> list[str]:
+    """Heads of the gate's table, from `Decision.to_json()`."""
+    return ["Label", "Cases", decision.get("metric", "Dice"), "Served", "Difference", "Verdict", "Why"]
 
 
 def gate_row(row: Mapping[str, Any]) -> list[str]:
-    """One label of the gate's table as text, in the order of `GATE_COLUMNS`."""
+    """One label of the gate's table as text, in the order of `gate_columns`."""
     difference = "" if row["difference"] is None else f"{row['difference']:+.3f}"
     if row["interval"] is not None:
         difference += f" ({row['interval'][0]:+.3f} to {row['interval'][1]:+.3f})"

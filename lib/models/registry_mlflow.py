@@ -20,7 +20,7 @@ from filelock import FileLock
 from .record import note
 from .store import ModelStore
 from .tracking import DATABASE_NAME, logged, open_client
-from .version import ModelVersion
+from .version import QUALITIES, ModelVersion
 
 ALIAS = "served"
 _PER_PAGE = 1000
@@ -150,15 +150,19 @@ def follow(models: ModelStore, folder: Path, *, every_s: float) -> Iterator[None
 
 
 def describe(version: ModelVersion) -> str:
-    """A version in Markdown: the gate's table, then its Dice with intervals."""
+    """A version in Markdown: the gate's table, then its Dice or AUROC with intervals."""
     decision = version.decision()
     parts = [note(version, decision) if decision else f"### {version.task} {version.version}: {version.source}"]
-    rows = [
-        f"| {name} | {_number(row.get('mean'))} | {_number(row.get('low'))} | {_number(row.get('high'))} | {row['n']} |"
-        for name, row in ((name, metrics["dice"]) for name, metrics in version.intervals.items() if "dice" in metrics)
-    ]
-    if rows:
-        parts.append("\n".join(["| label | Dice | 95 % low | 95 % high | cases |", "|---|---|---|---|---|", *rows]))
+    for metric, title in QUALITIES.items():
+        known = ((name, row[metric]) for name, row in version.intervals.items() if metric in row)
+        rows = [
+            f"| {name} | {_number(one.get('mean'))} | {_number(one.get('low'))} | {_number(one.get('high'))} "
+            f"| {one['n']} |"
+            for name, one in known
+        ]
+        if rows:
+            head = [f"| label | {title} | 95 % low | 95 % high | cases |", "|---|---|---|---|---|"]
+            parts.append("\n".join([*head, *rows]))
     return "\n\n".join(parts)
 
 
@@ -187,8 +191,13 @@ def _log_measured(client: Any, run_id: str | None, version: ModelVersion) -> Non
 
     part = version.data.get("measured_on", "holdout")
     now = int(time.time() * 1000)
-    values = {name: row["dice"] for name, row in version.metrics.items() if row.get("dice") is not None}
-    client.log_batch(run_id, metrics=[Metric(f"{part}_dice/{name}", value, now, 0) for name, value in values.items()])
+    values = {
+        f"{part}_{metric}/{name}": value
+        for name, row in version.metrics.items()
+        for metric in QUALITIES
+        if (value := row.get(metric)) is not None
+    }
+    client.log_batch(run_id, metrics=[Metric(name, value, now, 0) for name, value in values.items()])
 
 
 def _state(models: ModelStore) -> object:

@@ -28,7 +28,7 @@ class Score:
     """One structure of one case.
 
     Attributes:
-        dice: nan where the structure is neither drawn nor in the reference. Of a classification: see `of_placement`.
+        dice: nan where the structure is neither drawn nor in the reference. Of a classification: see `of_contribution`.
         reference_ml: Volume in the reference; 0 where it is not there.
         false_ml: Volume drawn where the reference has none of it; 0 where it has some.
         chance: Expected Dice of a drawing that knows nothing, see `metrics.chance_dice`.
@@ -47,12 +47,12 @@ class Score:
         return cls(dice=row["dice"], reference_ml=reference_ml, false_ml=false_ml, chance=row["chance_dice"])
 
     @classmethod
-    def of_placement(cls, placement: float) -> Score:
-        """Of a finding of a whole image: its place among the other class (`ranking.placements`), whose mean is AUROC.
+    def of_contribution(cls, contribution: float) -> Score:
+        """Of a finding of a whole image: what it contributes to the AUROC (`ranking.contributions`), their mean.
 
         Images with and without the finding count alike, so `reference_ml` says only that there is something to count.
         """
-        return cls(dice=placement, reference_ml=1.0, chance=0.5)
+        return cls(dice=contribution, reference_ml=1.0, chance=0.5)
 
 
 Scores = Mapping[str, Mapping[str, Score]]

@@ -12,19 +12,25 @@ if TYPE_CHECKING:
 
 _BACKBONE = "efficientnet-b0"
 _STRIDE = 32
+# Of an EfficientNet, behind the last map that the decoder sees: processes that share a batch would wait for gradients.
+_UNSEEN = ("_conv_head", "_bn1", "_fc")
 
 
 def _build(spec: TaskSpec) -> nn.Module:
     from monai.networks.nets.flexible_unet import FlexibleUNet
 
     arguments = {"backbone": _BACKBONE, **spec.network.arguments}
-    return FlexibleUNet(
+    network = FlexibleUNet(
         spatial_dims=spec.dimension,
         in_channels=spec.in_channels,
         out_channels=spec.out_channels,
         pretrained=False,
         **arguments,
     )
+    for name, part in network.encoder.named_children():
+        if name in _UNSEEN:
+            part.requires_grad_(False)
+    return network
 
 
 def _size_multiple(spec: TaskSpec) -> int:

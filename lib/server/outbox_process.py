@@ -23,6 +23,7 @@ from ..annotations.store import AnnotationStore, open_annotations
 from ..datastores.port import open_store
 from ..registry import find_tasks
 from ..settings import Settings
+from .children import deaf_to_interrupts
 from .delivery import PacsDelivery
 from .logs import configure_logging
 
@@ -111,12 +112,13 @@ class OutboxProcess:
 
     def _run(self) -> int:
         """Start the child and wait for its end."""
-        child = subprocess.Popen(  # noqa: S603  our own module
-            [sys.executable, "-m", __name__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
+        with deaf_to_interrupts():
+            child = subprocess.Popen(  # noqa: S603  our own module
+                [sys.executable, "-m", __name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
         words = {"settings": {**asdict(self._settings), "home": str(self._settings.home)}, **self._access}
         with self._lock:
             self._child = child
@@ -145,8 +147,7 @@ class OutboxProcess:
 def main() -> int:
     """Entry point of the child: deliver until standard input ends."""
     os.nice(_NICENESS)
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes at once; the server closes the pipe then
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # of a service sent to all processes; the server closes the pipe then
     words = json.loads(sys.stdin.buffer.readline())
     settings = Settings(**{**words["settings"], "home": Path(words["settings"]["home"])})
     configure_logging(settings)

@@ -62,7 +62,7 @@ class BodyLimit:
 
 
 def _too_large(limit_bytes: int) -> str:
-    return f"An upload must not be larger than {limit_bytes >> 20} MiB, got more. Raise the server's upload limit."
+    return f"An upload must not be larger than {limit_bytes >> 20} MiB, got more. Raise CARINA_UPLOAD_LIMIT_MIB."
 
 
 def temporary_root(settings: Settings) -> Path:

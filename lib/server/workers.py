@@ -15,9 +15,11 @@ import queue
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
 from ..errors import BusyError, CancelledError, CarinaError, ConflictError, NotFoundError, OutOfMemoryError
+from .children import deaf_to_interrupts
 from .tickets import InferenceRequest, Runner, RunnerFactory, Ticket
 
 _LOG = logging.getLogger(__name__)
@@ -217,7 +219,9 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_worker_main, args=(self._factory, theirs), daemon=True)
-        process.start()
+        resource_tracker.ensure_running()  # when it starts it unblocks SIGINT, which is to stay blocked below
+        with deaf_to_interrupts():
+            process.start()
         theirs.close()
         self._process, self._connection = process, ours
         return ours
@@ -240,7 +244,7 @@ def _worker_main(factory: RunnerFactory, connection: Connection) -> None:
     runner = factory()
     with contextlib.suppress(OSError):  # only now: loading torch at low priority takes minutes on a busy machine
         os.nice(_NICE)
-    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+    with contextlib.suppress(EOFError, OSError):
         while True:
             message = connection.recv()
             if isinstance(message, InferenceRequest):

@@ -134,6 +134,8 @@ class TaskSpec:
             raise ConfigurationError(
                 f"The smallest piece of task '{self.name}' must be a share, 0 to 1, got {self.smallest_piece}."
             )
+        if self.kind == "deepedit" and self.labels.overlapping:
+            raise ConfigurationError(f"Labels of a task that takes clicks must not overlap, got '{self.name}'.")
         self._check_symmetry()
 
     def _check_symmetry(self) -> None:

@@ -17,8 +17,9 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import StorageError
-from ..geometry import Grid, Volume
+from ..geometry import Grid, Volume, three_sizes
 from ..label_maps import mask_of
 from ..labels import LabelSet
 from ..preprocessing import AxisMap, Prepared, prepare, prepare_label
@@ -37,8 +38,6 @@ from .cases import Case
 
 _FORMAT = 1
 _SAMPLED_VOXELS = 4096
-_MAPPED = ("image", "label")
-
 VoxelIndices = NDArray[np.int32]
 
 
@@ -48,29 +47,27 @@ class CachedVolume:
 
     Attributes:
         image_id: Of the image.
-        image: `(X', Y', Z')` float16 in the network's range, memory-mapped.
-        label: `(X', Y', Z')` label map, memory-mapped.
+        read: Gives the array called `image` or `label`.
         grid: The working grid.
         voxels: Label index (0: background) → `(n, 3)` indices of at most a few thousand of its voxels.
         annotated: Names of the labels the annotator cared for; None: all of the task's.
     """
 
     image_id: str
-    image: NDArray[np.float16]
-    label: NDArray[Any]
+    read: Callable[[str], NDArray[Any]]
     grid: Grid
     voxels: Mapping[int, VoxelIndices]
     annotated: frozenset[str] | None
 
-    def __getstate__(self) -> dict[str, Any]:
-        """For another process, which reads the files by itself."""
-        state = dict(self.__dict__)
-        mapped = {name: state[name] for name in _MAPPED if isinstance(state[name], np.memmap)}
-        return state | {name: Path(array.filename) for name, array in mapped.items()}
+    @property
+    def image(self) -> NDArray[np.float16]:
+        """`(X', Y', Z')` in the network's range, mapped anew each time: a training has more images than open files."""
+        return self.read("image")
 
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        paths = {name: state[name] for name in _MAPPED if isinstance(state[name], Path)}
-        self.__dict__.update(state, **{name: np.load(path, mmap_mode="r") for name, path in paths.items()})
+    @property
+    def label(self) -> NDArray[Any]:
+        """`(X', Y', Z')` label map, likewise."""
+        return self.read("label")
 
     @property
     def tensor(self) -> Tensor:
@@ -114,13 +111,11 @@ class VolumeCache:
         with np.load(folder / "grid.npz") as stored:
             voxels = {int(name.split("_")[1]): stored[name] for name in stored.files if name.startswith("voxels_")}
             affine = stored["affine_ras"]
-        image = np.load(folder / "image.npy", mmap_mode="r")
-        label = np.load(folder / "label.npy", mmap_mode="r")
+        read = partial(_mapped, folder)
         return CachedVolume(
             image_id=case.image_id,
-            image=image,
-            label=label,
-            grid=Grid(image.shape, affine),
+            read=read,
+            grid=Grid(three_sizes(read("label")), affine),
             voxels=voxels,
             annotated=case.annotated,
         )
@@ -165,6 +160,12 @@ class VolumeCache:
                 raise StorageError(
                     f"Prepared images must be written whole, got '{error}'. Make room at {self.folder} and try again."
                 ) from error
+
+
+def _mapped(folder: Path, name: str) -> NDArray[Any]:
+    """An array in a folder of the cache, memory-mapped; its file is closed once nobody holds the array."""
+    array: NDArray[Any] = np.load(folder / f"{name}.npy", mmap_mode="r")
+    return array
 
 
 def sample_voxels(array: NDArray[Any], labels: LabelSet, *, most: int = _SAMPLED_VOXELS) -> dict[int, VoxelIndices]:

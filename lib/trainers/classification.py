@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from .patches import WHOLE, Batch
 from .roc_picture import write_roc
 
 _TIE_BREAK = 1e-3
+_READ_AT_ONCE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,7 @@ class CachedFindings:
     """One prepared image and its findings.
 
     Attributes:
-        volume: The image; its label map is empty.
+        volume: The image; its label map is empty, and no voxels of it are kept.
         case: Where it came from.
     """
 
@@ -59,7 +61,8 @@ class FindingsCache:
 
     def get(self, case: FindingsCase) -> CachedFindings:
         """The prepared image of a case, made now if it is not there."""
-        return CachedFindings(self._volumes.get(case.with_empty_label()), case)
+        volume = self._volumes.get(case.with_empty_label())
+        return CachedFindings(dataclasses.replace(volume, voxels={}), case)
 
     def prune(self, keep: Iterable[FindingsCase]) -> None:
         """Delete the images of all other cases."""
@@ -80,7 +83,7 @@ class FindingsSampler:
     """
 
     def __init__(self, items: Sequence[CachedFindings], *, spec: TaskSpec, mixup: float = 0.0) -> None:
-        shapes = {item.volume.image.shape for item in items}
+        shapes = {item.volume.grid.shape for item in items}
         if len(shapes) > 1:
             raise InvalidInputError(
                 f"Images of '{spec.name}' must be prepared to one size, got {len(shapes)}. Declare matrix_voxels."
@@ -233,8 +236,13 @@ class ClassificationLesson:
         write_roc(path, [*panels, ("candidate", after)], labels=self.spec.labels)
 
     def _logits(self, network: nn.Module, items: Sequence[CachedFindings]) -> Tensor:
-        stop_if(self.cancelled)
-        return image_logits(network, [item.volume.tensor for item in items], spec=self.spec, device=self.device)
+        """`(items, findings)`; memory holds a few images at a time."""
+        logits = [torch.empty(0, self.spec.out_channels)]
+        for start in range(0, len(items), _READ_AT_ONCE):
+            stop_if(self.cancelled)
+            tensors = [item.volume.tensor for item in items[start : start + _READ_AT_ONCE]]
+            logits.append(image_logits(network, tensors, spec=self.spec, device=self.device))
+        return torch.cat(logits)
 
     def _by_finding(self, network: nn.Module, items: Sequence[CachedFindings]) -> dict[str, tuple[Numbers, Truths]]:
         """Finding → logits and truths of the images in which somebody looked for it."""

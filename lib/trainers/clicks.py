@@ -31,8 +31,7 @@ def click_on_errors(
     clicked = [bool(torch.rand((), generator=random) >= _WITHOUT_SHARE) for _ in range(len(image))]
     maps = image.new_zeros(image.shape[0], channels, *image.shape[2:])
     if any(clicked):
-        with torch.no_grad():
-            drawn = outputs_of(network(image))[0].argmax(dim=1)
+        drawn = _drawn(network, image)
         for position in (place for place, wanted in enumerate(clicked) if wanted):
             cared = annotated[position].to(image.device)
             truth = label[position, 0].long()
@@ -42,6 +41,21 @@ def click_on_errors(
                 image.dtype
             )
     return torch.cat([image, maps], dim=1)
+
+
+def _drawn(network: nn.Module, image: Tensor) -> Tensor:
+    """`(B, …)` labels as inference draws them.
+
+    In evaluation mode: statistics of batches are neither used nor moved, which several processes would have to do
+    together, and not all of them have patches with clicks.
+    """
+    training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            return outputs_of(network(image))[0].argmax(dim=1)
+    finally:
+        network.train(training)
 
 
 def _points(truth: Tensor, wrong: Tensor, random: torch.Generator) -> dict[int, list[list[float]]]:

@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 _LABELS_STEM = "labels"
 _IMAGE_STEM = "image"
-_CASES_NAME = "cases.csv"
+CASES_NAME = "cases.csv"
 
 
 def read_case_folder(images: Path, labels: Path, spec: TaskSpec) -> list[Case]:
@@ -217,20 +217,25 @@ def read_patients(images: Path, labels: Path) -> dict[str, str] | None:
         InvalidInputError: If it lacks a column.
     """
     for folder in dict.fromkeys((images, labels, images.resolve().parent)):
-        path = folder / _CASES_NAME
+        path = folder / CASES_NAME
         if path.is_file():
             with path.open(encoding="utf-8-sig", newline="") as stream:
                 rows = csv.DictReader(stream)
                 if not {"image", "patient"} <= set(rows.fieldnames or ()):
                     raise InvalidInputError(
-                        f"'{_CASES_NAME}' must have the columns image and patient, got {rows.fieldnames}."
+                        f"'{CASES_NAME}' must have the columns image and patient, got {rows.fieldnames}."
                     )
                 return {split_suffix(row["image"].strip())[0]: row["patient"].strip() for row in rows}
     return None
 
 
-def patient_of(image_id: str, patients: Mapping[str, str] | None) -> str:
+def patient_of(image_id: str, patients: Mapping[str, str] | None, *, table: str = CASES_NAME) -> str:
     """Whose an image is; without a table every image is a patient of its own.
+
+    Args:
+        image_id: Of the image.
+        patients: Image id → patient.
+        table: Where that stands, for an error.
 
     Raises:
         InvalidInputError: If the table does not name it.
@@ -239,8 +244,8 @@ def patient_of(image_id: str, patients: Mapping[str, str] | None) -> str:
         return image_id
     if not patients.get(image_id):
         raise InvalidInputError(
-            f"'{_CASES_NAME}' must name the patient of every image, got none for '{image_id}'. Add the row: without "
-            f"it one patient could be in training and holdout at once."
+            f"'{table}' must name the patient of every image, got none for '{image_id}'. Add it: without that one "
+            f"patient could be in training and holdout at once."
         )
     return patients[image_id]
 

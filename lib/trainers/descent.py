@@ -154,8 +154,10 @@ class Descent:
             return value
         if self.options.sharpness:
             climb = Climb(self.network.parameters(), radius=self.options.sharpness)
-            self._gradients(loss_of_batch)
+            there = self._gradients(loss_of_batch)
             climb.back()
+            if not math.isfinite(there):  # 16 bits overflow now and then: without gradients the step is left out
+                return value
         self._scaler.unscale_(self._optimiser)
         nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT_NORM)
         self._scaler.step(self._optimiser)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..models.intervals import Interval
-from ..models.ranking import METRICS, Numbers, Truths, placements, ranking_interval
+from ..models.ranking import METRICS, Numbers, Truths, contributions, ranking_interval
 from ..models.scores import Score
 
 
@@ -55,13 +55,13 @@ class FindingsEvaluation:
         return {name: {metric: row[metric].to_json() for metric in METRICS} for name, row in self._spreads.items()}
 
     def scores(self) -> dict[str, dict[str, Score]]:
-        """Image id → finding → placement, as the promotion gate takes it; its mean over images is the AUROC."""
+        """Image id → finding → contribution, as the promotion gate takes it; its mean over images is the AUROC."""
         found: dict[str, dict[str, Score]] = {case.image_id: {} for case in self.cases}
         for name in self.names:
             asked, probabilities, truths = self._column(name)
-            for case, placed in zip(asked, placements(probabilities, truths).tolist(), strict=True):
-                if not math.isnan(placed):
-                    found[case.image_id][name] = Score.of_placement(placed)
+            for case, given in zip(asked, contributions(probabilities, truths).tolist(), strict=True):
+                if not math.isnan(given):
+                    found[case.image_id][name] = Score.of_contribution(given)
         return found
 
     def patients(self) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """Images whose findings stand in a table, as cases.
 
 The table is a CSV file, or `findings.csv` or `cases.csv` in the folder given. Its column `image` names an image (with
-or without suffix), `patient` its patient; every column with the name of a finding says 1 (there), 0 (not there), or
-nothing, or a negative number, where nobody knows. `Pleural_Thickening` and `pleural thickening` are one name.
+or without suffix), `patient` its patient (without that column a `cases.csv` may, see `dataset`); every column with the
+name of a finding says 1 (there), 0 (not there), or nothing, or a negative number, where nobody knows.
+`Pleural_Thickening` and `pleural thickening` are one name.
 
 A task that judges a part of an image needs the place as well (`places`), and an image may then have several rows.
 """
@@ -25,13 +26,13 @@ from ..images import split_suffix
 from ..labels import LabelSet, did_you_mean
 from ..task import TaskSpec
 from .cases import FindingsCase
-from .dataset import file_revision, find_images, load_image, patient_of, read_patients
+from .dataset import CASES_NAME, file_revision, find_images, load_image, patient_of, read_patients
 from .places import Spot, load_part, spot_of
 
 _log = logging.getLogger(__name__)
 
 _TABLES = ("findings.csv", "cases.csv")
-_IMAGE_COLUMN = "image"
+_IMAGE_COLUMN, _PATIENT_COLUMN = "image", "patient"
 
 
 def read_findings(images: Path, table: Path, spec: TaskSpec) -> list[FindingsCase]:
@@ -55,7 +56,8 @@ def read_findings(images: Path, table: Path, spec: TaskSpec) -> list[FindingsCas
     header, rows = _all_rows(path)
     columns = _columns(header, spec.labels, path.name)
     found = find_images(images)
-    patients = read_patients(images, path.parent)
+    patients = _patients_in(rows) if _PATIENT_COLUMN in header else read_patients(images, path.parent)
+    named_in = path.name if _PATIENT_COLUMN in header else CASES_NAME
     cases = []
     for case_id, image_id, row in _named(rows, several=spec.crop_mm is not None):
         findings = _findings_in(row, columns, path.name)
@@ -65,7 +67,7 @@ def read_findings(images: Path, table: Path, spec: TaskSpec) -> list[FindingsCas
         cases.append(
             FindingsCase(
                 image_id=case_id,
-                patient_id=patient_of(image_id, patients),
+                patient_id=patient_of(image_id, patients, table=named_in),
                 load=_loader(found[image_id], spot, spec),
                 findings=findings,
                 revision=_revision(found[image_id], findings, spot),
@@ -131,6 +133,20 @@ def _named(rows: Sequence[tuple[str, dict[str, str]]], *, several: bool) -> Iter
     for image_id, row in sorted(rows, key=lambda item: item[0]):
         seen[image_id] += 1
         yield image_id if seen[image_id] == 1 else f"{image_id}-{seen[image_id]}", image_id, row
+
+
+def _patients_in(rows: Sequence[tuple[str, dict[str, str]]]) -> dict[str, str]:
+    """Image id → patient, as the table says.
+
+    Raises:
+        InvalidInputError: If it gives one image to two patients.
+    """
+    patients: dict[str, str] = {}
+    for image_id, row in rows:
+        patient = row[_PATIENT_COLUMN]
+        if patients.setdefault(image_id, patient) != patient:
+            raise InvalidInputError(f"An image must be of one patient, got two for '{image_id}'. Correct the table.")
+    return patients
 
 
 def _loader(path: Path, spot: Spot | None, spec: TaskSpec) -> Callable[[], Volume]:

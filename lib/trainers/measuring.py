@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -58,12 +59,17 @@ class Measuring:
     wording: ClassVar[Wording] = DRAWING
 
     def dice(self, network: nn.Module, volumes: Sequence[CachedVolume]) -> dict[str, float]:
-        """Label → mean Dice on the working grid, nan where no volume defines it: quick enough for every epoch."""
-        rows: dict[str, list[float]] = {}
+        """Label → mean Dice on the working grid, nan where no volume defines it: quick enough for every epoch.
+
+        Where no volume has any label all are nan: a Dice would say nothing then but that something was drawn.
+        """
+        rows: dict[str, list[Row]] = {}
         for volume in volumes:
             for name, row in self._compare(network, volume).items():
-                rows.setdefault(name, []).append(row["dice"])
-        return {name: mean_of_defined(values) for name, values in rows.items()}
+                rows.setdefault(name, []).append(row)
+        if not any(row["reference_ml"] for found in rows.values() for row in found):
+            return dict.fromkeys(rows, math.nan)
+        return {name: mean_of_defined([row["dice"] for row in found]) for name, found in rows.items()}
 
     def scores(self, network: nn.Module, volumes: Sequence[CachedVolume]) -> dict[str, dict[str, Score]]:
         """Image id → label → score on the working grid, as the promotion gate takes it."""

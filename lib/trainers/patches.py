@@ -109,7 +109,7 @@ class PatchSampler:
         readings = self._readings[volume.image_id]
         if len(readings) > 1:
             position = readings[int(random.integers(len(readings)))]
-        return position, np.clip(voxel - inside, 0, np.maximum(np.array(volume.label.shape) - self._patch, 0))
+        return position, np.clip(voxel - inside, 0, np.maximum(np.array(volume.grid.shape) - self._patch, 0))
 
     def _read(self, position: int, start: NDArray[np.int64], *, mirrored: bool) -> tuple[Tensor, Tensor, Tensor]:
         volume = self._volumes[position]
@@ -163,7 +163,7 @@ def fitting_patch(volumes: Sequence[CachedVolume], *, wanted: Voxels, multiple: 
         multiple: What the network's input sizes must be divisible by.
         dimension: 2 or 3; in 2 the last size is 1.
     """
-    largest = np.max([volume.label.shape for volume in volumes], axis=0).tolist()
+    largest = np.max([volume.grid.shape for volume in volumes], axis=0).tolist()
     sizes = [_up(min(size, _up(there, multiple)), multiple) for size, there in zip(wanted, largest, strict=True)]
     return sizes[0], sizes[1], (1 if dimension == 2 else sizes[2])
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
 from ..networks.devices import short_numbers
-from ..networks.factory import build_network
+from ..networks.factory import build_network, size_multiple
 from ..task import TaskSpec
 from .depths import outputs_of
 from .hiding import Hiding
@@ -21,6 +23,9 @@ _PATCHES = 8
 class Reconstructing(nn.Module):
     """A task's network with one more layer, from its scores to the intensity of the image.
 
+    Weights that have no part in it, those of the heads of coarser levels, ask for no gradient: processes that share a
+    batch would wait for one.
+
     Args:
         network: Whose output is `(B, channels, …)`.
         spec: The task.
@@ -33,6 +38,8 @@ class Reconstructing(nn.Module):
         layer = output_layer(network, spec.out_channels)
         self._fresh = {} if layer is None else {name: one.detach().clone() for name, one in layer.named_parameters()}
         self._channels = spec.out_channels
+        for name in _idle(self, spec):
+            self.get_parameter(name).requires_grad_(False)
 
     def forward(self, image: Tensor) -> Tensor:
         """`(B, 1, …)` intensities."""
@@ -46,6 +53,13 @@ class Reconstructing(nn.Module):
             with torch.no_grad():
                 for name, one in layer.named_parameters():
                     one.copy_(self._fresh[name])
+
+
+def _idle(network: nn.Module, spec: TaskSpec) -> list[str]:
+    """Names of the weights that get no gradient."""
+    trial = copy.deepcopy(network).train()
+    trial(torch.zeros(1, 1, *(2 * size_multiple(spec),) * spec.dimension)).sum().backward()
+    return [name for name, one in trial.named_parameters() if one.grad is None]
 
 
 def reconstructing(spec: TaskSpec) -> Reconstructing:

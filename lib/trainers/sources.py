@@ -139,8 +139,10 @@ def split(
             f"of validation or holdout patients. Label an image of another patient."
         )
     labelled = {case.image_id for case in cases}
-    learned = usable(pool, labelled=labelled, parts=known, seed=options.seed) if options.unlabelled_weight else []
-    return Sources(**parts, pool=learned)
+    if not options.unlabelled_weight:
+        return Sources(**parts, pool=[])
+    # All patients that ever got a part count: labels of some may not be among these cases.
+    return Sources(**parts, pool=usable(pool, labelled=labelled, parts=splits.get(spec.name), seed=options.seed))
 
 
 def _named(case: LabelledImage) -> dict[str, Any]:

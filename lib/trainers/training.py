@@ -38,7 +38,7 @@ from .sources import split
 from .splits import Part, SplitStore
 from .standing import Epoch, Step
 from .starting import Start, decision_file
-from .warm_start import SERVED, parent_of, tried
+from .warm_start import SERVED, parent_of, tried, warn_of_measured
 
 _PREPARED_AT = 0.1
 _FITTED_AT = 0.9
@@ -256,6 +256,7 @@ class _Training(Generic[C, I]):
     def _learn(self) -> Learnt:
         named, both = tried(self.start_from)
         parent = parent_of(self.models, self.spec, named)
+        warn_of_measured([*self.sources.validation, *self.sources.holdout], parent)
         self.items = self.sources.prepare(
             self.lesson.cache(self.work_dir / "volumes"), self._share(0.0, _PREPARED_AT), self.cancelled
         )

@@ -77,12 +77,31 @@ def new_cases(training: Sequence[LabelledImage], parent: ModelVersion | None) ->
 
     All of them where there is no parent, or one whose training is not known, such as an imported one.
     """
-    learned = (
-        set()
-        if parent is None
-        else {(case["image_id"], case["revision"]) for case in parent.data.get("cases", ()) if case["part"] == "train"}
-    )
+    learned = set(_learned(parent))
     return frozenset(case.image_id for case in training if (case.image_id, case.revision) not in learned)
+
+
+def warn_of_measured(measured: Sequence[LabelledImage], parent: ModelVersion | None) -> None:
+    """Say in the log which of the cases to measure on a parent has learned: that of a split kept elsewhere may have.
+
+    Args:
+        measured: Validation and holdout cases.
+        parent: The version a training starts from.
+    """
+    learned = {image_id for image_id, _ in _learned(parent)}
+    seen = [case.image_id for case in measured if case.image_id in learned]
+    if parent is not None and seen:
+        _log.warning(
+            "%d of %d images to measure on were learned from by %s, which this training starts from: both look better "
+            "on them than they are. Start from nothing.",
+            len(seen), len(measured), parent.version,
+        )  # fmt: skip
+
+
+def _learned(parent: ModelVersion | None) -> list[tuple[str, str]]:
+    """Ids and revisions of the images that a version was trained on, as far as that is known."""
+    cases = () if parent is None else parent.data.get("cases", ())
+    return [(case["image_id"], case["revision"]) for case in cases if case["part"] == "train"]
 
 
 def warmed(options: TrainerOptions, *, new: int, of: int) -> TrainerOptions:

@@ -107,6 +107,24 @@ def test_what_is_refused_is_named_and_the_rest_goes_on(carina, phantoms, folder_
     assert "3 more" in again.json["detail"]
 
 
+def test_damaged_files_are_named_as_no_series_has_them(carina, phantoms, folder_store, tmp_path):
+    last = in_order(phantoms / "images" / "phantom-007")[-1]
+    last.write_bytes(last.read_bytes()[:300])
+    (phantoms / "images" / "README.txt").write_text("of the hospital's archive")
+    archive = shutil.make_archive(str(tmp_path / "study"), "zip", phantoms / "images")
+
+    ran = carina("import", phantoms / "images", "--store", folder_store, "--json")
+    (tmp_path / "other").mkdir()
+    zipped = carina("import", archive, "--store", tmp_path / "other", "--json")
+
+    assert ran.exit_code == zipped.exit_code == 0
+    assert len(ran.json["images"]) == len(zipped.json["images"]) == 3
+    assert ran.json["warnings"] == []  # what is left of the series is even: nothing else would tell
+    assert [one["source"] for one in ran.json["refused"]] == [last.name]
+    assert "must be whole" in zipped.json["refused"][0]["detail"]
+    assert f"Not imported: {last.name}" in ran.stderr
+
+
 def in_order(folder: Path) -> list[Path]:
     return sorted(folder.iterdir(), key=lambda file: dcmread(file).ImagePositionPatient[2])
 

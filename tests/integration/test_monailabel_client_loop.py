@@ -17,7 +17,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from carina.datastores.orthanc_server import find_orthanc
+from carina.datastores.orthanc_program import find_orthanc
 from carina.errors import MissingDependencyError
 from carina.networks.factory import build_network
 from carina.registry import find_tasks

@@ -10,8 +10,10 @@ from PIL import Image
 
 from carina.datastores.port import open_store
 from carina.errors import InvalidInputError, UnknownNameError
+from carina.images import write_image
 from carina.jobs import score
 from carina.jobs.images import ALL
+from carina.jobs.look import looking_with
 from carina.jobs.score import score_key
 from carina.models.loading import load_weights
 from carina.models.store import ModelStore
@@ -20,8 +22,10 @@ from carina.scoring.entropy import METHOD
 from carina.structures import label_set
 from carina.task import NetworkSpec
 from tests.infers.builder import usual_organs
+from tests.trainers.findings import draw
 
 from .conftest import SPEC, add_version
+from .test_roi import add_anatomy
 
 FINDINGS = dataclasses.replace(
     find_tasks().get("cxr_findings"), network=NetworkSpec(name="local_cnn"), matrix_voxels=(64, 64, 1)
@@ -100,3 +104,23 @@ def test_findings_of_radiographs_are_scored_too(job_of, annotations, settings, t
     assert sorted(scores) == ["r0", "r1"]
     assert all(0 < value <= 1 for value in scores.values())
     assert set(annotations.looks.newest(FINDINGS.name).looks["r0"].presence) == set(FINDINGS.labels.names)
+
+
+def test_a_task_that_looks_at_the_lungs_is_scored_on_them(job_of, annotations, settings, tmp_path):
+    spec, models = dataclasses.replace(FINDINGS, roi="lungs"), ModelStore(settings.models_dir)
+    image, folder = draw(3, nodule=True, mass=False), tmp_path / "radiographs"
+    folder.mkdir()
+    write_image(folder / "r0.nii.gz", image)
+    add_anatomy(models, seed=0)
+    version = add_version(settings, 0, spec=spec)
+    job_of(score, spec=spec, store=open_store(str(folder), settings=settings))(images=ALL)
+    kept = annotations.looks.newest(spec.name).looks["r0"].embedding
+    np.testing.assert_allclose(kept, looking_with(models, spec, version, device="cpu")(image).embedding, atol=1e-5)
+    whole = dataclasses.replace(spec, roi="image")
+    add_version(settings, 0, spec=whole)
+    assert not np.allclose(kept, looking_with(models, whole, "v2", device="cpu")(image).embedding, atol=1e-3)
+
+
+def test_a_task_that_must_be_told_where_to_look_is_not_scored():
+    with pytest.raises(InvalidInputError, match="must be told where to look"):
+        score.check(find_tasks().get("nodule_malignancy"), {"images": ALL})

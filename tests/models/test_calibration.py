@@ -49,6 +49,15 @@ def test_line_is_that_of_an_unpenalised_logistic_regression():
     assert offset == pytest.approx(reference.intercept_[0], rel=0.05)
 
 
+def test_where_logits_fall_with_the_finding_every_image_gets_its_share():
+    random = np.random.default_rng(1)
+    logits = random.normal(-4, 1, 200)
+    truths = random.random(200) < sigmoid(-0.8 * (logits + 4) - 0.5)
+    slope, offset = platt(logits, truths)
+    assert slope > 0
+    assert sigmoid(slope * logits + offset) == pytest.approx(truths.mean(), abs=0.01)
+
+
 def test_sets_hold_the_truth_in_nine_of_ten_images_over_two_hundred_draws():
     covered = []
     for draw in range(200):

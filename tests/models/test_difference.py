@@ -7,6 +7,7 @@ import dataclasses
 import torch
 
 from carina.models.difference import changes, difference
+from carina.models.registry_mlflow import describe
 from carina.structures import label_set
 
 
@@ -71,3 +72,23 @@ def test_a_version_that_recorded_nothing_can_still_be_compared(store, spec):
 def test_changes_are_named_by_their_path():
     found = changes({"a": {"b": 1, "c": (1, 2)}, "d": 1}, {"a": {"b": 2, "c": [1, 2]}, "e": {}})
     assert [(row.name, row.before, row.after) for row in found] == [("a.b", 1, 2), ("d", 1, None), ("e", None, {})]
+
+
+def test_versions_that_tell_findings_are_compared_by_auroc(store, spec):
+    def told(area: float):
+        return store.add(
+            spec.name,
+            {"weight": torch.full((2,), area)},
+            fingerprint=spec.fingerprint(),
+            labels=spec.labels.indices,
+            metrics={"nodule": {"auroc": area, "brier": 0.2}},
+            intervals={"nodule": {"auroc": {"mean": area, "low": 0.5, "high": 1.0, "n": 9}}},
+        )
+
+    before, after = told(0.75), told(0.875)
+    found = difference(before, after)
+    assert found.metric == "AUROC"
+    assert [(row.label, row.before["low"], row.difference) for row in found.metrics] == [("nodule", 0.5, 0.125)]
+    assert "| label | AUROC | 95 % low | 95 % high | cases |\n|---|---|---|---|---|\n| nodule | 0.875 |" in describe(
+        after
+    )

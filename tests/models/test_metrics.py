@@ -76,6 +76,30 @@ def test_hd95_of_shifted_planes_is_the_shift_in_millimetres():
     assert hd95_mm(a, b, spacing_mm=SPACING) == pytest.approx(3 * SPACING[2])
 
 
+@pytest.mark.parametrize("shape", [(40, 36, 1), (1, 40, 36)])
+def test_in_a_single_slice_the_surface_is_the_outline(shape):
+    flat = shape.index(1)
+    page, spacing = tuple(size for size in shape if size > 1), tuple(np.delete(SPACING, flat).tolist())
+    a, b = (blobs(seed, shape=page) for seed in (1, 101))
+    masks = [np.expand_dims(mask, flat) for mask in (a, b)]
+    apart = float(compute_hausdorff_distance(as_batch(a), as_batch(b), percentile=95, spacing=spacing))
+    assert hd95_mm(*masks, spacing_mm=SPACING) == pytest.approx(apart, rel=1e-5)
+    near = float(compute_surface_dice(two_classes(a), two_classes(b), class_thresholds=[1.0], spacing=spacing))
+    assert surface_dice(*masks, spacing_mm=SPACING, tolerance_mm=1.0) == pytest.approx(near, abs=1e-6)
+    grid = Grid(shape, np.diag([*SPACING, 1.0]))
+    rows = compare(*(Volume(mask.astype(np.uint8), grid) for mask in masks), labels=label_set("liver"))
+    assert rows["liver"]["hd95_mm"] == pytest.approx(apart, rel=1e-5)
+
+
+def test_a_structure_in_one_slice_of_a_volume_is_all_surface():
+    a, b = np.zeros((12, 12, 5), dtype=bool), np.zeros((12, 12, 5), dtype=bool)
+    a[2:10, 2:10, 2], b[1:11, 1:11, 2] = True, True
+    grid = Grid(a.shape, np.diag([*SPACING, 1.0]))
+    rows = compare(*(Volume(mask.astype(np.uint8), grid) for mask in (a, b)), labels=label_set("liver"))
+    expected = float(compute_hausdorff_distance(as_batch(a), as_batch(b), percentile=95, spacing=SPACING))
+    assert rows["liver"]["hd95_mm"] == pytest.approx(expected, rel=1e-5)
+
+
 def test_empty_structures_have_their_documented_values():
     full = ~EMPTY
     assert math.isnan(dice(EMPTY, EMPTY))

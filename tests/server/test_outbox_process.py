@@ -69,8 +69,10 @@ def test_a_signal_to_all_of_a_service_s_processes_is_left_to_the_server(settings
     outbox = OutboxProcess(settings, annotations, store_url=str(tmp_path / "pacs"))
     submit(store, annotations)
     outbox.start()
-    until(lambda: outbox.status()["pending"] == 0)
+    until(lambda: outbox.pid is not None)
     child = outbox.pid
+    os.kill(child, signal.SIGINT)  # while it still imports what it needs
+    until(lambda: outbox.status()["pending"] == 0)
     for number in (signal.SIGTERM, signal.SIGINT):
         os.kill(child, number)
     submit(store, annotations)

@@ -77,6 +77,15 @@ def test_runs_in_another_process_with_lower_priority(pool):
     }  # fmt: skip
 
 
+def test_ctrl_c_is_left_to_the_server_from_the_worker_s_first_moment_on(pool):
+    until(pool.worker_pids, "a worker")
+    (worker,) = pool.worker_pids()
+    os.kill(worker, signal.SIGINT)
+    assert pool.submit(request("a")).future.result(TIMEOUT_S).params["pid"] == worker
+    os.kill(worker, signal.SIGINT)
+    assert pool.submit(request("b")).future.result(TIMEOUT_S).params["pid"] == worker
+
+
 def test_an_error_of_ours_reaches_the_caller_with_its_class(pool):
     with pytest.raises(SeriesError, match="must not miss slices"):
         pool.submit(request("a", do="refuse")).future.result(TIMEOUT_S)

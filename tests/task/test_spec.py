@@ -42,6 +42,7 @@ def make_spec(**changes) -> TaskSpec:
         {"smallest_piece": 1.5},
         {"symmetric": True, "labels": label_set("lung_left", "heart")},
         {"symmetric": True, "kind": "deepedit"},
+        {"kind": "deepedit", "labels": LabelSet(label_set("lung_left", "heart"), overlapping=True)},
     ],
 )
 def test_refuses_a_declaration_that_contradicts_itself(changes):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,6 +41,19 @@ def test_holds_what_inference_would_see(tmp_path, spec, toy_case):
     again = cached.prepared()
     assert again.source.matches(again.grid)
     assert again.tensor.shape == prepared.tensor.shape
+
+
+def test_more_images_than_open_files_are_held(tmp_path, spec, toy_case):
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft = len(list(Path("/proc/self/fd").iterdir())) + 12
+    cache, usual = VolumeCache(tmp_path, spec), resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    try:
+        held = [cache.get(toy_case(0, revision=str(number))) for number in range(20)]
+        sums = {float(one.tensor.sum()) for one in held}
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+    assert len(sums) == 1
 
 
 def test_reads_an_image_once(tmp_path, spec, counted):

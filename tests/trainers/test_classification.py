@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from carina.errors import CancelledError, InvalidInputError
 from carina.infers.sliding_window import predict
 from carina.models.store import ModelStore
-from carina.trainers.classification import FindingsCache, FindingsSampler
+from carina.trainers.classification import CachedFindings, ClassificationLesson, FindingsCache, FindingsSampler
 from carina.trainers.splits import FileSplitStore
 from carina.trainers.training import train
 
@@ -136,3 +137,28 @@ def test_images_without_any_finding_are_refused(tmp_path):
     empty = [dataclasses.replace(case, findings={}, annotated=frozenset()) for case in cases()]
     with pytest.raises(InvalidInputError, match="must have findings"):
         run(tmp_path, labelled=empty)
+
+
+def test_validating_holds_a_few_images_in_memory_whatever_their_number():
+    alive: weakref.WeakSet[torch.Tensor] = weakref.WeakSet()
+    most = 0
+
+    class Prepared:
+        """An image that is read each time it is asked for."""
+
+        @property
+        def tensor(self) -> torch.Tensor:
+            nonlocal most
+            read = torch.zeros(1, 4, 4, 1)
+            alive.add(read)
+            most = max(most, len(alive))
+            return read
+
+    class Silent(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(len(image), 3)
+
+    items = [CachedFindings(Prepared(), case) for case in cases(400)]
+    lesson = ClassificationLesson(spec=SPEC, options=SPEC.trainer, device=torch.device("cpu"), cancelled=lambda: False)
+    assert lesson.validate(Silent(), items)["nodule"] == pytest.approx(0.5, abs=0.01)
+    assert 0 < most < 200

@@ -60,3 +60,11 @@ def test_no_click_speaks_of_a_label_nobody_cared_for():
 def test_one_seed_gives_the_same_clicks():
     network = Draws(torch.zeros_like(TRUTH))
     assert all(torch.equal(one, other) for one, other in zip(many(network), many(network), strict=True))
+
+
+def test_drawing_for_clicks_leaves_the_statistics_of_batches_alone():
+    network = nn.Sequential(nn.Conv3d(1, 3, 1), nn.BatchNorm3d(3)).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert any(maps.any() for maps in many(network))
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert all(module.training for module in network.modules())

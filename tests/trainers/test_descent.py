@@ -28,14 +28,14 @@ def squares(logits, label, annotated, *, total=None):
 
 @pytest.fixture
 def descend(spec):
-    def run(done=0, **options):
+    def run(done=0, loss=squares, **options):
         torch.manual_seed(0)
         network = nn.Sequential(nn.Conv3d(1, 2, 1), nn.Conv3d(2, 3, 1))
         trainer = dataclasses.replace(
             spec.trainer, augmentation=0.0, max_epochs=1, steps_per_epoch=1, weight_decay=1e-5, **options
         )
         descent = Descent(
-            network=network, spec=spec, options=trainer, sampler=OneBatch(), loss=squares, device=torch.device("cpu")
+            network=network, spec=spec, options=trainer, sampler=OneBatch(), loss=loss, device=torch.device("cpu")
         )
         descent.begin()
         before = [one.detach().clone() for one in network.parameters()]
@@ -109,3 +109,17 @@ def test_a_restored_descent_takes_the_step_that_would_have_come_next(spec, optio
     second.step(1, done=2, random=Randomness(0, 2))
 
     assert all(torch.equal(one, other) for one, other in zip(whole.parameters(), resumed.parameters(), strict=True))
+
+
+def test_where_the_loss_overflows_at_the_worst_point_a_step_in_float16_is_left_out(descend, monkeypatch):
+    """Loss scaling counts on gradients, of which there are none then."""
+    asked = []
+
+    def overflowing(logits, label, annotated, *, total=None):
+        asked.append(1)
+        return logits.square().sum() if len(asked) == 1 else logits.sum() * torch.inf
+
+    monkeypatch.setattr("carina.trainers.descent.short_type", lambda device, training: torch.float16)
+    network, before = descend(loss=overflowing, sharpness=0.1)
+    assert len(asked) == 2
+    assert all(torch.equal(one, then) for one, then in zip(network.parameters(), before, strict=True))

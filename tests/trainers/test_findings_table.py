@@ -45,6 +45,21 @@ def test_patients_come_from_cases_csv_beside_the_images(images, tmp_path):
     assert {case.image_id: case.patient_id for case in found} == {"one": "p1", "two": "p1", "three": "p2"}
 
 
+def test_patients_come_from_the_table_itself_where_it_names_them(images, tmp_path):
+    (tmp_path / "cases.csv").write_text("image,patient\none,other\n")
+    table = write(tmp_path, "image,patient,mass\none,p1,1\ntwo.nii.gz,p1,0\nthree,p2,1\n")
+    found = read_cases(images, table, SPEC)
+    assert {case.image_id: case.patient_id for case in found} == {"one": "p1", "two": "p1", "three": "p2"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"), [("one,,1\n", "'table.csv' must name the patient"), ("one,p1,1\none,p2,1\n", "of one patient")]
+)
+def test_a_table_that_does_not_say_whose_an_image_is_is_refused(images, tmp_path, rows, said):
+    with pytest.raises(InvalidInputError, match=said):
+        read_cases(images, write(tmp_path, f"image,patient,mass\n{rows}"), SPEC)
+
+
 def test_another_answer_changes_the_revision_of_that_image_only(images, tmp_path):
     before = {
         case.image_id: case.revision for case in read_cases(images, write(tmp_path, "image,mass\none,1\ntwo,0"), SPEC)

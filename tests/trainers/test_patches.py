@@ -19,8 +19,7 @@ def volume_of(label: np.ndarray, annotated=None) -> CachedVolume:
     image = np.linspace(-1, 1, label.size, dtype=np.float32).reshape(label.shape).astype(np.float16)
     return CachedVolume(
         image_id="x",
-        image=image,
-        label=label,
+        read={"image": image, "label": label}.__getitem__,
         grid=Grid(label.shape, np.eye(4)),
         voxels=sample_voxels(label, label_set("liver", "spleen")),
         annotated=annotated,
@@ -122,7 +121,8 @@ def test_each_patch_takes_the_label_of_one_reader_and_an_image_counts_once_howev
     drawn = np.zeros((8, 8, 8), dtype=np.uint8)
     drawn[2:6, 2:6, 2:6] = 2
     read = [dataclasses.replace(volume_of(label), image_id="read") for label in (0 * drawn, drawn, 0 * drawn)]
-    other = dataclasses.replace(volume_of(drawn), image_id="other", image=np.ones((8, 8, 8), dtype=np.float16))
+    arrays = {"image": np.ones((8, 8, 8), dtype=np.float16), "label": drawn}
+    other = dataclasses.replace(volume_of(drawn), image_id="other", read=arrays.__getitem__)
     sampler = PatchSampler([*read, other], spec=spec, patch_voxels=(8, 8, 8))
     batch = sampler.draw(3000, random=np.random.default_rng(4))
     of_read = batch.image.flatten(1).mean(dim=1) != 1

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
+from carina.task import NetworkSpec
 from carina.trainers.reconstruction import HiddenError, Reconstructing, reconstructing
 
 
@@ -27,3 +30,19 @@ def test_the_last_layer_begins_anew_and_no_other(spec):
     network.forget_output()
     same = {name for name, value in network.network.state_dict().items() if torch.equal(value, first[name])}
     assert same == {"conv_final.2.conv.weight", "conv_final.2.conv.bias"}
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        NetworkSpec(name="basic_unet_plus_plus", arguments={"level": 2, "features": (8, 8, 8, 8, 8, 8)}),
+        NetworkSpec(name="segresnet_ds", arguments={"init_filters": 8, "blocks_down": (1, 1, 1), "dsdepth": 2}),
+    ],
+    ids=lambda network: network.name,
+)
+def test_what_processes_wait_for_is_what_has_a_part_in_it(spec, network):
+    """Heads of coarser levels say nothing of what is hidden: a gradient of theirs would never come."""
+    made = reconstructing(dataclasses.replace(spec, network=network)).train()
+    made(torch.zeros(1, 1, 16, 16, 16)).sum().backward()
+    assert all((one.grad is not None) == one.requires_grad for one in made.parameters())
+    assert not all(one.requires_grad for one in made.parameters())

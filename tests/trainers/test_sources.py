@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from carina.errors import InvalidInputError
 from carina.trainers.cache import VolumeCache
-from carina.trainers.sources import Sources
+from carina.trainers.sources import Sources, split
+from carina.trainers.splits import FileSplitStore
 
 from .conftest import unlabelled
 
@@ -20,6 +23,16 @@ def test_an_unlabelled_image_that_cannot_be_read_does_not_end_a_training(tmp_pat
     items = sources.prepare(VolumeCache(tmp_path, spec), lambda fraction, text: None, lambda: False)
     assert [item.image_id for item in items.pool] == ["pool2"]
     assert "is left out: It must be an image" in caplog.text
+
+
+def test_measured_patients_stay_out_of_the_pool_though_their_labels_are_not_among_the_cases(tmp_path, spec, toy_case):
+    options = dataclasses.replace(spec.trainer, unlabelled_weight=1.0)
+    cases, splits = [toy_case(seed) for seed in range(6)], FileSplitStore(tmp_path)
+    first = split(cases, spec=spec, splits=splits, options=options)
+    measured = {case.patient_id for case in (*first.validation, *first.holdout)}
+    pool = [unlabelled(seed, patient_id=case.patient_id) for seed, case in enumerate(cases)]
+    again = split(first.train, spec=spec, splits=splits, options=options, pool=pool)
+    assert {case.patient_id for case in again.pool} == {case.patient_id for case in cases} - measured
 
 
 def test_the_record_names_every_reading_and_no_patient(toy_case):

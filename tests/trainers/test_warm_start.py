@@ -16,7 +16,7 @@ from carina.trainers.cache import VolumeCache
 from carina.trainers.patches import PatchSampler
 from carina.trainers.splits import FileSplitStore
 from carina.trainers.training import train
-from carina.trainers.warm_start import NOTHING, new_cases, parent_of, warmed
+from carina.trainers.warm_start import NOTHING, new_cases, parent_of, warmed, warn_of_measured
 
 
 @pytest.fixture
@@ -57,6 +57,16 @@ def test_what_only_validated_before_is_new_to_the_network(parent, toy_case):
     (image_id,) = [case["image_id"] for case in parent.data["cases"] if case["part"] == "validation"][:1]
     case = toy_case(int(image_id.removeprefix("image")))
     assert new_cases([case], parent) == {image_id}
+
+
+def test_a_parent_that_learned_what_is_measured_is_said(parent, toy_case, caplog):
+    part_of = {case["image_id"]: case["part"] for case in parent.data["cases"]}
+    warn_of_measured([toy_case(seed) for seed in range(5) if part_of[f"image{seed}"] != "train"], parent)
+    warn_of_measured([toy_case(seed) for seed in range(5)], None)
+    assert caplog.text == ""
+    warn_of_measured([toy_case(seed, revision="2") for seed in range(5)], parent)
+    learned = sum(part == "train" for part in part_of.values())
+    assert f"{learned} of 5 images to measure on were learned from by v1" in caplog.text
 
 
 def test_few_new_cases_take_a_short_and_gentle_training_and_many_a_whole_one():
