@@ -52,7 +52,7 @@ def augment(
     if not spec.symmetric and not has_sides(spec):
         image, label = _flip(image, label, random=random, axes=spec.dimension)
     if spec.dimension == 2 and isinstance(spec.intensity, Percentiles):
-        return change_picture(image, label, random=random, strength=strength)
+        return change_picture(image, label, random=random, strength=strength, clouds=has_sides(spec))
     image, label = _turn(image, label, spec=spec, random=random, strength=strength)
     return _shade(image, strength=strength * _shading_of(spec), random=random), label
 

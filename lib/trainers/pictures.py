@@ -27,25 +27,31 @@ _BLURRED_SHARE = 0.3
 _BLUR_SIGMA = 1.5
 _COVERED_SHARE = 0.3
 _SMALLEST_COVER, _LARGEST_COVER = 0.05, 0.3
+_WAVES = 5
+_LARGEST_BEND = 0.03
+_LARGEST_CLOUD = 0.8
+_CLOUDY_SHARE = 0.5
 _AS_SAMPLES = (-1, 1, 1, 1, 1)
 
 
 def change_picture(
-    image: Tensor, label: Tensor, *, random: torch.Generator, strength: float = 1.0
+    image: Tensor, label: Tensor, *, random: torch.Generator, strength: float = 1.0, clouds: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """Move and shear the page, change its grey values, blur it and cover a part; every sample on its own.
+    """Move, shear and bend the page, change its grey values, cloud, blur and cover it; every sample on its own.
 
     Args:
         image: `(B, 1, X, Y, 1)` float32 in about [-1, 1].
         label: `(B, 1, X, Y, 1)` label map.
         random: A generator on the CPU; it decides everything.
         strength: Scales every change.
+        clouds: Whether brightness may change from place to place: not where the labels are opacities.
 
     Returns:
         Both, same shapes and types; the label's values are a subset of the given ones.
     """
     image, label = _move(image, label, random=random, strength=strength)
     image = _regrade(image, random=random, strength=strength)
+    image = _cloud(image, random=random, strength=strength) if clouds else image
     image = _blur(image, random=random, strength=strength)
     image = _cover(image, random=random, strength=strength)
     return _roughen(image, random=random, strength=strength), label
@@ -63,7 +69,23 @@ def _move(image: Tensor, label: Tensor, *, random: torch.Generator, strength: fl
         moves[:, axis] = uniform(batch, _LARGEST_SHIFT * strength, random)
     where = torch.rand(batch, generator=random) < _MOVED_SHARE
     extent = torch.tensor([float(size) for size in image.shape[2:]])
-    return resample(image, label, turned @ sheared @ scaled, moves, extent=extent, where=where)
+    across, down = (_waves(image, random=random) * (_LARGEST_BEND * strength) for _ in range(2))
+    bends = torch.stack([across, down, torch.zeros_like(across)], dim=-1)[:, 0]
+    return resample(image, label, turned @ sheared @ scaled, moves, extent=extent, where=where, bends=bends)
+
+
+def _waves(image: Tensor, *, random: torch.Generator) -> Tensor:
+    """`(B, 1, X, Y, 1)` a smooth field over each image, in about [-1, 1]."""
+    coarse = torch.rand(len(image), 1, _WAVES, _WAVES, generator=random) * 2 - 1
+    return functional.interpolate(coarse, size=image.shape[2:4], mode="bicubic", align_corners=True)[..., None]
+
+
+def _cloud(image: Tensor, *, random: torch.Generator, strength: float) -> Tensor:
+    """Brighten parts of some of them and darken others, as opacities, scatter and a tilted grid do."""
+    batch = image.shape[0]
+    level = torch.rand(batch, generator=random) * _LARGEST_CLOUD * strength
+    level = level * (torch.rand(batch, generator=random) < _CLOUDY_SHARE)
+    return image + (level.view(_AS_SAMPLES) * _waves(image, random=random)).to(image.device)
 
 
 def _regrade(image: Tensor, *, random: torch.Generator, strength: float) -> Tensor:

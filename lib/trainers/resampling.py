@@ -22,7 +22,14 @@ def about(axis: int, angles: Tensor) -> Tensor:
 
 
 def resample(
-    image: Tensor, label: Tensor, matrices: Tensor, moves: Tensor, *, extent: Tensor, where: Tensor
+    image: Tensor,
+    label: Tensor,
+    matrices: Tensor,
+    moves: Tensor,
+    *,
+    extent: Tensor,
+    where: Tensor,
+    bends: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Sample some patches at other places; what comes into view repeats the edge.
 
@@ -33,6 +40,7 @@ def resample(
         moves: `(B, 3)` shares of the patch's size, axes in their order.
         extent: `(3,)` size of a patch.
         where: `(B,)` bool, which of them.
+        bends: `(B, X, Y, Z, 3)` how much farther away each voxel is taken from, in shares of the patch's size.
 
     Returns:
         Both, same shapes and types.
@@ -44,6 +52,8 @@ def resample(
     theta = torch.cat([scaled.flip(1, 2), 2 * moves[where].flip(1)[..., None]], dim=2).to(image.device)
     chosen = where.to(image.device)
     points = functional.affine_grid(theta, [len(theta), 1, *image.shape[2:]], align_corners=False)
+    if bends is not None:
+        points = points + 2 * bends[where].flip(-1).to(image.device)
     turned = functional.grid_sample(image[chosen], points, mode="bilinear", padding_mode="border", align_corners=False)
     moved = functional.grid_sample(
         label[chosen].float(), points, mode="nearest", padding_mode="border", align_corners=False

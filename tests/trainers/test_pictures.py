@@ -39,6 +39,29 @@ def test_every_sample_is_changed_in_its_own_way():
     assert changed.flatten(1).median(dim=1).values.std() > 0.05
 
 
+def test_straight_outlines_are_bent():
+    label = torch.zeros(16, 1, 96, 96, 1, dtype=torch.uint8)
+    label[:, :, 40:] = 1
+    _, moved = change_picture(label.float(), label, random=generator(5))
+    bent = 0
+    for drawn in moved[:, 0, :, :, 0]:
+        edge = (96 - drawn.float().sum(dim=0))[16:80]  # where the lower part begins, column by column
+        slope = (edge[-1] - edge[0]) / (len(edge) - 1)
+        bent += bool((edge - edge[0] - slope * torch.arange(len(edge))).abs().max() > 1.5)
+    assert bent >= 6
+
+
+def test_an_even_picture_becomes_uneven_here_and_there():
+    image = torch.zeros(16, 1, 64, 64, 1)
+    changed, _ = change_picture(image, image.byte(), random=generator(6))
+    corners = torch.stack([changed[:, 0, x : x + 16, y : y + 16].mean(dim=(1, 2, 3)) for x in (0, 48) for y in (0, 48)])
+    uneven = (corners.amax(dim=0) - corners.amin(dim=0)) > 0.1
+    assert 3 <= int(uneven.sum()) <= 15
+    clear, _ = change_picture(image, image.byte(), random=generator(6), clouds=False)
+    corners = torch.stack([clear[:, 0, x : x + 16, y : y + 16].mean(dim=(1, 2, 3)) for x in (0, 48) for y in (0, 48)])
+    assert int(((corners.amax(dim=0) - corners.amin(dim=0)) > 0.1).sum()) < int(uneven.sum())
+
+
 def test_changes_shrink_with_the_strength():
     image, label = page()
     changes = [
