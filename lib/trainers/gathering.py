@@ -92,10 +92,13 @@ def help_another(device: torch.device) -> bool:
 
 
 def own_gpu(device: torch.device) -> torch.device:
-    """The GPU of this process among those `torchrun` started on this machine; any other device stays."""
-    if str(device) == "cuda" and outside(os.environ) is not None:
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    return device
+    """The GPU of this process, by its number: among those `torchrun` started on this machine its own, else the first.
+
+    Any other device stays. Processes that meet must have said which GPU is theirs.
+    """
+    if str(device) != "cuda":
+        return device
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) if outside(os.environ) is not None else 0)
 
 
 def _check(options: TrainerOptions, count: int, device: torch.device, *, here: int) -> None:

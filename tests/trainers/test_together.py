@@ -18,7 +18,7 @@ from carina.infers.sliding_window import predict
 from carina.models.store import ModelStore
 from carina.models.weights import load_state
 from carina.task import NetworkSpec
-from carina.trainers.gathering import gathered
+from carina.trainers.gathering import gathered, own_gpu
 from carina.trainers.helping import MODULE
 from carina.trainers.options import check_options
 from carina.trainers.splits import FileSplitStore
@@ -158,3 +158,18 @@ def test_more_processes_than_gpus_are_refused(task):
 )
 def test_torchrun_says_which_process_this_is(environment, found):
     assert outside(environment) == found
+
+
+@pytest.mark.parametrize(
+    ("environment", "asked", "own"),
+    [
+        ({}, "cuda", "cuda:0"),
+        ({}, "cuda:2", "cuda:2"),
+        ({}, "cpu", "cpu"),
+        ({"RANK": "9", "WORLD_SIZE": "16", "LOCAL_RANK": "1"}, "cuda", "cuda:1"),
+    ],
+)
+def test_the_gpu_of_a_process_has_a_number_of_which_the_meeting_is_told(monkeypatch, environment, asked, own):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert own_gpu(torch.device(asked)) == torch.device(own)
