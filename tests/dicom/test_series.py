@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import zlib
 
 import numpy as np
 import pydicom
@@ -282,6 +283,19 @@ class TestRefuses:
         content = path.read_bytes()
         path.write_bytes(content[:-60] + b"\xff" * 60)
         with pytest.raises(DicomError, match="damaged"):
+            read_series(path)
+
+    @pytest.mark.slow
+    def test_a_few_megabytes_that_unpack_to_gigabytes(self, tmp_path):
+        dataset = self.datasets()[0]
+        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        del dataset.PixelData
+        path = save([dataset], tmp_path) / "0000.dcm"
+        head, packing = path.read_bytes(), zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        zeros = packing.compress(bytes(1 << 26)) + packing.flush(zlib.Z_FULL_FLUSH)  # stands by itself: may be repeated
+        end_of_meta = 144 + int.from_bytes(head[140:144], "little")
+        path.write_bytes(head[:end_of_meta] + 65 * zeros)
+        with pytest.raises(DicomError, match="at most 4,096 MiB"):
             read_series(path)
 
     def test_more_voxels_than_memory_is_taken_for(self):
