@@ -79,14 +79,18 @@ class Instance:
         """The instance with its pixel data; the caller drops it after decoding.
 
         Raises:
-            DicomError: If the file cannot be read any more.
+            DicomError: If the file cannot be read any more, or is another instance's by now: a cached series that has
+                grown is fetched anew, and its files may have other names then.
         """
         if isinstance(self.origin, Dataset):
             return self.origin
         try:
-            return read_dicom(self.origin)
+            loaded = read_dicom(self.origin)
         except (InvalidDicomError, OSError) as error:
             raise DicomError(f"An instance must be readable, got {type(error).__name__}. Send it again.") from error
+        if loaded.get("SOPInstanceUID") != self.header.SOPInstanceUID:
+            raise DicomError("An instance must stay as it is while it is read, got another in its place. Try again.")
+        return loaded
 
 
 def find_instances(

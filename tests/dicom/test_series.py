@@ -17,6 +17,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from carina.dicom.instances import find_instances
 from carina.dicom.series import read_grid, read_series
 from carina.errors import DicomError, GeometryError, SeriesError
 from carina.geometry import ras_to_lps
@@ -303,6 +304,14 @@ class TestRefuses:
         dataset.Rows = dataset.Columns = 65_535
         with pytest.raises(GeometryError, match="at most 2,147,483,648 voxels, got 4,294,836,225"):
             read_series([dataset])
+
+    def test_a_file_that_is_another_instance_s_by_the_time_its_pixels_are_read(self, tmp_path):
+        first, second = save(self.datasets()[:2], tmp_path).iterdir()
+        instances = find_instances([first, second])
+        first.rename(tmp_path / "between")
+        second.rename(first)
+        with pytest.raises(DicomError, match="stay as it is while it is read"):
+            instances[0].load()
 
     def test_a_duplicate_instance(self):
         datasets = self.datasets()
