@@ -20,6 +20,7 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -33,7 +34,18 @@ IMAGE_SUFFIXES = NIFTI_SUFFIXES + ITK_SUFFIXES + PICTURE_SUFFIXES
 
 LabelArray = NDArray[np.uint8] | NDArray[np.uint16]
 _PICTURE_AFFINE_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_DAMAGED = (ImageFileError, OSError, EOFError, ValueError, RuntimeError, SyntaxError, zlib.error, OverflowError)
+_DAMAGED = (
+    EOFError,
+    HeaderDataError,
+    ImageFileError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    zlib.error,
+)
 
 
 def split_suffix(name: str) -> tuple[str, str]:

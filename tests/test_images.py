@@ -256,6 +256,22 @@ def test_says_that_a_file_is_damaged(tmp_path: Path, suffix: str, content: str) 
             read(path)
 
 
+def test_says_that_a_header_is_damaged(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4)), tmp_path / "a.nii")
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    content[70:72] = (80).to_bytes(2, "little")  # a type of numbers that there is not
+    (tmp_path / "a.nii").write_bytes(content)
+    itk = sitk.GetImageFromArray(np.zeros((2, 2, 2), np.uint8))
+    itk.SetMetaData("Reader", "x")
+    sitk.WriteImage(itk, str(tmp_path / "b.mha"))
+    content = (tmp_path / "b.mha").read_bytes()
+    assert b"Reader" in content
+    (tmp_path / "b.mha").write_bytes(content.replace(b"Reader", b"Re\xe4der"))
+    for name in ("a.nii", "b.mha"):
+        with pytest.raises(InvalidInputError, match="readable"):
+            read_volume(tmp_path / name)
+
+
 def test_refuses_more_voxels_than_memory_is_taken_for_by_the_header_alone(tmp_path: Path) -> None:
     header = nib.Nifti1Header()
     header.set_data_shape((30_000, 30_000, 3))

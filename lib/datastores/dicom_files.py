@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import MediaStorageDirectoryStorage
 
-from ..dicom.instances import DAMAGE
+from ..dicom.instances import DAMAGE, read_dicom
 from ..errors import DicomError, InvalidInputError, SeriesError
 from ..settings import Settings
 from .archive import ArchiveLimits, unpack_zip
@@ -30,6 +30,7 @@ _HEADER_TAGS = [
     "SeriesDescription",
     "BodyPartExamined",
 ]
+_UNREADABLE = (DicomError, InvalidDicomError, OSError, *DAMAGE)
 _MIB = 1 << 20
 _SHOWN = 4
 
@@ -87,9 +88,9 @@ class DicomSeriesFiles:
 def read_header(path: Path) -> Dataset | None:
     """The identifying attributes of a DICOM file, None if it is no DICOM instance of a series."""
     try:
-        header = dcmread(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS)
+        header = read_dicom(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS)
         identified = header.get("SOPInstanceUID") and header.get("SeriesInstanceUID")
-    except (InvalidDicomError, OSError, *DAMAGE):
+    except _UNREADABLE:
         return None
     return header if identified else None
 
@@ -100,8 +101,8 @@ def is_damaged(path: Path) -> bool:
         with path.open("rb") as file:
             if file.read(132)[128:] != b"DICM":
                 return False
-        meta = dcmread(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS).file_meta
-    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, NotImplementedError, AttributeError):
+        meta = read_dicom(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS).file_meta
+    except _UNREADABLE:
         return True
     return bool(meta.get("MediaStorageSOPClassUID") != MediaStorageDirectoryStorage)
 

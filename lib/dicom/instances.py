@@ -9,13 +9,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import pydicom
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.uid import UID, ParametricMapStorage, RTDoseStorage, SegmentationStorage, SurfaceSegmentationStorage
+from pydicom.filereader import read_dataset, read_preamble
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ParametricMapStorage,
+    RTDoseStorage,
+    SegmentationStorage,
+    SurfaceSegmentationStorage,
+)
 
 from ..errors import DicomError, SeriesError
+from ..geometry import MOST_VOXELS
 
 LABEL_MAP_SEGMENTATION_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
 """PS3.4 B.5; pydicom 3.0 has no name for it yet."""
@@ -44,7 +54,11 @@ DAMAGE = (
     zlib.error,
 )
 """What pydicom raises for a damaged file, be it as late as when one of its elements is looked at."""
+_FILE_META_GROUP = 2
 _SHOWN = 4
+_SMALL_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 24
+_MOST_BYTES = 2 * MOST_VOXELS
 _BULK_DATA = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 """FloatPixelData, DoubleFloatPixelData, PixelData."""
 
@@ -65,14 +79,18 @@ class Instance:
         """The instance with its pixel data; the caller drops it after decoding.
 
         Raises:
-            DicomError: If the file cannot be read any more.
+            DicomError: If the file cannot be read any more, or is another instance's by now: a cached series that has
+                grown is fetched anew, and its files may have other names then.
         """
         if isinstance(self.origin, Dataset):
             return self.origin
         try:
-            return pydicom.dcmread(self.origin)
+            loaded = read_dicom(self.origin)
         except (InvalidDicomError, OSError) as error:
             raise DicomError(f"An instance must be readable, got {type(error).__name__}. Send it again.") from error
+        if loaded.get("SOPInstanceUID") != self.header.SOPInstanceUID:
+            raise DicomError("An instance must stay as it is while it is read, got another in its place. Try again.")
+        return loaded
 
 
 def find_instances(
@@ -110,6 +128,31 @@ def find_instances(
     return chosen
 
 
+def read_dicom(path: Path, *, stop_before_pixels: bool = False, specific_tags: list[str] | None = None) -> FileDataset:
+    """As `pydicom.dcmread`, which unpacks a deflated file (PS3.5 A.5) whole: a thousandfold of it at worst.
+
+    Raises:
+        DicomError: If it unpacks to more than any image has.
+    """
+    if path.stat().st_size > _SMALL_BYTES:
+        with path.open("rb") as file:
+            read_preamble(file, force=False)
+            meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != _FILE_META_GROUP)
+            if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+                _refuse_bomb(file)
+    return pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, specific_tags=specific_tags)
+
+
+def _refuse_bomb(deflated: BinaryIO) -> None:
+    unpacking, unpacked = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    while packed := unpacking.unconsumed_tail or deflated.read(_CHUNK_BYTES):
+        unpacked += len(unpacking.decompress(packed, _CHUNK_BYTES))
+        if unpacked > _MOST_BYTES:
+            raise DicomError(f"A deflated DICOM file must unpack to at most {_MOST_BYTES >> 20:,} MiB, got more.")
+        if unpacking.eof:
+            return
+
+
 @contextmanager
 def damage_refused() -> Iterator[None]:
     """Say of a damaged DICOM file that it is one.
@@ -138,7 +181,7 @@ def open_object(source: Path | Dataset, *, what: str) -> Dataset:
     if isinstance(source, Dataset):
         return source
     try:
-        return pydicom.dcmread(source)
+        return read_dicom(source)
     except (InvalidDicomError, OSError, *DAMAGE) as error:
         raise DicomError(f"{what} must be readable DICOM, got something else. Check it.") from error
 
@@ -178,7 +221,7 @@ def _read_headers(source: Path | Sequence[Path] | Sequence[Dataset]) -> Iterator
 def _read_header(path: Path) -> Dataset | None:
     """The header of a DICOM file, None when the file is not DICOM."""
     try:
-        return pydicom.dcmread(path, stop_before_pixels=True)
+        return read_dicom(path, stop_before_pixels=True)
     except InvalidDicomError:
         return None
     except FileNotFoundError as error:

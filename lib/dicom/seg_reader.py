@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from .codes import recognise
 from .instances import LABEL_MAP_SEGMENTATION_STORAGE, open_object
 from .pixels import look_up
 from .provenance import ObjectReference, Provenance, read_predecessor, read_provenance
+
+_ON_A_SLICE = 0.1
+"""Farthest that a frame may lie from a slice of its source, as a share of their distance."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -53,11 +57,12 @@ def read_seg(source: Path | Dataset, *, labels: LabelSet | None = None, grid: Gr
     never by segment number.
 
     Args:
-        source: A file or a dataset.
+        source: A file or a dataset; SpacingBetweenSlices is added to one that lacks it.
         labels: Gives the values; without it values are segment numbers, or one bit for each segment where the object
             says that they overlap, and names come from the catalogue or are the object's own segment labels.
         grid: The source series' grid. Without it the label map spans the slices that have frames, since a SEG object
-            does not say how many slices its source has beyond them.
+            does not say how many slices its source has beyond them; and where frames are missing in between, only
+            SpacingBetweenSlices tells.
 
     Returns:
         The label map with names and provenance.
@@ -74,6 +79,8 @@ def read_seg(source: Path | Dataset, *, labels: LabelSet | None = None, grid: Gr
     if labels is None and overlapping:
         values = {number: 1 << position for position, number in enumerate(values)}
         names = dict(zip(names, values.values(), strict=True))
+    if grid is not None and _lies_in_patient(dataset):
+        _state_slice_spacing(dataset, grid)
     label = _decode(dataset, values, overlapping=overlapping)
     if grid is not None:
         label = resample_label(label, grid=grid) if _lies_in_patient(dataset) else _on_radiograph(label, grid)
@@ -147,7 +154,7 @@ def _decode(dataset: Dataset, values: Mapping[int, int], *, overlapping: bool) -
                 "Segments must not overlap to become a label map, got some that do. Read them one by one."
             ) from error
         raise GeometryError("Frames of a SEG object must make one even grid, got others. Export it again.") from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, sqlite3.Error) as error:  # highdicom's index is SQLite
         raise DicomError(
             f"A SEG object must be complete and valid, got {type(error).__name__}. Export it again."
         ) from error
@@ -162,6 +169,41 @@ def _lies_in_patient(dataset: Dataset) -> bool:
     return "FrameOfReferenceUID" in dataset and any(
         "PlanePositionSequence" in groups for groups in (*shared[:1], *each[:1])
     )
+
+
+def _state_slice_spacing(dataset: Dataset, grid: Grid) -> None:
+    """Of an object whose frames lie on slices of its source: how far those are apart, if it does not say so itself.
+
+    Else the smallest distance of two frames would be taken for it, and slices without a frame be filled in.
+    """
+    shared = dataset.SharedFunctionalGroupsSequence[0] if dataset.get("SharedFunctionalGroupsSequence") else Dataset()
+    measures = shared.get("PixelMeasuresSequence")
+    if not measures or measures[0].get("SpacingBetweenSlices"):
+        return
+    frames = [_plane(groups, shared) for groups in dataset.get("PerFrameFunctionalGroupsSequence") or ()]
+    planes = np.array([plane for plane in frames if plane is not None], dtype=np.float64)
+    if not frames or len(planes) != len(frames):
+        return
+    normal = np.cross(planes[0, 3:6], planes[0, 6:])
+    directions = grid.affine_lps[:3, :3] / grid.spacing_mm
+    axis = int(np.argmax(np.abs(normal @ directions)))
+    slices = grid.indices_of(planes[:, :3])[:, axis]
+    if np.abs(slices - np.rint(slices)).max() < _ON_A_SLICE:
+        measures[0].SpacingBetweenSlices = f"{grid.spacing_mm[axis]:.10g}"
+
+
+def _plane(groups: Dataset, shared: Dataset) -> list[float] | None:
+    """Position of a frame, then the directions of its rows and columns; None where one of them is not stated."""
+    found = []
+    for macro, keyword in (
+        ("PlanePositionSequence", "ImagePositionPatient"),
+        ("PlaneOrientationSequence", "ImageOrientationPatient"),
+    ):
+        items = groups.get(macro) or shared.get(macro)
+        if not items or not items[0].get(keyword):
+            return None
+        found += [float(value) for value in items[0][keyword].value]
+    return found
 
 
 def _combined(array: AnyArray, values: Mapping[int, int]) -> AnyArray:

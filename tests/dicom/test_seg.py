@@ -242,6 +242,26 @@ def test_a_foreign_object_is_recognised_by_code_and_side():
     assert read_seg(dataset).names == {name: number for number, name in enumerate(labels.names, start=1)}
 
 
+@pytest.mark.parametrize("drawn", [(1, 5), (0, 2, 4, 6), (3,), (0, 1, 2, 3, 4, 5, 6)])
+@pytest.mark.parametrize("name", ["axial", "oblique"])
+def test_slices_that_a_foreign_object_has_no_frame_of_stay_empty(name, drawn):
+    series = make_series(name)
+    array = np.zeros(series.volume.grid.shape, dtype=np.uint8)
+    array[3:8, 2:6, list(drawn)] = 5
+    dataset = write_seg(Volume(array, series.volume.grid), series, labels=LABELS, provenance=DRAFT)
+    del dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices  # as others write it
+    read = read_seg(dataset, labels=LABELS, grid=series.volume.grid)
+    np.testing.assert_array_equal(read.label.array, array)
+
+
+def test_an_object_without_dimensions_is_refused():
+    series = make_series()
+    dataset = write_seg(make_label(series.volume.grid, (5,)), series, labels=LABELS, provenance=DRAFT)
+    del dataset.DimensionIndexSequence
+    with pytest.raises(DicomError, match="complete and valid"):
+        read_seg(dataset, labels=LABELS, grid=series.volume.grid)
+
+
 def test_a_known_name_with_another_code_is_not_believed():
     series = make_series()
     dataset = write_seg(make_label(series.volume.grid, (5, 7)), series, labels=LABELS, provenance=DRAFT)

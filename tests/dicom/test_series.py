@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import zlib
 
 import numpy as np
 import pydicom
@@ -16,6 +17,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from carina.dicom.instances import find_instances
 from carina.dicom.series import read_grid, read_series
 from carina.errors import DicomError, GeometryError, SeriesError
 from carina.geometry import ras_to_lps
@@ -284,11 +286,32 @@ class TestRefuses:
         with pytest.raises(DicomError, match="damaged"):
             read_series(path)
 
+    @pytest.mark.slow
+    def test_a_few_megabytes_that_unpack_to_gigabytes(self, tmp_path):
+        dataset = self.datasets()[0]
+        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        del dataset.PixelData
+        path = save([dataset], tmp_path) / "0000.dcm"
+        head, packing = path.read_bytes(), zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        zeros = packing.compress(bytes(1 << 26)) + packing.flush(zlib.Z_FULL_FLUSH)  # stands by itself: may be repeated
+        end_of_meta = 144 + int.from_bytes(head[140:144], "little")
+        path.write_bytes(head[:end_of_meta] + 65 * zeros)
+        with pytest.raises(DicomError, match="at most 4,096 MiB"):
+            read_series(path)
+
     def test_more_voxels_than_memory_is_taken_for(self):
         dataset = self.datasets()[0]
         dataset.Rows = dataset.Columns = 65_535
         with pytest.raises(GeometryError, match="at most 2,147,483,648 voxels, got 4,294,836,225"):
             read_series([dataset])
+
+    def test_a_file_that_is_another_instance_s_by_the_time_its_pixels_are_read(self, tmp_path):
+        first, second = save(self.datasets()[:2], tmp_path).iterdir()
+        instances = find_instances([first, second])
+        first.rename(tmp_path / "between")
+        second.rename(first)
+        with pytest.raises(DicomError, match="stay as it is while it is read"):
+            instances[0].load()
 
     def test_a_duplicate_instance(self):
         datasets = self.datasets()
