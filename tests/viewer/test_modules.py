@@ -380,7 +380,7 @@ def test_a_mean_waits_for_every_slice_of_its_segment(run):
     assert (answer["1"]["hu"], answer["2"]["hu"]) == (None, 30)
 
 
-@pytest.mark.parametrize("modality", ["CT", "MR", *PROJECTIONS])
+@pytest.mark.parametrize("modality", ["CT", "MR", *sorted(PROJECTIONS)])
 @pytest.mark.parametrize("keyword", [*SPACINGS_IN_A_RADIOGRAPH, None])
 def test_the_panel_and_the_server_tell_sizes_in_the_same_unit(run, modality, keyword):
     header = {} if keyword is None else {keyword: [0.2, 0.15]}
