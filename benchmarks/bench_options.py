@@ -11,14 +11,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
-import platform
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
 from bench_semi import HELD_OUT, one_training, report, shown
-from small_phantoms import groups_of_patients, small_task
+from small_phantoms import groups_of_patients, say_environment, small_task
 
 from carina.trainers.cache import VolumeCache
 from carina.trainers.options import override
@@ -48,7 +45,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     arguments = parser.parse_args()
-    print(f"Python {platform.python_version()}; torch {version('torch')}; {os.cpu_count()} cores; seeds from 0")
+    say_environment()
     rows = [one_seed(seed, arguments) for seed in range(arguments.seeds)]
     report(rows, ways=("without", "with"), what=" ".join(arguments.set), as_json=arguments.json)
 

@@ -15,15 +15,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
-import platform
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from small_phantoms import dice_after, groups_of_patients, small_task
+from small_phantoms import dice_after, groups_of_patients, say_environment, small_task
 
 from carina.geometry import Volume
 from carina.models.metrics import mean_of_defined
@@ -81,7 +78,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     arguments = parser.parse_args()
-    print(f"Python {platform.python_version()}; torch {version('torch')}; {os.cpu_count()} cores; seeds from 0")
+    say_environment()
     spec = small_task()
     rows = [one_seed(seed, spec, arguments) for seed in range(arguments.seeds)]
     means: dict[str, Any] = {

@@ -12,14 +12,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
-import platform
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from small_phantoms import dice_after, groups_of_patients, small_task, student, unlabelled
+from small_phantoms import dice_after, groups_of_patients, say_environment, small_task, student, unlabelled
 
 from carina.models.loading import load_weights
 from carina.models.metrics import mean_of_defined
@@ -75,7 +72,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     arguments = parser.parse_args()
-    print(f"Python {platform.python_version()}; torch {version('torch')}; {os.cpu_count()} cores; seeds from 0")
+    say_environment()
     rows = [one_seed(seed, arguments) for seed in range(arguments.seeds)]
     gains = {}
     for steps in arguments.steps:

@@ -14,16 +14,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
+from small_phantoms import say_environment
 
 from carina.geometry import Volume
 from carina.infers.sliding_window import predict
@@ -168,7 +166,7 @@ def main() -> int:
     if arguments.quick:
         arguments.patients, arguments.spoilings = 30, 1
     spec = small(find_tasks().get("thorax_ct"), SHAPE)
-    print(f"Python {platform.python_version()}; torch {version('torch')}; {os.cpu_count()} cores; seeds from 0")
+    say_environment()
     cases = patients(spec, arguments.patients)
     rows = [one_spoiling(cases, spec, seed, arguments) for seed in range(arguments.spoilings)]
     mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key.startswith("auroc")}

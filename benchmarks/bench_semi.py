@@ -14,17 +14,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from small_phantoms import dice_after, groups_of_patients, small_task, student, unlabelled
+from small_phantoms import dice_after, groups_of_patients, say_environment, small_task, student, unlabelled
 
 from carina.models.metrics import mean_of_defined
 from carina.task import TaskSpec
@@ -90,7 +87,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     arguments = parser.parse_args()
-    print(f"Python {platform.python_version()}; torch {version('torch')}; {os.cpu_count()} cores; seeds from 0")
+    say_environment()
     spec = small_task()
     rows = [one_seed(seed, spec, arguments) for seed in range(arguments.seeds)]
     report(rows, ways=("few", "pool"), what="the pool", as_json=arguments.json)

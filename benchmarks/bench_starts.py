@@ -21,16 +21,13 @@ import argparse
 import dataclasses
 import json
 import math
-import os
-import platform
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from bench_warm_start import Bench
+from small_phantoms import rows_of_seeds
 
 from carina.geometry import Volume
 from carina.label_maps import exchange_sides
@@ -118,11 +115,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=[], choices=list(PARENTS))
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     arguments = parser.parse_args()
-    print(f"Python {platform.python_version()}; torch {version('torch')}; {os.cpu_count()} cores; seeds from 0")
-    rows = []
-    for seed in range(arguments.seeds):
-        with tempfile.TemporaryDirectory() as folder:
-            rows += one_seed(Path(folder), seed, arguments)
+    rows = rows_of_seeds(arguments.seeds, lambda folder, seed: one_seed(folder, seed, arguments))
     if arguments.json:
         print(json.dumps({"rows": rows}))
     return 0

@@ -19,16 +19,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
-import platform
 import sys
-import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from small_phantoms import patient, small_task
+from small_phantoms import patient, rows_of_seeds, small_task
 
 from carina.infers.sliding_window import predict
 from carina.models.gate import Candidate, Decision, decide
@@ -150,11 +146,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=[], choices=list(WARM))
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     arguments = parser.parse_args()
-    print(f"Python {platform.python_version()}; torch {version('torch')}; {os.cpu_count()} cores; seeds from 0")
-    rows = []
-    for seed in range(arguments.seeds):
-        with tempfile.TemporaryDirectory() as folder:
-            rows += Bench(Path(folder), seed, arguments).rows(arguments.only)
+    rows = rows_of_seeds(arguments.seeds, lambda folder, seed: Bench(folder, seed, arguments).rows(arguments.only))
     table = []
     for name in dict.fromkeys(row["way"] for row in rows):
         mine = [row for row in rows if row["way"] == name]

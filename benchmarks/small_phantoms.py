@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,6 +102,21 @@ def dice_after(
         network.load_state_dict(state)
     rehearse(network, few, lesson=lesson, steps=steps, pool=pool)
     return lesson.dice(network, unseen)
+
+
+def say_environment() -> None:
+    """Print what figures depend on besides the code."""
+    print(f"Python {platform.python_version()}; torch {version('torch')}; {os.cpu_count()} cores; seeds from 0")
+
+
+def rows_of_seeds(count: int, one_seed: Callable[[Path, int], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The rows of every seed, each of which has a folder of its own; the environment is printed first."""
+    say_environment()
+    rows = []
+    for seed in range(count):
+        with tempfile.TemporaryDirectory() as folder:
+            rows += one_seed(Path(folder), seed)
+    return rows
 
 
 def student(gain: np.ndarray) -> tuple[float, float, float]:

@@ -17,13 +17,9 @@ from ..annotations.store import AnnotationStore, open_annotations
 from ..errors import UnknownLabelError
 from ..settings import Settings
 from .options import JsonOption
-from .output import Output, command
+from .output import Output, command, command_group
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    help="History, states and leases of annotations; works without a server too.",
-)
+app = command_group("History, states and leases of annotations; works without a server too.")
 
 ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="An image's id, as the datastore lists it.")]
 TaskOption = Annotated[

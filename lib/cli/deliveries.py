@@ -15,18 +15,14 @@ import typer
 from ..errors import PacsError
 from ..settings import Settings
 from .options import JsonOption, StoreOption, UserOption
-from .output import Output, Report, command
+from .output import Output, Report, command, command_group
 
 if TYPE_CHECKING:
     from ..annotations.deliveries import Delivery
     from ..annotations.store import AnnotationStore
     from ..datastores.port import ImageStore
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    help="Show, hurry and await deliveries to the PACS; adopt labels found there.",
-)
+app = command_group("Show, hurry and await deliveries to the PACS; adopt labels found there.")
 
 _POLL_S = 0.2
 

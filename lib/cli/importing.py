@@ -94,7 +94,7 @@ class Importing:
         self._refuse(damaged)
         sources: list[Path | DicomSeriesFiles] = [*files, *series]
         for number, source in enumerate(sources):
-            name = source.name if isinstance(source, Path) else _uid_of(source)
+            name = source.name if isinstance(source, Path) else source.series_instance_uid
             report(number / len(sources), name)
             with self._going_on(name):
                 if not isinstance(source, Path):
@@ -115,12 +115,13 @@ class Importing:
             raise InvalidInputError(f"Nothing was imported. {self.refused[0]['detail']}{others}")
 
     def _zip(self, source: Path, add: Add) -> None:
-        from ..datastores.dicom_files import image_series, opened, sort_files
+        from ..datastores.dicom_files import images_among, opened, sort_files
 
         with opened(source, Settings()) as folder:
-            self._refuse(sort_files(folder)[1])
-            for series in image_series(folder):
-                with self._going_on(_uid_of(series)):
+            found, damaged = sort_files(folder)
+            self._refuse(damaged)
+            for series in images_among(found, folder):
+                with self._going_on(series.series_instance_uid):
                     self._series(series, add)
 
     def _series(self, series: DicomSeriesFiles, add: Add) -> None:
@@ -177,10 +178,6 @@ def find_sources(path: Path) -> tuple[list[Path], list[DicomSeriesFiles], list[P
             f"'{path}' must hold images, got {got}. Expected DICOM files, .nii.gz, .nrrd, .png or a zip of DICOM files."
         )
     return files, series, damaged
-
-
-def _uid_of(series: DicomSeriesFiles) -> str:
-    return str(series.header.SeriesInstanceUID)
 
 
 def _unreadable(series: DicomSeriesFiles) -> str | None:

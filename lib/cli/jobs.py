@@ -17,14 +17,10 @@ from ..jobs.runner import JobRunner
 from ..models.version import QUALITIES
 from ..settings import Settings
 from .options import JsonOption
-from .output import Output, command
+from .output import Output, command, command_group
 from .stores import running_server
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    help="List, follow, cancel and resume trainings and other background jobs.",
-)
+app = command_group("List, follow, cancel and resume trainings and other background jobs.")
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A job's id, or how it begins.")]
 _LOOK_S = 0.3

@@ -17,13 +17,9 @@ from ..registry import find_tasks
 from ..settings import Settings
 from . import model_files
 from .options import JsonOption, TaskArgument, VersionArgument
-from .output import Output, command
+from .output import Output, command, command_group
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    help="List, show, compare, promote, roll back, prune, export and import model versions.",
-)
+app = command_group("List, show, compare, promote, roll back, prune, export and import model versions.")
 
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in the task's history.")]
 

@@ -83,6 +83,11 @@ class Output:
         self._result = None
 
 
+def command_group(about: str) -> typer.Typer:
+    """Commands with a first word in common, such as `carina models list`; that word alone shows what there is."""
+    return typer.Typer(no_args_is_help=True, add_completion=False, help=about)
+
+
 @contextmanager
 def command(*, as_json: bool) -> Iterator[Output]:
     """The frame of every command: one line for an error that carina raised on purpose, and exit status 1.

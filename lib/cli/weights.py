@@ -14,11 +14,9 @@ from ..models.store import ModelStore
 from ..registry import find_tasks
 from ..settings import Settings
 from .options import JsonOption
-from .output import Output, command
+from .output import Output, command, command_group
 
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="List, verify and import weights that others published."
-)
+app = command_group("List, verify and import weights that others published.")
 
 TaskOption = Annotated[str | None, typer.Option("--task", metavar="TASK", help="Only this task; default: all.")]
 _STATES = {

@@ -114,13 +114,17 @@ def group_series(path: Path) -> list[DicomSeriesFiles]:
         DicomError: If there is no DICOM instance at all.
     """
     found, _ = sort_files(path)
+    _refuse_none(found, path)
+    return found
+
+
+def _refuse_none(found: list[DicomSeriesFiles], path: Path) -> None:
     if not found and path.is_file():
         raise DicomError(
             f"{path.name} must be DICOM, as a PACS takes nothing else, and is not. Keep other images in a folder store."
         )
     if not found:
         raise DicomError(f"{path.name} must be or hold DICOM instances, and none was found. Check what was exported.")
-    return found
 
 
 def sort_files(path: Path) -> tuple[list[DicomSeriesFiles], list[Path]]:
@@ -170,7 +174,13 @@ def image_series(path: Path) -> list[DicomSeriesFiles]:
     Raises:
         DicomError: If there is no image series.
     """
-    images = [series for series in group_series(path) if series.is_image]
+    return images_among(sort_files(path)[0], path)
+
+
+def images_among(found: list[DicomSeriesFiles], path: Path) -> list[DicomSeriesFiles]:
+    """As `image_series`, of the series that `sort_files` found at a path already."""
+    _refuse_none(found, path)
+    images = [series for series in found if series.is_image]
     if not images:
         raise DicomError(f"{path.name} must hold an image series, and holds other DICOM objects only.")
     return images

@@ -89,9 +89,10 @@ def export_version(
     }
     parts = {name: {"sha256": sha256_of_bytes(text), "bytes": len(text)} for name, text in texts.items()}
     files = {WEIGHTS_NAME: version.weights_path}
+    parts[WEIGHTS_NAME] = {"sha256": version.sha256, "bytes": version.weights_path.stat().st_size}
     if plausibility_of(version) is not None:
-        files[PLAUSIBILITY_NAME] = version.folder / PLAUSIBILITY_NAME
-    parts |= {name: {"sha256": sha256_of(file), "bytes": file.stat().st_size} for name, file in files.items()}
+        file = files[PLAUSIBILITY_NAME] = version.folder / PLAUSIBILITY_NAME
+        parts[PLAUSIBILITY_NAME] = {"sha256": sha256_of(file), "bytes": file.stat().st_size}
     manifest = {
         "format": FORMAT,
         "format_version": 2 if PLAUSIBILITY_NAME in files else 1,

@@ -28,6 +28,8 @@ from carina.server.adopting import Adopter, in_order
 from carina.server.delivery import PacsDelivery
 from carina.settings import Settings
 
+from .judging import judge
+
 NAMES = {"heart": 5, "trachea": 9}
 
 
@@ -255,22 +257,10 @@ def test_a_report_is_as_new_as_its_own_task_s_answers_whatever_else_was_drawn_si
     assert [one.tag for one in adopted] == [HISTORY_TAG]
 
 
-def judge(site: Site, annotations: AnnotationStore, place, answer: bool, **more):
-    """Submit what a reader says of a place of the image."""
-    return submit_findings(
-        annotations,
-        image_id=site.image_id,
-        findings={"malignant_nodule": answer},
-        spec=find_tasks().get("nodule_malignancy"),
-        place=place,
-        **more,
-    )
-
-
 def test_the_place_of_a_finding_comes_over_and_trains_there(site, second):
     here, box = (5, 3, 2), ((1, 4), (2, 5), (0, 2))
     for place, answer in ((here, True), (box, False)):
-        judge(site, site.annotations, place, answer)
+        judge(site.annotations, site.image_id, place, answer=answer)
     site.deliver()
     run(site, second)
     assert [second.label_info(one.id)["place"] for one in second.versions(site.image_id)] == [
@@ -282,10 +272,10 @@ def test_the_place_of_a_finding_comes_over_and_trains_there(site, second):
 
 
 def test_a_report_is_as_new_as_the_answers_at_its_own_place(site, second):
-    judge(site, site.annotations, (5, 3, 2), True)
-    judge(site, site.annotations, (1, 1, 1), True)
+    judge(site.annotations, site.image_id, (5, 3, 2), answer=True)
+    judge(site.annotations, site.image_id, (1, 1, 1), answer=True)
     site.deliver()
-    judge(site, second, (1, 1, 1), False, deliver=False)
+    judge(second, site.image_id, (1, 1, 1), answer=False, deliver=False)
     adopted = {finding.annotation_id: finding.tag for finding in run(site, second)}
     places = {tuple(second.label_info(one)["place"]): tag for one, tag in adopted.items()}
     assert places == {(5, 3, 2): "final", (1, 1, 1): HISTORY_TAG}

@@ -22,6 +22,8 @@ from carina.registry import find_tasks
 from carina.server.delivery import PacsDelivery
 from carina.server.documents import coded_labels
 
+from .judging import judge
+
 
 @pytest.fixture
 def deliver(store, annotations):
@@ -190,20 +192,12 @@ def test_a_report_follows_the_report_before_and_a_seg_the_seg(store, annotations
     assert seg_before.sop_instance_uid == annotations.deliveries.get(drawn[0].id).sop_instance_uid
 
 
-def judged(store, annotations, place, answer=True):
-    (record,) = store.list_images()
-    return submit_findings(
-        annotations,
-        image_id=record.image_id,
-        findings={"malignant_nodule": answer},
-        spec=find_tasks().get("nodule_malignancy"),
-        place=place,
-    )
-
-
 def test_a_report_of_a_place_tells_it_and_follows_the_report_of_the_same_place(store, annotations, deliver):
     here, box = (2, 3, 4), ((1, 4), (2, 5), (0, 2))
-    versions = [judged(store, annotations, place, answer) for answer in (True, False) for place in (here, box)]
+    (record,) = store.list_images()
+    versions = [
+        judge(annotations, record.image_id, place, answer=answer) for answer in (True, False) for place in (here, box)
+    ]
     for annotation in versions:
         deliver(annotation, annotations.deliveries.get(annotation.id))
     documents = [read_findings(found(store, annotations, annotation)) for annotation in versions]
