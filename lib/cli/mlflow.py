@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from ..errors import CarinaError, ConflictError
 from ..models.registry_mlflow import follow
 from ..models.store import ModelStore
 from ..models.tracking import experiments, silence, store_uri
+from ..processes import python_module
 from ..settings import Settings
 from .options import JsonOption
 from .output import command, write_json_line
@@ -84,7 +84,7 @@ def pages(folder: Path, *, port: int) -> Iterator[tuple[str, subprocess.Popen[by
     silence()
     folder.mkdir(parents=True, exist_ok=True)
     log = (folder / "mlflow.log").open("ab")
-    command_line = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store_uri(folder)]
+    command_line = python_module("mlflow", "server", "--backend-store-uri", store_uri(folder))
     command_line += ["--default-artifact-root", (folder / "artifacts").resolve().as_uri()]
     command_line += ["--host", _HOST, "--port", str(port), "--workers", "1"]
     process = subprocess.Popen(  # noqa: S603 — this interpreter with our own arguments

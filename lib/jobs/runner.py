@@ -11,7 +11,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -22,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from ..annotations.database import utc_now
 from ..errors import CarinaError, ConflictError
+from ..processes import python_module
 from ..settings import Settings
 from .desk import JobDesk
 from .folder import ImageAccess, JobFolder
@@ -41,7 +41,7 @@ _LOCK_NAME = ".runner.lock"
 
 def job_command(folder: Path) -> Sequence[str]:
     """The process of a job; no secret is in it."""
-    return [sys.executable, "-m", f"{__package__}.work", str(folder)]
+    return python_module(f"{__package__}.work", str(folder))
 
 
 class JobRunner(JobDesk):

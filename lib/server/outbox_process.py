@@ -21,6 +21,7 @@ from typing import Any
 from ..annotations.outbox import Outbox, wait_after
 from ..annotations.store import AnnotationStore, open_annotations
 from ..datastores.port import open_store
+from ..processes import python_module
 from ..registry import find_tasks
 from ..settings import Settings
 from .children import deaf_to_interrupts
@@ -114,7 +115,7 @@ class OutboxProcess:
         """Start the child and wait for its end."""
         with deaf_to_interrupts():
             child = subprocess.Popen(  # noqa: S603  our own module
-                [sys.executable, "-m", __name__],
+                python_module(__name__),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +11,7 @@ from types import TracebackType
 import httpx
 
 from ..errors import CarinaError
+from ..processes import python_module
 from ..settings import Settings
 from .logs import log_path
 from .run import ServerAddress, read_state, state_path
@@ -135,7 +135,7 @@ class RunningServer:
 
     def _command(self) -> list[str]:
         settings = self._settings
-        command = [sys.executable, "-m", "carina.server.run", "--home", str(settings.home)]
+        command = python_module("carina.server.run", "--home", str(settings.home))
         command += ["--host", settings.host, "--port", str(settings.port)]
         command += ["--upload-limit-mib", str(settings.upload_limit_mib)]
         command += ["--unpacked-limit-mib", str(settings.unpacked_limit_mib)]

@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -17,6 +16,7 @@ import psutil
 import torch
 
 from ..errors import InvalidInputError, PeerError
+from ..processes import python_module
 from ..task import TrainerOptions
 from .helping import MODULE, log_file, meeting_place, ready_file, serve
 from .lesson import Cancelled, stop_if
@@ -151,7 +151,7 @@ class _Helpers:
             name = f"cuda:{(device.index or 0) + rank}" if device.type == "cuda" else str(device)
             with log_file(folder, rank).open("wb") as log:
                 self._running[rank] = subprocess.Popen(  # noqa: S603 — our own module
-                    [sys.executable, "-m", MODULE, str(rank), str(count), name, str(folder)],
+                    python_module(MODULE, str(rank), str(count), name, str(folder)),
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,

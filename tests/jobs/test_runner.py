@@ -264,7 +264,7 @@ def test_an_unknown_kind_and_an_unknown_job_are_refused(runner_of):
 
 
 def test_the_command_is_the_module_of_this_package(tmp_path):
-    assert job_command(tmp_path) == [sys.executable, "-m", "carina.jobs.work", str(tmp_path)]
+    assert job_command(tmp_path) == [sys.executable, "-P", "-m", "carina.jobs.work", str(tmp_path)]
 
 
 def test_a_job_that_a_real_time_signal_ends_is_told_by_its_number(runner_of):
