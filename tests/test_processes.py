@@ -16,7 +16,9 @@ def test_what_lies_in_the_folder_where_it_is_started_is_not_taken_for_a_module(t
     else:
         (tmp_path / name).mkdir()
         (tmp_path / name / "decoder.py").write_text("raise SystemExit('not ours')")
-    ran = subprocess.run(python_module("carina.dicom.provenance"), cwd=tmp_path, capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        python_module("carina.dicom.provenance"), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
