@@ -44,7 +44,8 @@ def import_images(
 
     A folder is searched with its subfolders; DICOM files are sorted into series, wherever they lie. A series with
     slices missing, doubled or unevenly spaced is imported with a warning: nothing can be drafted on it before it is
-    complete. Another machine's server (--server) refuses such a series. What cannot be imported is named, and the rest goes on; the exit status is 1 only if nothing could be.
+    complete. Another machine's server (--server) refuses such a series. What cannot be imported is named, and the rest
+    goes on; the exit status is 1 only if nothing could be.
 
     Examples: [bold]carina import study/[/], [bold]carina import study.zip --server http://127.0.0.1:8000[/],
     [bold]carina import ct.nii.gz --store ./images[/]
