@@ -54,16 +54,15 @@ def memory_layout(dimension: int) -> torch.memory_format:
     return torch.channels_last if dimension == 2 else torch.channels_last_3d
 
 
-def short_type(device: torch.device, *, training: bool = False) -> torch.dtype | None:
+def short_type(device: torch.device) -> torch.dtype | None:
     """The 16-bit number type in which networks run faster on a device; None where 32 bits are as fast.
 
     bfloat16 where there are instructions for it, on GPUs as on CPUs (AVX512-BF16 makes a SegResNet 2.5 times as fast);
-    float16 on older GPUs. `CARINA_PRECISION=float32` keeps everything in 32 bits, and so does a training on a CPU:
-    oneDNN's bfloat16 gradient of a convolution over a map of few voxels is now and then not a number (torch 2.x).
+    float16 on older GPUs. `CARINA_PRECISION=float32` keeps everything in 32 bits. A training on a CPU asks
+    `short_gradients.right_in_bfloat16`, too.
 
     Args:
         device: Where the network is.
-        training: Whether there will be gradients.
 
     Raises:
         ConfigurationError: If that variable says something else than auto or float32.
@@ -79,14 +78,14 @@ def short_type(device: torch.device, *, training: bool = False) -> torch.dtype |
         return None
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    return torch.bfloat16 if _cpu_knows_bfloat16() and not training else None
+    return torch.bfloat16 if _cpu_knows_bfloat16() else None
 
 
-def short_numbers(device: torch.device, *, training: bool = False) -> torch.autocast:
-    """Within it a network runs in `short_type`; what needs 32 bits, such as normalisation, keeps them."""
+def short_numbers(device: torch.device, *, allowed: bool = True) -> torch.autocast:
+    """Within it a network runs in `short_type` where that is allowed; what needs 32 bits keeps them."""
     import torch
 
-    kind = short_type(device, training=training)
+    kind = short_type(device) if allowed else None
     return torch.autocast(device.type, dtype=kind or torch.bfloat16, enabled=kind is not None)
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import ConfigurationError, InvalidInputError
 from ..registry import Registry, find
 from ..task import TaskSpec
+from .ensemble import asking_one, averaged, members_of
 from .guidance import click_guided
 from .light_monai import load_monai
+from .short_gradients import normalise_in_full
 
 if TYPE_CHECKING:
     from torch import nn
@@ -63,7 +65,9 @@ def build_network(spec: TaskSpec) -> nn.Module:
     """
     factory = _factory(spec)
     load_monai()
-    network = factory.build(spec)
+    members = [factory.build(spec) for _ in range(spec.network.members)]
+    network = members[0] if len(members) == 1 else averaged(members)
+    normalise_in_full(network)
     return network if spec.in_channels == 1 else click_guided(network, spec)
 
 
@@ -88,15 +92,21 @@ def feature_layer(network: nn.Module, spec: TaskSpec) -> nn.Module | None:
     return None if find_layer is None else find_layer(_bare(network, spec))
 
 
-def answering_quickly(network: nn.Module, spec: TaskSpec) -> AbstractContextManager[None]:
-    """Within it a network that can answers from a part of its weights; others answer as ever.
+@contextmanager
+def answering_quickly(network: nn.Module, spec: TaskSpec) -> Iterator[None]:
+    """Within it a network that can answers from a part of its weights, an ensemble from one member; others as ever.
 
     Args:
         network: From `build_network`.
         spec: The task.
     """
     quick = _factory(spec).quick
-    return nullcontext() if quick is None else quick(_bare(network, spec))
+    with ExitStack() as stack:
+        if spec.network.members > 1:
+            stack.enter_context(asking_one(_without_clicks(network, spec)))
+        if quick is not None:
+            stack.enter_context(quick(_bare(network, spec)))
+        yield
 
 
 def feature_axis(spec: TaskSpec, *, places: int, size: int) -> tuple[float, float]:
@@ -128,9 +138,14 @@ def require_network(spec: TaskSpec) -> None:
         )
 
 
-def _bare(network: nn.Module, spec: TaskSpec) -> nn.Module:
+def _without_clicks(network: nn.Module, spec: TaskSpec) -> nn.Module:
     """The network without what takes clicks."""
     return network if spec.in_channels == 1 else network.get_submodule("network")
+
+
+def _bare(network: nn.Module, spec: TaskSpec) -> nn.Module:
+    """What the factory built, of several the first."""
+    return members_of(_without_clicks(network, spec))[0]
 
 
 def _factory(spec: TaskSpec) -> NetworkFactory:

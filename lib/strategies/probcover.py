@@ -14,7 +14,7 @@ from .space import Points, clusters, space_of, to_each, to_nearest
 
 _PURITY = 0.95
 _GROUPS = 12
-_MOST_CENTRES = 1024
+_MOST_CENTRES = 512
 """Of a larger pool so many are drawn to choose from (stochastic greedy, Mirzasoleiman et al., arXiv:1409.7938)."""
 
 _NEEDS = Needs(embedding=True)

@@ -20,10 +20,22 @@ _OF_WHOLE_IMAGES: frozenset[Kind] = frozenset({"classification"})
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSpec:
-    """A network by its registered name, and the keyword arguments its factory takes besides channels."""
+    """A network by its registered name.
+
+    Attributes:
+        name: Of its file in `lib/networks/`.
+        arguments: Keyword arguments that its factory takes besides channels.
+        members: How many of them are trained together and answer with their mean (a deep ensemble). Each takes its time
+            in training and inference; a quick draft asks one alone.
+    """
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    members: int = 1
+
+    def __post_init__(self) -> None:
+        if self.members < 1:
+            raise ConfigurationError(f"Network '{self.name}' must have 1 or more members, got {self.members}.")
 
 
 NO_NETWORK = NetworkSpec(name="")
@@ -217,4 +229,6 @@ class TaskSpec:
             decisive["crop_mm"] = self.crop_mm
         if self.roi != WHOLE:
             decisive["roi"] = self.roi
+        if self.network.members > 1:
+            decisive["members"] = self.network.members
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=list).encode()).hexdigest()

@@ -23,12 +23,13 @@ def loss_at_depths(
 
     Args:
         loss: Of one level.
-        outputs: Logits `(B, channels, …)` of each level, the finest first.
+        outputs: Logits `(B, channels, …)` of each level, the finest first; those of one size count the same.
         label: `(B, 1, …)` of the finest; coarser levels are taught every second of its voxels, every fourth and so on.
         annotated: See `PartialLoss`.
         total: See `PartialLoss`.
     """
-    weights = [0.5**level for level in range(len(outputs))]
+    sizes = list(dict.fromkeys(logits.shape for logits in outputs))
+    weights = [0.5 ** sizes.index(logits.shape) for logits in outputs]
     losses = [
         weight * loss(logits, _at_size(label, logits), annotated, total=total)
         for weight, logits in zip(weights, outputs, strict=True)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..networks.devices import memory_layout, short_numbers, short_type
+from ..networks.short_gradients import right_in_bfloat16
 from ..task import TaskSpec, TrainerOptions
 from .augmentation import augment
 from .checkpoint import optimiser_tensors, restore_optimiser
@@ -39,7 +40,8 @@ class Descent:
         options: Steps and rates.
         sampler: Where batches come from.
         loss: On `device`.
-        device: CPU or CUDA; in 16 bits where that is faster (`devices.short_type`), float16 with loss scaling.
+        device: CPU or CUDA; in 16 bits where that is faster (`devices.short_type`), float16 with loss scaling. On a CPU
+            a gradient that is not a number is computed again in 32 bits, as all that follow are.
         change: How batches are changed at random.
         peers: Who works on the rest of each batch.
         pool: Where patches without labels come from, if `options.unlabelled_weight` is more than nothing.
@@ -60,14 +62,13 @@ class Descent:
         self._layout = memory_layout(self.spec.dimension)
         self.network.to(memory_format=self._layout)
         self._shared = self.network
+        self._short: bool | None = None if self.device.type == "cpu" else True
         self._optimiser = torch.optim.AdamW(
             parameter_groups(self.network, decay=self.options.layer_decay, by_layer=self.options.head_epochs > 0),
             lr=self.options.learning_rate,
             weight_decay=self.options.weight_decay,
         )
-        self._scaler = torch.amp.GradScaler(
-            self.device.type, enabled=short_type(self.device, training=True) == torch.float16
-        )
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=short_type(self.device) == torch.float16)
         self._tutor: Tutor | None = None
         if self.pool is not None and self.options.unlabelled_weight:
             self._tutor = Tutor(
@@ -142,8 +143,11 @@ class Descent:
         return image, label, batch.annotated.to(self.device)
 
     def _outputs(self, image: Tensor) -> list[Tensor]:
-        with short_numbers(self.device, training=True):
-            return outputs_of(self._shared(image.contiguous(memory_format=self._layout)))
+        image = image.contiguous(memory_format=self._layout)
+        if self._short is None:  # every batch has the size of the first
+            self._short = right_in_bfloat16(self.network, image)
+        with short_numbers(self.device, allowed=self._short):
+            return outputs_of(self._shared(image))
 
     def _supervised(self, outputs: Sequence[Tensor], label: Tensor, annotated: Tensor) -> Tensor:
         return loss_at_depths(self.loss, outputs, label, annotated, total=self.peers.total)
@@ -159,7 +163,10 @@ class Descent:
             if not math.isfinite(there):  # 16 bits overflow now and then: without gradients the step is left out
                 return value
         self._scaler.unscale_(self._optimiser)
-        nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT_NORM)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT_NORM)
+        if self._short and self.device.type == "cpu" and not norm.isfinite():  # the same in every process
+            self._short = False
+            return self._descend(loss_of_batch)
         self._scaler.step(self._optimiser)
         self._scaler.update()
         return value

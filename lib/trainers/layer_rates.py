@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from torch import nn
+
+from ..networks.ensemble import members_of
 
 
 def parameter_groups(network: nn.Module, *, decay: float, by_layer: bool = False) -> list[dict[str, Any]]:
     """An optimiser's parameter groups, one per layer, each with the `share` of the learning rate that it takes.
 
     The last layer takes all of it and the first `decay`; between them each takes the same factor less than the next (as
-    Howard & Ruder, arXiv:1801.06146, do for text). Layers are in the order in which the network declares them.
+    Howard & Ruder, arXiv:1801.06146, do for text). Layers are in the order in which the network declares them; those of
+    an ensemble's members count as one.
 
     Args:
         network: Any.
@@ -20,6 +24,15 @@ def parameter_groups(network: nn.Module, *, decay: float, by_layer: bool = False
     """
     if decay == 1 and not by_layer:
         return [{"params": list(network.parameters()), "share": 1.0, "head": True}]
+    layers = [list(chain(*same)) for same in zip(*map(_layers_of, members_of(network)), strict=True)]
+    last = len(layers) - 1
+    return [
+        {"params": own, "share": decay ** ((last - number) / max(1, last)), "head": number == last}
+        for number, own in enumerate(layers)
+    ]
+
+
+def _layers_of(network: nn.Module) -> list[list[nn.Parameter]]:
     seen: set[int] = set()
     layers = []
     for module in network.modules():
@@ -27,8 +40,4 @@ def parameter_groups(network: nn.Module, *, decay: float, by_layer: bool = False
         seen.update(id(one) for one in own)
         if own:
             layers.append(own)
-    last = len(layers) - 1
-    return [
-        {"params": own, "share": decay ** ((last - number) / max(1, last)), "head": number == last}
-        for number, own in enumerate(layers)
-    ]
+    return layers

@@ -50,7 +50,7 @@ class Tutor:
 
     def teach(self, image: Tensor) -> Tensor:
         """What the teacher says: `(B, channels, …)` float32 probabilities of `(B, 1, …)`."""
-        with torch.no_grad(), short_numbers(self._device, training=True):
+        with torch.no_grad(), short_numbers(self._device):
             return self._probabilities(self._teacher(image))
 
     def disturb(self, image: Tensor, *, random: torch.Generator) -> Tensor:

@@ -28,10 +28,6 @@ def test_a_processor_with_instructions_for_it_uses_bfloat16(able):
         assert torch.nn.Linear(2, 2)(torch.zeros(1, 2)).dtype == torch.bfloat16
 
 
-def test_gradients_on_a_processor_keep_to_32_bits(able):
-    assert short_type(CPU, training=True) is None
-
-
 def test_another_processor_keeps_to_32_bits(monkeypatch):
     for question in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.delattr(torch.cpu, question, raising=False)

@@ -61,6 +61,7 @@ def test_the_background_is_one_more_channel():
         {"intensity": ZScoreThenRange()},
         {"intensity": Window(lower=-1000, upper=400)},
         {"network": NetworkSpec(name="unet", arguments={"channels": [8]})},
+        {"network": dataclasses.replace(make_spec().network, members=2)},
     ],
 )
 def test_weights_of_another_meaning_have_another_fingerprint(changes):

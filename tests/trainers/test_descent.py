@@ -119,7 +119,29 @@ def test_where_the_loss_overflows_at_the_worst_point_a_step_in_float16_is_left_o
         asked.append(1)
         return logits.square().sum() if len(asked) == 1 else logits.sum() * torch.inf
 
-    monkeypatch.setattr("carina.trainers.descent.short_type", lambda device, training: torch.float16)
+    monkeypatch.setattr("carina.trainers.descent.short_type", lambda device: torch.float16)
     network, before = descend(loss=overflowing, sharpness=0.1)
     assert len(asked) == 2
     assert all(torch.equal(one, then) for one, then in zip(network.parameters(), before, strict=True))
+
+
+class Trap(torch.autograd.Function):
+    """Passes scores on; in 16 bits its gradient is not a number."""
+
+    @staticmethod
+    def forward(context, scores):
+        return scores.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        return gradient * torch.nan if gradient.dtype == torch.bfloat16 else gradient
+
+
+def test_a_gradient_in_16_bits_that_is_not_a_number_is_computed_again_in_32(descend, monkeypatch):
+    monkeypatch.setattr("carina.trainers.descent.right_in_bfloat16", lambda network, image: True)
+    monkeypatch.setattr("carina.networks.devices._cpu_knows_bfloat16", lambda: True)
+    expected, _ = descend()
+    trapped, _ = descend(loss=lambda logits, *_, total=None: Trap.apply(logits).square().sum())
+    asked = [next(network.parameters()).grad for network in (expected, trapped)]
+    assert all(one.isfinite().all() for one in asked)
+    torch.testing.assert_close(asked[0], asked[1], rtol=0.05, atol=0.01)

@@ -30,8 +30,12 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
-def task(spec):
-    """The toy task without augmentation, whose random numbers belong to each process."""
+def task(spec, monkeypatch):
+    """The toy task in 32 bits, as 16 round each part of a batch in another way.
+
+    And without augmentation, whose random numbers belong to each process.
+    """
+    monkeypatch.setenv("CARINA_PRECISION", "float32")
     network = NetworkSpec(name="segresnet", arguments={**spec.network.arguments, "init_filters": 8})
     trainer = dataclasses.replace(spec.trainer, max_epochs=2, steps_per_epoch=3, batch_size=3, augmentation=0.0)
     return dataclasses.replace(spec, network=network, trainer=trainer)
