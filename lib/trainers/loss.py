@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..networks.ensemble import members_of
 from ..task import TaskSpec
 from .class_sums import class_sums
 
@@ -167,19 +168,24 @@ def silence_unknown(network: nn.Module, *, known: Tensor, before: Tensor | None 
         before: The same for the parent version alone; labels it did not know but `known` does start at zero again.
             None for a network with random weights.
     """
-    layer = output_layer(network, len(known))
-    bias = None if layer is None else layer.bias
-    if isinstance(bias, Tensor):
-        with torch.no_grad():
-            if before is None:
-                bias[~known.to(bias.device)] = _SILENT
-            else:
-                bias[(known & ~before).to(bias.device)] = 0.0
+    for layer in output_layers(network, len(known)):
+        bias = layer.bias
+        if isinstance(bias, Tensor):
+            with torch.no_grad():
+                if before is None:
+                    bias[~known.to(bias.device)] = _SILENT
+                else:
+                    bias[(known & ~before).to(bias.device)] = 0.0
 
 
-def output_layer(network: nn.Module, channels: int) -> nn.Module | None:
-    """The last layer with one output per channel and a bias; None if there is none."""
-    for module in reversed(list(network.modules())):
-        if getattr(module, "out_channels", None) == channels and getattr(module, "bias", None) is not None:
-            return module
-    return None
+def output_layers(network: nn.Module, channels: int) -> list[nn.Module]:
+    """Of each member of an ensemble the last layer with one output per channel and a bias, where it has one."""
+    found = []
+    for member in members_of(network):
+        scoring = [
+            layer
+            for layer in member.modules()
+            if getattr(layer, "out_channels", None) == channels and getattr(layer, "bias", None) is not None
+        ]
+        found += scoring[-1:]
+    return found

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from ..networks.devices import short_numbers
+from ..networks.ensemble import members_of
 from ..networks.factory import build_network, size_multiple
 from ..task import TaskSpec
 from .depths import outputs_of
 from .hiding import Hiding
 from .lesson import Sampler
-from .loss import Total, output_layer, own
+from .loss import Total, output_layers, own
 from .standing import Randomness
 
 FILLED = "hidden parts"
@@ -35,24 +36,22 @@ class Reconstructing(nn.Module):
         super().__init__()
         self.network = network
         self.intensity = (nn.Conv2d if spec.dimension == 2 else nn.Conv3d)(spec.out_channels, 1, 1)
-        layer = output_layer(network, spec.out_channels)
-        self._fresh = {} if layer is None else {name: one.detach().clone() for name, one in layer.named_parameters()}
-        self._channels = spec.out_channels
+        self._output = [one for layer in output_layers(network, spec.out_channels) for one in layer.parameters()]
+        self._fresh = [one.detach().clone() for one in self._output]
         for name in _idle(self, spec):
             self.get_parameter(name).requires_grad_(False)
 
     def forward(self, image: Tensor) -> Tensor:
         """`(B, 1, …)` intensities."""
-        found: Tensor = self.intensity(outputs_of(self.network(image))[0])
+        finest = outputs_of(self.network(image))[: len(members_of(self.network))]
+        found: Tensor = self.intensity(torch.stack(finest).mean(dim=0))
         return found
 
     def forget_output(self) -> None:
         """Give the last layer of the network its first weights again: scores of labels have nothing to do with it."""
-        layer = output_layer(self.network, self._channels)
-        if layer is not None:
-            with torch.no_grad():
-                for name, one in layer.named_parameters():
-                    one.copy_(self._fresh[name])
+        with torch.no_grad():
+            for one, fresh in zip(self._output, self._fresh, strict=True):
+                one.copy_(fresh)
 
 
 def _idle(network: nn.Module, spec: TaskSpec) -> list[str]:
