@@ -15,6 +15,7 @@ ARGUMENTS = [
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
     "--ignore-gpu-blocklist",
+    "--disable-gpu-compositing",  # the page itself would go through that software GPU, too: five times the work
 ]
 AGREED = "localStorage.setItem('investigationalUseDialog', JSON.stringify({expiryDate: '2999-01-01'}))"
 """A script for new pages: OHIF's dialog about investigational use was read."""
