@@ -18,6 +18,7 @@ _RARITY_WEIGHT = 4.0
 _LEAST_UNSURE = 0.25
 _SEEN = 0.5
 _RARE = 0.5
+_LUCK = 2.0
 _DOUBT = "The model is less sure of it than of"
 _SAID = {"islands": "More of its draft lies in islands than in"}
 _OF_THE_UNDRAWN = frozenset({"islands"})
@@ -34,9 +35,10 @@ class Hybrid:
     that few labelled images show than in other images. What was chosen for a batch counts as covered and as drawn for
     the rest of it.
 
-    As long as a structure is rare, drawn less than half as often as another, it is searched for: the weight counts with
-    its square, or the distance would decide, which says little among images of one kind. Once none is rare the
-    distance counts more, and islands no longer count: they tell of what was never drawn, and of odd images otherwise.
+    As long as a structure is rare, drawn less than half as often as another (two labels more count as luck), it is
+    searched for: the weight counts with its square, or the distance would decide, which says little among images of
+    one kind. Once none is rare the distance counts more, and islands no longer count: they tell of what was never
+    drawn, and of odd images otherwise.
     """
 
     name: str = "hybrid"
@@ -77,7 +79,8 @@ class Hybrid:
 
 def _power(method: str, drawn: Mapping[str, float]) -> int:
     """How much the weight counts beside the distance: 2 while a structure is rare, else 1, or 0 if islands are all."""
-    if min(drawn.values(), default=0.0) < _RARE * max(drawn.values(), default=0.0):
+    least, most = min(drawn.values(), default=0.0), max(drawn.values(), default=0.0)
+    if least < most and least < _RARE * (most + _LUCK):
         return 2
     return 0 if method in _OF_THE_UNDRAWN else 1
 
