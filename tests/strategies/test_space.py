@@ -97,6 +97,9 @@ def _near_and_doubtful_or_far(method: str) -> list[Candidate]:
         ("islands", {"lung": 4.0, "nodule": 0.0}, "0"),
         ("entropy", {"lung": 4.0, "nodule": 3.0}, "1"),  # nothing is rare: eight times as far counts more than doubt
         ("islands", {"lung": 4.0, "nodule": 3.0}, "1"),
+        ("islands", {"lung": 4.0, "nodule": 2.0}, "0"),  # half of four may be luck
+        ("islands", {"lung": 8.0, "nodule": 5.0}, "1"),
+        ("islands", {"lung": 1.0, "nodule": 1.0}, "1"),
     ],
 )
 def test_hybrid_follows_doubt_as_long_as_a_structure_is_rare_and_distance_afterwards(method, drawn, expected):
