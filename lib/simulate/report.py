@@ -16,6 +16,10 @@ from .curves import Curves, Summary, summarise
 from .plan import BASELINE, FULL, Plan
 from .rounds import Journal, Round
 
+_COLOURS = 10
+_BANDS = 5
+"""Of more strategies than this the intervals of all would hide each other."""
+
 COLUMNS = ("Strategy", "Area ÷ random", "Area − random", "Labels for 90 %", "÷ random", "Labels for 95 %", "÷ random",
             "Voxels corrected ÷ random", "Outline drawn anew ÷ random")  # fmt: skip
 
@@ -106,18 +110,20 @@ def _per_label(
 
 
 def _draw(path: Path, summaries: list[Summary], *, full: float, title: str) -> None:
+    from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Picture
 
     figure = Picture(figsize=(14, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     by_labels, by_effort, by_contour = figure.subplots(1, 3, sharey=True)
+    by_labels.set_prop_cycle(color=colormaps["tab10" if len(summaries) <= _COLOURS else "tab20"].colors)
     for one in summaries:
         style = {"color": "black", "linewidth": 2.5} if one.strategy == BASELINE else {}
         across = [point["labels"] for point in one.curve]
         mean, low, high = ([point[name] for point in one.curve] for name in ("mean", "low", "high"))
         (line,) = by_labels.plot(across, mean, label=one.strategy, marker=".", **style)
-        if None not in low + high:
+        if None not in low + high and (one.strategy == BASELINE or len(summaries) <= _BANDS):
             by_labels.fill_between(across, low, high, alpha=0.12, color=line.get_color())
         by_effort.plot([point["voxels_changed"] for point in one.curve], mean, color=line.get_color(), marker=".")
         by_contour.plot([point["contour_added"] for point in one.curve], mean, color=line.get_color(), marker=".")
@@ -126,7 +132,9 @@ def _draw(path: Path, summaries: list[Summary], *, full: float, title: str) -> N
     by_labels.set(xlabel="labelled images", ylabel="mean Dice on test images", title=title)
     by_effort.set(xlabel="voxels corrected so far", title="by effort of correcting")
     by_contour.set(xlabel="voxels of outlines drawn anew so far", title="by outlines drawn anew")
-    by_labels.legend(fontsize=8)
+    by_labels.legend(fontsize=8, ncols=1 if len(summaries) <= _BANDS else 2)
+    for axes in (by_effort, by_contour):
+        axes.locator_params(axis="x", nbins=5)  # numbers of six digits
     figure.savefig(path, dpi=120)
 
 
