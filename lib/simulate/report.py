@@ -117,7 +117,8 @@ def _draw(path: Path, summaries: list[Summary], *, full: float, title: str) -> N
     figure = Picture(figsize=(14, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     by_labels, by_effort, by_contour = figure.subplots(1, 3, sharey=True)
-    by_labels.set_prop_cycle(color=colormaps["tab10" if len(summaries) <= _COLOURS else "tab20"].colors)
+    colours = colormaps["tab10" if len(summaries) <= _COLOURS else "tab20"]
+    by_labels.set_prop_cycle(color=list(colours(range(colours.N))))
     for one in summaries:
         style = {"color": "black", "linewidth": 2.5} if one.strategy == BASELINE else {}
         across = [point["labels"] for point in one.curve]

@@ -1,4 +1,4 @@
-"""Typical images first; then unsure ones far from what is labelled, rather with structures that are rarely drawn."""
+"""Images that stand for others first; then unsure ones unlike the labelled, rather with structures rarely drawn."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .coldstart import STRATEGY as COLD_START
 from .coverage import Walk
 from .port import NOTHING, Candidate, Choice, Knowledge, Needs
+from .probcover import STRATEGY as STANDING_FOR_OTHERS
 from .ranking import by_score, method_at_hand, percent
 from .space import space_of
 
@@ -29,7 +29,7 @@ _NEEDS = Needs(scores=("islands", "entropy", "margin", "tta", "committee"), embe
 
 @dataclass(frozen=True)
 class Hybrid:
-    """Cold start without a model; with one, k-centre whose distances are weighted by doubt and rarity.
+    """`probcover` without a model; with one, k-centre whose distances are weighted by doubt and rarity.
 
     An image's weight is its rank among the pool by a score, times up to five where a model sees more of a structure
     that few labelled images show than in other images. What was chosen for a batch counts as covered and as drawn for
@@ -37,12 +37,12 @@ class Hybrid:
 
     As long as a structure is rare, drawn less than half as often as another (two labels more count as luck), it is
     searched for: the weight counts with its square, or the distance would decide, which says little among images of
-    one kind. Once none is rare the distance counts more, and islands no longer count: they tell of what was never
-    drawn, and of odd images otherwise.
+    one kind. Once none is rare the distance counts more; and where islands are all there is to go by, `probcover` goes
+    on, for they tell of what was never drawn, and of odd images otherwise.
     """
 
     name: str = "hybrid"
-    description: str = "Begins with typical images, then takes unsure ones unlike the labelled, rare structures first"
+    description: str = "Images that stand for others, then unsure ones unlike the labelled, rare structures first"
     needs: Needs = _NEEDS
 
     def choose_batch(
@@ -50,14 +50,15 @@ class Hybrid:
     ) -> list[Choice]:
         """See `Strategy.choose_batch`."""
         method = method_at_hand(pool, self.needs.scores)
-        if method is None:
-            return COLD_START.choose_batch(pool, count=count, seed=seed, now=now, knowledge=knowledge)
+        searching = _one_is_rare(knowledge.occurrences)
+        if method is None or (method in _OF_THE_UNDRAWN and not searching):
+            return STANDING_FOR_OTHERS.choose_batch(pool, count=count, seed=seed, now=now, knowledge=knowledge)
         space = space_of(pool, knowledge)
         unsure = _ranks([candidate.scores.get(method) for candidate in space.members])
         walk, drawn = Walk(space), dict(knowledge.occurrences)
         choices: list[Choice] = []
         presence, names = _presence(space.members)
-        power = _power(method, drawn)
+        power = 2 if searching else 1
         while len(choices) < min(count, len(space.members)):
             shown = _rarity(presence, names, drawn)
             rare = shown.max(axis=1, initial=0.0)
@@ -67,7 +68,7 @@ class Hybrid:
             for name, value in member.presence.items():
                 drawn[name] = drawn.get(name, 0.0) + value
             seen = names[int(shown[index].argmax())] if rare[index] > _SEEN else None
-            reason = _reason(method, unsure[index], seen) if power else _ALONE
+            reason = _reason(method, unsure[index], seen)
             choices.append(Choice(image_id=member.image_id, weight=float(unsure[index] + rare[index]), reason=reason))
         taken = {choice.image_id for choice in choices}
         rest = [candidate for candidate in pool if candidate.image_id not in taken]
@@ -77,12 +78,10 @@ class Hybrid:
         )  # fmt: skip
 
 
-def _power(method: str, drawn: Mapping[str, float]) -> int:
-    """How much the weight counts beside the distance: 2 while a structure is rare, else 1, or 0 if islands are all."""
+def _one_is_rare(drawn: Mapping[str, float]) -> bool:
+    """Whether a structure is drawn less than half as often as another, and not just by luck."""
     least, most = min(drawn.values(), default=0.0), max(drawn.values(), default=0.0)
-    if least < most and least < _RARE * (most + _LUCK):
-        return 2
-    return 0 if method in _OF_THE_UNDRAWN else 1
+    return least < most and least < _RARE * (most + _LUCK)
 
 
 def _ranks(scores: Sequence[float | None]) -> NDArray[np.float64]:

@@ -96,10 +96,9 @@ def _near_and_doubtful_or_far(method: str) -> list[Candidate]:
         ("entropy", {"lung": 4.0, "nodule": 0.0}, "0"),  # the nodule is searched for
         ("islands", {"lung": 4.0, "nodule": 0.0}, "0"),
         ("entropy", {"lung": 4.0, "nodule": 3.0}, "1"),  # nothing is rare: eight times as far counts more than doubt
-        ("islands", {"lung": 4.0, "nodule": 3.0}, "1"),
         ("islands", {"lung": 4.0, "nodule": 2.0}, "0"),  # half of four may be luck
-        ("islands", {"lung": 8.0, "nodule": 5.0}, "1"),
-        ("islands", {"lung": 1.0, "nodule": 1.0}, "1"),
+        ("entropy", {"lung": 8.0, "nodule": 5.0}, "1"),
+        ("entropy", {"lung": 1.0, "nodule": 1.0}, "1"),
     ],
 )
 def test_hybrid_follows_doubt_as_long_as_a_structure_is_rare_and_distance_afterwards(method, drawn, expected):
@@ -124,10 +123,21 @@ def test_hybrid_says_what_its_score_is_about(method, drawn, said):
     assert choice.reason.startswith(said)
 
 
-def test_hybrid_says_nothing_of_islands_where_they_do_not_count():
-    pool = [Candidate(image_id=f"{index}", embedding=POINTS[index], scores={"islands": 0.5}) for index in range(5)]
-    (choice,) = find_strategies().get("hybrid").choose_batch(pool, count=1, seed=1, now=0.0)
-    assert choice.reason == "Unlike the labelled images."
+@pytest.mark.parametrize(
+    ("scores", "drawn"), [({}, {}), ({"islands": 0.5}, {"lung": 4.0, "nodule": 3.0}), ({"islands": 0.5}, {"lung": 1.0})]
+)
+def test_hybrid_takes_what_stands_for_others_without_a_model_and_where_islands_do_not_count(scores, drawn):
+    pool = [
+        Candidate(image_id=f"{index:03d}", embedding=point, scores=scores if index else dict.fromkeys(scores, 1.0))
+        for index, point in enumerate(POINTS)
+    ]
+    knowledge = Knowledge(embeddings=[CENTRES[0]], occurrences=drawn)
+    hybrid, probcover = (
+        find_strategies().get(name).choose_batch(pool, count=3, seed=1, now=0.0, knowledge=knowledge)
+        for name in ("hybrid", "probcover")
+    )
+    assert hybrid == probcover
+    assert hybrid[0].reason.startswith("Stands for")
 
 
 def test_clusters_of_separate_groups_are_those_of_scipy():
