@@ -15,7 +15,7 @@ Distances = NDArray[np.float32]
 
 _ROUNDS = 20
 _CHUNK = 512
-_MOST_CLUSTERED = 2048
+_MOST_CLUSTERED = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ def middle(points: Points) -> int:
 def clusters(points: Points, *, count: int, seed: int) -> NDArray[np.int64]:
     """`(n,)` cluster of each point by k-means, started as k-means++ (Arthur & Vassilvitskii, SODA 2007).
 
-    Of more than 2,048 points so many are drawn to find the clusters, for a person waits for the answer.
+    Of more than 1,024 points so many are drawn to find the clusters, for a person waits for the answer.
     """
     random = np.random.default_rng(seed)
     if len(points) > _MOST_CLUSTERED:
