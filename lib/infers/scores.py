@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ..networks.asking import outputs_of
 from ..networks.devices import memory_layout
 from ..task import TaskSpec
 
@@ -35,8 +36,7 @@ def scores_of(network: nn.Module, windows: Tensor, *, spec: TaskSpec) -> Tensor:
 def _asked(network: nn.Module, windows: Tensor, *, spec: TaskSpec) -> Tensor:
     flat = spec.dimension == 2
     batch = (windows[..., 0] if flat else windows).contiguous(memory_format=memory_layout(spec.dimension))
-    scores = network(batch)
-    scores = scores[0] if isinstance(scores, list | tuple) else scores
+    scores = outputs_of(network(batch))[0]
     if spec.of_whole_images:
         return scores[..., None, None, None]
     return scores[..., None] if flat else scores

@@ -7,12 +7,12 @@ ones are computed (the fast mode): a quicker answer from the same weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, cast
 
 from ..errors import ConfigurationError
 from ..task import TaskSpec
+from .asking import holding
 from .factory import NetworkFactory
 
 if TYPE_CHECKING:
@@ -66,14 +66,8 @@ def _depth_of(name: str) -> int:
     return int(row) + int(column)
 
 
-@contextmanager
-def _quick(network: nn.Module) -> Iterator[None]:
-    level = network.level
-    network.level = min(_QUICK_LEVEL, cast(int, level))  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        network.level = level
+def _quick(network: nn.Module) -> AbstractContextManager[None]:
+    return holding(network, "level", min(_QUICK_LEVEL, cast(int, network.level)))
 
 
 def _size_multiple(spec: TaskSpec) -> int:

@@ -6,9 +6,11 @@ arXiv:1612.01474).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from .asking import holding, outputs_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,8 +38,7 @@ def averaged(networks: Sequence[nn.Module]) -> nn.Module:
 
         def forward(self, image: Tensor) -> Tensor | list[Tensor]:
             """Mean scores `(B, channels, …)`; in training those of each member."""
-            given = [member(image) for member in self.members[: self.asked]]
-            levels = [[one] if isinstance(one, torch.Tensor) else list(one) for one in given]
+            levels = [outputs_of(member(image)) for member in self.members[: self.asked]]
             if self.training:
                 return [scores for level in zip(*levels, strict=True) for scores in level]
             return torch.stack([finest for finest, *_ in levels]).mean(dim=0)
@@ -51,12 +52,6 @@ def members_of(network: nn.Module) -> list[nn.Module]:
     return [network] if found is None else list(found)
 
 
-@contextmanager
-def asking_one(network: nn.Module) -> Iterator[None]:
+def asking_one(network: nn.Module) -> AbstractContextManager[None]:
     """Within it the first member of what `averaged` made answers for all."""
-    asked = network.asked
-    network.asked = 1  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        network.asked = cast(int, asked)  # type: ignore[assignment]
+    return holding(network, "asked", 1)

@@ -66,9 +66,11 @@ def build_network(spec: TaskSpec) -> nn.Module:
     factory = _factory(spec)
     load_monai()
     members = [factory.build(spec) for _ in range(spec.network.members)]
+    if spec.in_channels > 1:
+        members = [click_guided(member, spec) for member in members]
     network = members[0] if len(members) == 1 else averaged(members)
     normalise_in_full(network)
-    return network if spec.in_channels == 1 else click_guided(network, spec)
+    return network
 
 
 def size_multiple(spec: TaskSpec) -> int:
@@ -103,7 +105,7 @@ def answering_quickly(network: nn.Module, spec: TaskSpec) -> Iterator[None]:
     quick = _factory(spec).quick
     with ExitStack() as stack:
         if spec.network.members > 1:
-            stack.enter_context(asking_one(_without_clicks(network, spec)))
+            stack.enter_context(asking_one(network))
         if quick is not None:
             stack.enter_context(quick(_bare(network, spec)))
         yield
@@ -138,14 +140,10 @@ def require_network(spec: TaskSpec) -> None:
         )
 
 
-def _without_clicks(network: nn.Module, spec: TaskSpec) -> nn.Module:
-    """The network without what takes clicks."""
-    return network if spec.in_channels == 1 else network.get_submodule("network")
-
-
 def _bare(network: nn.Module, spec: TaskSpec) -> nn.Module:
-    """What the factory built, of several the first."""
-    return members_of(_without_clicks(network, spec))[0]
+    """What the factory built, of several the first, without what takes clicks."""
+    first = members_of(network)[0]
+    return first if spec.in_channels == 1 else first.get_submodule("network")
 
 
 def _factory(spec: TaskSpec) -> NetworkFactory:

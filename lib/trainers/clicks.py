@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..networks.asking import outputs_of
 from ..networks.guidance import click_maps
-from .depths import outputs_of
 
 _WITHOUT_SHARE = 0.4
 _MOST_CLICKS = 4

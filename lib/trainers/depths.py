@@ -11,11 +11,6 @@ from torch.nn import functional
 from .loss import PartialLoss, Total
 
 
-def outputs_of(given: Tensor | Sequence[Tensor]) -> list[Tensor]:
-    """What a network gives, the finest first: most give one, some in training one for each of several levels."""
-    return [given] if isinstance(given, Tensor) else list(given)
-
-
 def loss_at_depths(
     loss: PartialLoss, outputs: Sequence[Tensor], label: Tensor, annotated: Tensor, *, total: Total
 ) -> Tensor:

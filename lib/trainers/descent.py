@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..networks.asking import outputs_of
 from ..networks.devices import memory_layout, short_numbers, short_type
 from ..networks.short_gradients import right_in_bfloat16
 from ..task import TaskSpec, TrainerOptions
 from .augmentation import augment
 from .checkpoint import optimiser_tensors, restore_optimiser
 from .clicks import click_on_errors
-from .depths import loss_at_depths, outputs_of
+from .depths import loss_at_depths
 from .layer_rates import parameter_groups
 from .lesson import Change, Sampler
 from .loss import PartialLoss
@@ -145,7 +146,7 @@ class Descent:
     def _outputs(self, image: Tensor) -> list[Tensor]:
         image = image.contiguous(memory_format=self._layout)
         if self._short is None:  # every batch has the size of the first
-            self._short = right_in_bfloat16(self.network, image)
+            self._short = short_type(self.device) is not None and right_in_bfloat16(self.network, image)
         with short_numbers(self.device, allowed=self._short):
             return outputs_of(self._shared(image))
 

@@ -6,7 +6,7 @@ Labels that exclude each other share a softmax with the background; labels that 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -169,13 +169,12 @@ def silence_unknown(network: nn.Module, *, known: Tensor, before: Tensor | None 
             None for a network with random weights.
     """
     for layer in output_layers(network, len(known)):
-        bias = layer.bias
-        if isinstance(bias, Tensor):
-            with torch.no_grad():
-                if before is None:
-                    bias[~known.to(bias.device)] = _SILENT
-                else:
-                    bias[(known & ~before).to(bias.device)] = 0.0
+        bias = cast(Tensor, layer.bias)
+        with torch.no_grad():
+            if before is None:
+                bias[~known.to(bias.device)] = _SILENT
+            else:
+                bias[(known & ~before).to(bias.device)] = 0.0
 
 
 def output_layers(network: nn.Module, channels: int) -> list[nn.Module]:
@@ -185,7 +184,7 @@ def output_layers(network: nn.Module, channels: int) -> list[nn.Module]:
         scoring = [
             layer
             for layer in member.modules()
-            if getattr(layer, "out_channels", None) == channels and getattr(layer, "bias", None) is not None
+            if getattr(layer, "out_channels", None) == channels and isinstance(getattr(layer, "bias", None), Tensor)
         ]
         found += scoring[-1:]
     return found

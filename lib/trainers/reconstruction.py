@@ -7,11 +7,11 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from ..networks.asking import outputs_of
 from ..networks.devices import short_numbers
 from ..networks.ensemble import members_of
 from ..networks.factory import build_network, size_multiple
 from ..task import TaskSpec
-from .depths import outputs_of
 from .hiding import Hiding
 from .lesson import Sampler
 from .loss import Total, output_layers, own

@@ -10,11 +10,11 @@ import torch
 
 from carina.errors import ConfigurationError
 from carina.infers.sliding_window import predict
+from carina.networks.asking import outputs_of
 from carina.networks.factory import build_network, feature_layer, find_networks, size_multiple
 from carina.preprocessing import prepare
 from carina.registry import find_tasks
 from carina.task import NetworkSpec
-from carina.trainers.depths import outputs_of
 from tests.infers.builder import noise_volume, task
 
 SMALL = {

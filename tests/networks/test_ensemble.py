@@ -12,6 +12,7 @@ from carina.networks.ensemble import averaged, members_of
 from carina.networks.factory import answering_quickly, build_network, feature_layer
 from carina.task import NetworkSpec
 from carina.trainers.layer_rates import parameter_groups
+from carina.trainers.loss import silence_unknown
 from tests.infers.builder import task
 
 IMAGE = torch.randn(2, 1, 8, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -44,7 +45,9 @@ def test_a_quick_answer_is_that_of_the_first_alone_and_the_next_is_whole_again(s
     torch.testing.assert_close(network(IMAGE), whole)
 
 
-def test_features_are_those_of_the_first(spec):
+@pytest.mark.parametrize("kind", ["segmentation", "deepedit"])
+def test_features_are_those_of_the_first(spec, kind):
+    spec = dataclasses.replace(spec, kind=kind)
     network, seen = build_network(spec).eval(), []
     feature_layer(network, spec).register_forward_hook(lambda *_: seen.append(1))
     network(IMAGE)
@@ -65,6 +68,12 @@ def test_the_same_layers_of_all_members_learn_at_the_same_rate(spec):
     one, three = (parameter_groups(build_network(which), decay=0.1) for which in (alone, spec))
     assert [group["share"] for group in three] == [group["share"] for group in one]
     assert [len(group["params"]) for group in three] == [3 * len(group["params"]) for group in one]
+
+
+def test_labels_that_nothing_teaches_are_silent_in_every_member_of_a_network_of_clicks(spec):
+    network = build_network(dataclasses.replace(spec, kind="deepedit")).eval()
+    silence_unknown(network, known=torch.tensor([True, True, True, False]))
+    assert all(member(IMAGE)[:, 3].max() < member(IMAGE)[:, :3].min() for member in members_of(network))
 
 
 def test_a_task_without_any_member_is_refused():

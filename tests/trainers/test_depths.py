@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from carina.networks.asking import outputs_of
 from carina.networks.factory import build_network
 from carina.task import NetworkSpec
 from carina.trainers.cache import VolumeCache
-from carina.trainers.depths import loss_at_depths, outputs_of
+from carina.trainers.depths import loss_at_depths
 from carina.trainers.descent import Descent
 from carina.trainers.loss import loss_of, own
 from carina.trainers.patches import PatchSampler, annotated_channels
@@ -33,6 +34,15 @@ def test_each_level_has_half_the_weight_of_the_finer_one_and_sees_the_label_at_i
 def test_one_level_has_the_loss_itself():
     label = torch.ones(2, 1, 4, 4)
     assert loss_at_depths(mean, outputs_of(torch.zeros(2, 3, 4, 4)), label, label, total=own).item() == 1.0
+
+
+def test_scores_of_one_size_count_the_same():
+    label = torch.zeros(1, 1, 4, 4)
+    label[..., 0] = 1
+    worth = iter([1.0, 3.0, 8.0])
+    outputs = [torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 2, 2)]
+    found = loss_at_depths(lambda *_, total: torch.tensor(next(worth)), outputs, label, label, total=own)
+    assert found.item() == pytest.approx((1.0 + 3.0 + 0.5 * 8.0) / 2.5)
 
 
 def test_findings_of_whole_images_have_no_levels():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -126,7 +127,9 @@ def test_where_the_loss_overflows_at_the_worst_point_a_step_in_float16_is_left_o
 
 
 class Trap(torch.autograd.Function):
-    """Passes scores on; in 16 bits its gradient is not a number."""
+    """Passes scores on; in 16 bits its gradient is not a number. `seen` tells the numbers it was asked in."""
+
+    seen: ClassVar[list[torch.dtype]] = []
 
     @staticmethod
     def forward(context, scores):
@@ -134,6 +137,7 @@ class Trap(torch.autograd.Function):
 
     @staticmethod
     def backward(context, gradient):
+        Trap.seen.append(gradient.dtype)
         return gradient * torch.nan if gradient.dtype == torch.bfloat16 else gradient
 
 
@@ -142,6 +146,7 @@ def test_a_gradient_in_16_bits_that_is_not_a_number_is_computed_again_in_32(desc
     monkeypatch.setattr("carina.networks.devices._cpu_knows_bfloat16", lambda: True)
     expected, _ = descend()
     trapped, _ = descend(loss=lambda logits, *_, total=None: Trap.apply(logits).square().sum())
+    assert Trap.seen == [torch.bfloat16, torch.float32]
     asked = [next(network.parameters()).grad for network in (expected, trapped)]
     assert all(one.isfinite().all() for one in asked)
     torch.testing.assert_close(asked[0], asked[1], rtol=0.05, atol=0.01)

@@ -19,30 +19,30 @@ def test_only_hidden_voxels_count():
     assert HiddenError()(guess, truth, truth).item() == pytest.approx(0.25)
 
 
-def test_the_last_layer_begins_anew_and_no_other(spec):
-    torch.manual_seed(0)
-    network = reconstructing(spec)
-    assert isinstance(network, Reconstructing)
+def forgotten(network: Reconstructing) -> set[str]:
+    """Which weights are what they were at first, after all have changed and the output was forgotten."""
     first = {name: value.clone() for name, value in network.network.state_dict().items()}
     with torch.no_grad():
         for one in network.parameters():
             one.add_(1.0)
     network.forget_output()
-    same = {name for name, value in network.network.state_dict().items() if torch.equal(value, first[name])}
-    assert same == {"conv_final.2.conv.weight", "conv_final.2.conv.bias"}
+    return {name for name, value in network.network.state_dict().items() if torch.equal(value, first[name])}
+
+
+def test_the_last_layer_begins_anew_and_no_other(spec):
+    torch.manual_seed(0)
+    network = reconstructing(spec)
+    assert isinstance(network, Reconstructing)
+    assert forgotten(network) == {"conv_final.2.conv.weight", "conv_final.2.conv.bias"}
 
 
 def test_every_member_of_an_ensemble_fills_in_and_forgets(spec):
     network = reconstructing(dataclasses.replace(spec, network=dataclasses.replace(spec.network, members=2))).train()
     network(torch.ones(1, 1, 16, 16, 16)).sum().backward()
     assert all(one.grad is not None for one in network.parameters())
-    first = {name: value.clone() for name, value in network.network.state_dict().items()}
-    with torch.no_grad():
-        for one in network.parameters():
-            one.add_(1.0)
-    network.forget_output()
-    same = {name for name, value in network.network.state_dict().items() if torch.equal(value, first[name])}
-    assert same == {f"members.{member}.conv_final.2.conv.{part}" for member in (0, 1) for part in ("weight", "bias")}
+    assert forgotten(network) == {
+        f"members.{member}.conv_final.2.conv.{part}" for member in (0, 1) for part in ("weight", "bias")
+    }
 
 
 @pytest.mark.parametrize(
