@@ -46,13 +46,19 @@ class ProbCover:
             while len(choices) < count and uncovered.any():
                 covers = np.count_nonzero(within & uncovered, axis=1)
                 best = int(covers.argmax())
-                if not covers[best]:
+                most = int(covers[best])
+                if not most:
                     break
                 uncovered &= ~within[best]
-                reason = f"Stands for {covers[best]} similar images, itself among them, that are like no labelled one."
                 member = space.members[centres[best]]
-                choices.append(Choice(image_id=member.image_id, weight=float(covers[best]), reason=reason))
+                choices.append(Choice(image_id=member.image_id, weight=float(most), reason=_reason(most)))
         return choices + _others(pool, choices, knowledge, count=count, seed=seed, now=now)
+
+
+def _reason(covers: int) -> str:
+    if covers == 1:
+        return "Like no labelled image, nor any other."
+    return f"Stands for {covers} similar images, itself among them, that are like no labelled one."
 
 
 def _drawn(count: int, seed: int) -> NDArray[np.int64]:
