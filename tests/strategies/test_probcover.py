@@ -36,10 +36,10 @@ def test_each_choice_covers_the_most_images_that_are_left():
 
 
 def test_an_image_that_is_like_no_other_is_said_to_be_so():
-    pool = [Candidate(image_id=f"{place}", embedding=np.array([place], np.float32)) for place in (0, 1000)]
-    (choice,) = choices(count=1, pool=pool)
-    assert choice.weight == 1
-    assert choice.reason == "Like no labelled image, nor any other."
+    pool = [Candidate(image_id=f"{place}", embedding=np.array([place], np.float32)) for place in (0, 10, 500, 1000)]
+    _, alone = choices(count=2, pool=pool)
+    assert alone.weight == 1
+    assert alone.reason == "Like no labelled image, nor any other."
 
 
 def test_within_the_distance_19_of_20_images_have_none_of_another_group():
