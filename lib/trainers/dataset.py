@@ -6,9 +6,10 @@ Images: files `<images>/<id>.nii.gz` (or another suffix of `images.IMAGE_SUFFIXE
     <labels>/<id>.nii.gz         <labels>/<id>/labels.nii.gz         <labels>/labels.nii.gz (one image)
     <labels>/masks/<id>/<structure>.png                              <labels>/<id>/<structure>.nii.gz
 
-The masks of one image may overlap, which counts for tasks whose labels may. A label map has
-`labels.json` (name → value) beside a label map or in `<labels>`; a `.seg.nrrd` names its own values. A
-`cases.csv` with the columns `image,patient` in `<images>`, `<labels>` or the folder above says who is who; without it
+The masks of one image may overlap, which counts for tasks whose labels may. A missing mask means that nobody drew it
+where the structure is anatomy, and that there is none where it is an altered structure, such as a nodule, that another
+image has a mask of: see `_annotated_in`. A label map has `labels.json` (name → value) beside it or in `<labels>`; a
+`.seg.nrrd` names its own values. A `cases.csv` with the columns `image,patient` in `<images>`, `<labels>` or the folder above says who is who; without it
 every image counts as a patient of its own.
 """
 
@@ -18,7 +19,7 @@ import csv
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from ..geometry import Volume, resample_label
 from ..images import IMAGE_SUFFIXES, read_label, read_volume, split_suffix
 from ..label_maps import Mask, join_masks, label_type
 from ..labels import LabelSet, did_you_mean
-from ..structures import ALIASES
+from ..structures import ALIASES, ANATOMICAL_STRUCTURE
 from ..task import TaskSpec
 from .cases import Case
 
@@ -39,6 +40,8 @@ _log = logging.getLogger(__name__)
 _LABELS_STEM = "labels"
 _IMAGE_STEM = "image"
 CASES_NAME = "cases.csv"
+_NAMED = 4
+"""Missing masks that a warning names."""
 
 
 def read_case_folder(images: Path, labels: Path, spec: TaskSpec) -> list[Case]:
@@ -50,7 +53,8 @@ def read_case_folder(images: Path, labels: Path, spec: TaskSpec) -> list[Case]:
         spec: The task; labels of other names are left out with a warning.
 
     Returns:
-        Cases in the order of their ids. Nothing but names and `labels.json` is read yet.
+        Cases in the order of their ids, without those that no structure of the task was annotated in. Nothing but names
+        and `labels.json` is read yet.
 
     Raises:
         InvalidInputError: If a folder is missing, no image has a label, or `cases.csv` lacks an image.
@@ -72,21 +76,43 @@ def read_case_folder(images: Path, labels: Path, spec: TaskSpec) -> list[Case]:
             f"At least one image must have a label, got {len(found)} image(s) in '{images}' and none with a label in "
             f"'{labels}'. Name each label like its image, or put masks into masks/<id>/."
         )
-    names = {name for source in sources.values() for name in _names_in(source, spec.labels)}
-    known = _known_names(names, spec.labels)
-    cases = []
-    for image_id, source in sorted(sources.items()):
-        own = known if source.is_dir() else known & set(_names_in(source, spec.labels))
-        cases.append(
-            Case(
-                image_id=image_id,
-                patient_id=patient_of(image_id, patients),
-                load=partial(_load, found[image_id], source, spec.labels),
-                revision=_revision(found[image_id], source),
-                annotated=frozenset(own),
-            )
+    names = {image_id: frozenset(_names_in(source, spec.labels)) for image_id, source in sources.items()}
+    known = _known_names(frozenset().union(*names.values()), spec.labels)
+    cases = [
+        Case(
+            image_id=image_id,
+            patient_id=patient_of(image_id, patients),
+            load=partial(_load, found[image_id], source, spec.labels),
+            revision=_revision(found[image_id], source),
+            annotated=annotated,
         )
+        for image_id, source in sorted(sources.items())
+        if (annotated := _annotated_in(source, names[image_id], spec.labels, known))
+    ]
+    _warn_of_missing_masks([case for case in cases if sources[case.image_id].is_dir()], known)
     return cases
+
+
+def _annotated_in(source: Path, names: frozenset[str], labels: LabelSet, known: frozenset[str]) -> frozenset[str]:
+    """The structures an annotator looked for in one image.
+
+    A label map names them. In a folder of masks anatomy without a file was not drawn, for hardly anybody lacks a lung;
+    an altered structure without one was looked for and not found, if some image has one.
+    """
+    altered = {label.name for label in labels if label.category != ANATOMICAL_STRUCTURE}
+    return known & (names | altered if source.is_dir() else names)
+
+
+def _warn_of_missing_masks(cases: Sequence[Case], known: frozenset[str]) -> None:
+    """Name the masks that the other images have: a forgotten one is easily drawn, an absent structure easily said."""
+    missing = [f"{name} of '{case.image_id}'" for case in cases for name in sorted(known - (case.annotated or known))]
+    if missing:
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        _log.warning(
+            "%d mask(s) that other images have are missing, and are not learned from or measured: %s%s. "
+            "Where the structure is absent, add an empty mask.",
+            len(missing), ", ".join(missing[:_NAMED]), more,
+        )  # fmt: skip
 
 
 def find_images(folder: Path) -> dict[str, Path]:
@@ -196,8 +222,8 @@ def _read_values(path: Path) -> dict[str, int]:
     return content
 
 
-def _known_names(names: Iterable[str], labels: LabelSet) -> set[str]:
-    known = {name for name in names if name in labels}
+def _known_names(names: Collection[str], labels: LabelSet) -> frozenset[str]:
+    known = frozenset(name for name in names if name in labels)
     unknown = sorted(set(names) - known)
     if not known:
         hint = did_you_mean(unknown[0], labels.names) if unknown else ""

@@ -105,15 +105,40 @@ def test_masks_become_one_label_map_and_overlap_is_told(tmp_path, spec, caplog):
     assert "overlap" in caplog.text
 
 
-def test_a_structure_masked_in_one_case_is_annotated_in_all(tmp_path, spec):
-    for seed, names in ((1, ("liver", "spleen")), (2, ("liver",))):
-        _, truth = put(tmp_path, image=f"images/p{seed}.nii.gz", seed=seed)
-        for name in names:
-            path = tmp_path / "masks" / f"p{seed}" / f"{name}.nii.gz"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_label(path, Volume((truth.array == spec.labels.named(name).index).astype(np.uint8), truth.grid))
-    cases = read_case_folder(tmp_path / "images", tmp_path, spec)
-    assert [case.annotated for case in cases] == [{"liver", "spleen"}, {"liver", "spleen"}]
+def put_masks(folder, image_id, labels, *, seed):
+    """Write a toy image and masks of some of its structures, called by any names of the task."""
+    _, truth = put(folder, image=f"images/{image_id}.nii.gz", seed=seed)
+    for name in labels:
+        path = folder / "masks" / image_id / f"{name}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_label(path, Volume((truth.array > 0).astype(np.uint8), truth.grid))
+
+
+def test_anatomy_without_a_mask_was_not_drawn_and_that_is_said(tmp_path, spec, caplog):
+    put_masks(tmp_path, "p1", ("liver", "spleen"), seed=1)
+    put_masks(tmp_path, "p2", ("liver",), seed=2)
+    with caplog.at_level(logging.WARNING, logger="carina"):
+        cases = read_case_folder(tmp_path / "images", tmp_path, spec)
+    assert [case.annotated for case in cases] == [{"liver", "spleen"}, {"liver"}]
+    assert "1 mask(s) that other images have are missing" in caplog.text
+    assert "spleen of 'p2'" in caplog.text
+    assert "add an empty mask" in caplog.text
+
+
+def test_an_altered_structure_without_a_mask_is_not_there_if_another_image_has_one(tmp_path, spec, caplog):
+    lungs = dataclasses.replace(spec, labels=label_set("lung_left", "nodule", "consolidation"))
+    put_masks(tmp_path, "p1", ("lung_left", "nodule"), seed=1)
+    put_masks(tmp_path, "p2", ("lung_left",), seed=2)
+    with caplog.at_level(logging.WARNING, logger="carina"):
+        cases = read_case_folder(tmp_path / "images", tmp_path, lungs)
+    assert [case.annotated for case in cases] == [{"lung_left", "nodule"}] * 2
+    assert not caplog.text
+
+
+def test_an_image_with_masks_of_nothing_of_the_task_is_left_out(tmp_path, spec):
+    put_masks(tmp_path, "p1", ("liver",), seed=1)
+    put_masks(tmp_path, "p2", ("heart",), seed=2)
+    assert [case.image_id for case in read_case_folder(tmp_path / "images", tmp_path, spec)] == ["p1"]
 
 
 def test_cases_csv_says_which_patient(tmp_path, spec):
