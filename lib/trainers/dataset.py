@@ -9,8 +9,8 @@ Images: files `<images>/<id>.nii.gz` (or another suffix of `images.IMAGE_SUFFIXE
 The masks of one image may overlap, which counts for tasks whose labels may. A missing mask means that nobody drew it
 where the structure is anatomy, and that there is none where it is an altered structure, such as a nodule, that another
 image has a mask of: see `_annotated_in`. A label map has `labels.json` (name → value) beside it or in `<labels>`; a
-`.seg.nrrd` names its own values. A `cases.csv` with the columns `image,patient` in `<images>`, `<labels>` or the folder above says who is who; without it
-every image counts as a patient of its own.
+`.seg.nrrd` names its own values. A `cases.csv` with the columns `image,patient` in `<images>`, `<labels>` or the folder
+above says who is who; without it every image counts as a patient of its own.
 """
 
 from __future__ import annotations

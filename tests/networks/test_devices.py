@@ -15,22 +15,26 @@ from tests.infers.builder import noise_volume, task
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(params=["_is_avx512_bf16_supported", "_is_amx_tile_supported"])
-def able(request, monkeypatch):
-    """A processor that knows bfloat16 by the one or the other set of instructions."""
-    for question in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.setattr(torch.cpu, question, lambda answer=question == request.param: answer, raising=False)
+@pytest.fixture
+def able(monkeypatch):
+    """A processor that multiplies tiles of bfloat16."""
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
 
 
-def test_a_processor_with_instructions_for_it_uses_bfloat16(able):
+def test_a_processor_that_multiplies_tiles_uses_bfloat16(able):
     assert short_type(CPU) == torch.bfloat16
     with short_numbers(CPU):
         assert torch.nn.Linear(2, 2)(torch.zeros(1, 2)).dtype == torch.bfloat16
 
 
+def test_a_processor_that_is_slower_in_16_bits_keeps_to_32(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    assert short_type(CPU) is None
+
+
 def test_another_processor_keeps_to_32_bits(monkeypatch):
-    for question in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.delattr(torch.cpu, question, raising=False)
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
     assert short_type(CPU) is None
     with short_numbers(CPU):
         assert torch.nn.Linear(2, 2)(torch.zeros(1, 2)).dtype == torch.float32

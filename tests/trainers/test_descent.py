@@ -143,7 +143,7 @@ class Trap(torch.autograd.Function):
 
 def test_a_gradient_in_16_bits_that_is_not_a_number_is_computed_again_in_32(descend, monkeypatch):
     monkeypatch.setattr("carina.trainers.descent.right_in_bfloat16", lambda network, image: True)
-    monkeypatch.setattr("carina.networks.devices._cpu_knows_bfloat16", lambda: True)
+    monkeypatch.setattr("carina.networks.devices._cpu_multiplies_tiles", lambda: True)
     expected, _ = descend()
     trapped, _ = descend(loss=lambda logits, *_, total=None: Trap.apply(logits).square().sum())
     assert Trap.seen == [torch.bfloat16, torch.float32]
