@@ -26,7 +26,7 @@ from ..images import split_suffix
 from ..labels import LabelSet, did_you_mean
 from ..task import TaskSpec
 from .cases import FindingsCase
-from .dataset import CASES_NAME, file_revision, find_images, load_image, patient_of, read_patients
+from .folders import CASES_NAME, file_revision, find_images, load_image, patient_of, read_patients
 from .places import Spot, load_part, spot_of
 
 _log = logging.getLogger(__name__)

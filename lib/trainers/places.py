@@ -16,7 +16,7 @@ from ..errors import InvalidInputError
 from ..geometry import Grid, Volume
 from ..regions import Point, region_at
 from ..task import Spacing
-from .dataset import load_image
+from .folders import load_image
 
 _VOXEL, _LPS_MM = ("i", "j", "k"), ("coordX", "coordY", "coordZ")
 

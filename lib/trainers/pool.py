@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InvalidInputError
 from .cases import Case, without_label
-from .dataset import file_revision, find_images, load_image, patient_of, read_patients
+from .folders import file_revision, find_images, load_image, patient_of, read_patients
 from .splits import Part
 
 _MOST = 200
