@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,7 +79,18 @@ class Settings:
             raise ConfigurationError(
                 f"CARINA_PROMOTION must be yes or no, got {said[:32]!r}. Leave it out for loopback."
             )
-        return self.host in ("localhost", "::1") or self.host.startswith("127.")
+        return self.on_loopback
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine reaches the server."""
+        return is_loopback(self.host)
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """Further names that the server is asked for by, as behind a reverse proxy; `CARINA_HOSTS`, by commas."""
+        names = os.environ.get("CARINA_HOSTS", "").split(",")
+        return frozenset(name.strip().lower() for name in names if name.strip())
 
     @property
     def tracking_dir(self) -> Path:
@@ -104,6 +116,16 @@ class Settings:
     def sessions_dir(self) -> Path:
         """Images of MONAI Label sessions that are in no PACS."""
         return self.home / "sessions"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means the machine itself."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name such as 127.evil.example
+        return False
 
 
 def default_home() -> Path:

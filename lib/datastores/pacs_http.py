@@ -13,11 +13,11 @@ from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 from urllib3.util import Retry
 
 from ..errors import PacsError, PacsTimeoutError
+from ..settings import is_loopback
 from .port import Access
 
 POOL_SIZE = 16
 _IDEMPOTENT = frozenset({"GET", "HEAD", "DELETE"})
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class TimedAdapter(HTTPAdapter):
@@ -56,7 +56,7 @@ def prepare_session(session: requests.Session, access: Access, *, repeat_posts: 
     session.verify = access.verify_tls if isinstance(access.verify_tls, bool) else str(access.verify_tls)
     if access.user is not None:
         session.auth = (access.user, access.password or "")
-    if urlsplit(access.url).hostname in LOOPBACK:
+    if is_loopback(urlsplit(access.url).hostname or ""):
         session.trust_env = False
     return session
 

@@ -29,6 +29,7 @@ from . import (
     routes_train,
 )
 from .dicomweb_proxy import DicomWebProxy
+from .own_pages import OwnPages
 from .responses import install_error_handlers
 from .services import Services
 from .slow_lane import SlowLane
@@ -74,6 +75,7 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(routes.router)
     app.add_middleware(BodyLimit, limit_bytes=services.settings.upload_limit_mib << 20)
     app.add_middleware(SlashTolerance)
+    app.add_middleware(OwnPages, settings=services.settings)
     return app
 
 

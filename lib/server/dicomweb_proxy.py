@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 import httpx
 from starlette.responses import Response, StreamingResponse
 
-from ..datastores.pacs_http import LOOPBACK, describe_status, no_answer, unreachable
+from ..datastores.pacs_http import describe_status, no_answer, unreachable
 from ..datastores.port import Access, ImageStore
 from ..errors import InvalidInputError, MissingDependencyError, NotFoundError, PacsError
+from ..settings import is_loopback
 
 _LOG = logging.getLogger(__name__)
 _CONNECT_S = 10.0
@@ -196,7 +197,7 @@ def _client(access: Access) -> httpx.AsyncClient:
         verify=_verification(access.verify_tls),
         timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_S)),
         limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
-        trust_env=urlsplit(access.url).hostname not in LOOPBACK,
+        trust_env=not is_loopback(urlsplit(access.url).hostname or ""),
         follow_redirects=False,
         headers={"Accept-Encoding": "identity"},
     )
