@@ -80,7 +80,7 @@ def serve(
     compat.install()
     from .logs import configure_logging
 
-    configure_logging(settings)
+    configure_logging(settings, rotates=True)
     with _stopped_by_signals(), ExitStack() as stack:
         listener = stack.enter_context(_bind(settings))
         stack.callback(_forget_state, settings)

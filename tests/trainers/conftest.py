@@ -31,7 +31,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def spec() -> TaskSpec:
     return TaskSpec(
         name="toy_ct",
@@ -74,7 +74,7 @@ def draw_toy(seed: int) -> tuple[Volume, Volume]:
     return Volume(image.astype(np.float32), grid), Volume(label, grid)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def toy_case() -> Callable[..., Case]:
     """Make one case: `toy_case(3)`, other fields by name."""
 

@@ -26,18 +26,23 @@ OPTIONS = {"max_epochs": 3, "steps_per_epoch": 4, "batch_size": 2, "trial_share"
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+def train_in(folder, spec, cases, *, options, **given):
+    """Train in a home of its own."""
+    models = ModelStore(folder / "models")
+    return train(
+        cases, spec=spec, models=models, splits=FileSplitStore(models.root), predict=predict,
+        work_dir=folder / "work", device="cpu", options=dataclasses.replace(spec.trainer, **{**OPTIONS, **options}),
+        checkpoint=folder / "checkpoint.safetensors", **given,
+    )  # fmt: skip
+
+
 @pytest.fixture
 def start(tmp_path, spec, toy_case):
     """Train in a home of its own, whose split is that of all others."""
 
     def run(home: str, *, patients: int = 6, **given):
-        models = ModelStore(tmp_path / home / "models")
-        options = dataclasses.replace(spec.trainer, **{**OPTIONS, **given.pop("options", {})})
-        return train(
-            given.pop("cases", [toy_case(seed) for seed in range(patients)]), spec=spec, models=models,
-            splits=FileSplitStore(models.root), predict=predict, work_dir=tmp_path / home / "work", device="cpu",
-            options=options, checkpoint=tmp_path / home / "checkpoint.safetensors", **given,
-        )  # fmt: skip
+        cases = given.pop("cases", [toy_case(seed) for seed in range(patients)])
+        return train_in(tmp_path / home, spec, cases, options=given.pop("options", {}), **given)
 
     return run
 
@@ -58,11 +63,12 @@ def serve(tmp_path, spec):
     return put
 
 
-@pytest.fixture
-def learned(start):
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory, spec, toy_case):
     """Weights that can already tell the shapes."""
-    version = start("school", options={"max_epochs": 4, "steps_per_epoch": 12}, start_from=NOTHING).version
-    return load_weights(version)
+    cases, options = [toy_case(seed) for seed in range(6)], {"max_epochs": 4, "steps_per_epoch": 12}
+    school = train_in(tmp_path_factory.mktemp("school"), spec, cases, options=options, start_from=NOTHING)
+    return load_weights(school.version)
 
 
 @pytest.fixture
