@@ -21,7 +21,6 @@ from carina.images import (
     as_label_array,
     read_label,
     read_volume,
-    split_suffix,
     write_atomically,
     write_image,
     write_label,
@@ -317,19 +316,6 @@ def test_refuses_a_volume_as_a_picture(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="one slice"):
         write_label(tmp_path / "a.png", _label(3))
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("a.nii.gz", ("a", ".nii.gz")),
-        ("a.b.SEG.NRRD", ("a.b", ".seg.nrrd")),
-        ("a.PNG", ("a", ".png")),
-        ("a.dcm", ("a.dcm", "")),
-    ],
-)
-def test_splits_double_suffixes_whole(name: str, expected: tuple[str, str]) -> None:
-    assert split_suffix(name) == expected
 
 
 def test_keeps_the_old_file_when_a_write_fails(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from ..datastores.ids import check_id
 from ..datastores.port import read_image, read_local
 from ..errors import InvalidInputError, NoModelError
 from ..geometry import Volume
-from ..images import split_suffix
+from ..image_formats import split_suffix
 from ..models.loading import load_into
 from ..models.public_weights import import_public
 from ..models.store import ModelStore

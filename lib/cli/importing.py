@@ -158,7 +158,7 @@ def find_sources(path: Path) -> tuple[list[Path], list[DicomSeriesFiles], list[P
         InvalidInputError: If there is no image.
     """
     from ..datastores.dicom_files import sort_files
-    from ..images import split_suffix
+    from ..image_formats import split_suffix
 
     candidates = [path] if path.is_file() else sorted(path.rglob("*"))
     files = [

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ..datastores.ids import check_id
 from ..dicom.sr import write_findings
 from ..errors import InvalidInputError
-from ..images import split_suffix, write_atomically
+from ..image_formats import split_suffix
+from ..images import write_atomically
 from ..infers.classification import Answer, ClassificationInfer
 from ..infers.options import FINDINGS_OPTIONS, LIKELIEST
 from ..infers.prompts import place_of

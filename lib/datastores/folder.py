@@ -27,7 +27,8 @@ from ..errors import (
     StorageError,
     UnknownImageError,
 )
-from ..images import IMAGE_SUFFIXES, read_volume, split_suffix, write_atomically
+from ..image_formats import IMAGE_SUFFIXES, split_suffix
+from ..images import read_volume, write_atomically
 from .dicom_files import one_image_series, opened, read_header
 from .ids import check_id, id_from_name
 from .port import NON_IMAGE_MODALITIES, Access, Adapter, ImageRecord

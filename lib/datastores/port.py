@@ -14,7 +14,8 @@ from pydicom import Dataset
 from ..dicom.provenance import DocumentKind
 from ..errors import ConfigurationError
 from ..geometry import Volume
-from ..images import read_volume, split_suffix
+from ..image_formats import split_suffix
+from ..images import read_volume
 from ..registry import Registry, find
 from ..settings import Settings
 

@@ -15,7 +15,8 @@ from ..datastores.ids import check_id
 from ..datastores.port import read_local
 from ..errors import UnknownImageError, UnknownLabelError
 from ..geometry import Volume
-from ..images import split_suffix, write_image, write_label
+from ..image_formats import split_suffix
+from ..images import write_image, write_label
 from .services import Services
 
 

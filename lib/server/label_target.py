@@ -11,7 +11,8 @@ from ..datastores.port import ImageStore
 from ..dicom.series import read_grid
 from ..errors import InvalidInputError, PacsError
 from ..geometry import Grid, same_voxels
-from ..images import read_volume, split_suffix
+from ..image_formats import split_suffix
+from ..images import read_volume
 from ..regions import Place, check_place
 
 _LOG = logging.getLogger(__name__)

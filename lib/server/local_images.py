@@ -9,7 +9,7 @@ from starlette.datastructures import UploadFile
 from ..datastores.archive import ArchiveLimits, unpack_zip
 from ..datastores.port import read_local
 from ..errors import InvalidInputError
-from ..images import split_suffix
+from ..image_formats import split_suffix
 from ..settings import Settings
 from .uploads import save, suffix_of
 

@@ -1,6 +1,6 @@
 """Labelled images in folders, as cases.
 
-Images: files `<images>/<id>.nii.gz` (or another suffix of `images.IMAGE_SUFFIXES`), folders `<images>/<id>/` with an
+Images: files `<images>/<id>.nii.gz` (or another of `image_formats.IMAGE_SUFFIXES`), folders `<images>/<id>/` with an
 `image.*` file or DICOM files, or one case whose folder is `<images>` itself. Labels, found by the image's id:
 
     <labels>/<id>.nii.gz         <labels>/<id>/labels.nii.gz         <labels>/labels.nii.gz (one image)
@@ -26,7 +26,8 @@ import numpy as np
 
 from ..errors import InvalidInputError, LabelError
 from ..geometry import Volume, resample_label
-from ..images import read_label, split_suffix
+from ..image_formats import split_suffix
+from ..images import read_label
 from ..label_maps import Mask, join_masks, label_type
 from ..labels import LabelSet, did_you_mean
 from ..structures import ALIASES, ANATOMICAL_STRUCTURE

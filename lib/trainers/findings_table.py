@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ..errors import InvalidInputError, LabelError
 from ..geometry import Volume
-from ..images import split_suffix
+from ..image_formats import split_suffix
 from ..labels import LabelSet, did_you_mean
 from ..task import TaskSpec
 from .cases import FindingsCase

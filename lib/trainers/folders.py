@@ -10,7 +10,8 @@ from pathlib import Path
 from ..dicom.series import read_series
 from ..errors import InvalidInputError
 from ..geometry import Volume
-from ..images import IMAGE_SUFFIXES, read_volume, split_suffix
+from ..image_formats import IMAGE_SUFFIXES, split_suffix
+from ..images import read_volume
 
 CASES_NAME = "cases.csv"
 _LABELS_STEM = "labels"
