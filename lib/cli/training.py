@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _USUAL_WEIGHT = 1.0
 _VOLUME_ERROR = "volume_error_ml"
+_DISTANCE = "hd95_mm"
 
 
 def train(
@@ -218,10 +219,14 @@ def _show_evaluation(output: Output, evaluation: Measured, spec: TaskSpec, *, ti
     means, spreads = evaluation.means(), evaluation.intervals()
     metrics = _columns(means.values(), spec)
     rows = [
-        [name, *(_text(metric, row[metric], spreads.get(name, {}).get(metric, {})) for metric in metrics)]
+        [
+            name,
+            *(_text(metric, row[metric], spreads.get(name, {}).get(metric, {})) for metric in metrics),
+            str(spreads.get(name, {}).get(metrics[0], {}).get("n", 0)) if metrics else "0",
+        ]
         for name, row in means.items()
     ]
-    output.table(title, ["Label", *(_shown(metric).title for metric in metrics)], rows)
+    output.table(title, ["Label", *(_title(metric, spec) for metric in metrics), "Cases"], rows)
 
 
 def _show_cases(output: Output, evaluation: Measured, spec: TaskSpec) -> None:
@@ -232,7 +237,7 @@ def _show_cases(output: Output, evaluation: Measured, spec: TaskSpec) -> None:
         for case in cases
         for name, row in case["labels"].items()
     ]
-    output.table("Per case", ["Image", "Label", *(_shown(column).title for column in columns)], rows)
+    output.table("Per case", ["Image", "Label", *(_title(column, spec) for column in columns)], rows)
 
 
 def _columns(rows: Iterable[Mapping[str, Any]], spec: TaskSpec) -> list[str]:
@@ -249,7 +254,7 @@ class _Shown(NamedTuple):
 
 _SHOWN: Mapping[str, _Shown] = {
     "dice": _Shown("Dice"),
-    "hd95_mm": _Shown("HD95 (mm)", 1),
+    _DISTANCE: _Shown("HD95 (mm)", 1),
     _VOLUME_ERROR: _Shown("Volume error (ml)", 1),
     "auroc": _Shown("AUROC", interval=True),
     "auprc": _Shown("AUPRC", interval=True),
@@ -257,6 +262,11 @@ _SHOWN: Mapping[str, _Shown] = {
     "probability": _Shown("Probability"),
     "finding": _Shown("Finding", 0),
 }
+
+
+def _title(metric: str, spec: TaskSpec) -> str:
+    """Of a column; the pixels of a picture have no size, and count as 1 mm."""
+    return "HD95 (mm, or pixels)" if metric == _DISTANCE and spec.of_projections else _shown(metric).title
 
 
 def _shown(metric: str) -> _Shown:

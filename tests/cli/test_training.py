@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from carina.geometry import Volume
+from carina.images import read_label, write_label
 from carina.models.store import ModelStore
 from carina.settings import Settings
 from carina.trainers.splits import FileSplitStore
@@ -43,6 +45,23 @@ def test_evaluate_gives_exactly_the_agreed_object(carina, folders, untrained_mod
     assert (ran.json["task"], ran.json["model_version"], ran.json["cases"]) == ("thorax_ct", untrained_model, 3)
     assert set(ran.json["labels"]) == {"lung_left", "lung_right", "heart", "trachea", "spine", "nodule"}
     assert all(set(row) == {"dice", "hd95_mm", "volume_error_ml"} for row in ran.json["labels"].values())
+
+
+def test_evaluate_tells_in_how_many_cases_a_structure_was_annotated(carina, phantoms, untrained_model, tmp_path):
+    names = {path.name.removesuffix(".nii.gz") for path in (phantoms / "labels").glob("*.nii.gz")}
+    missing = min(names)
+    for name in names:
+        label, _ = read_label(phantoms / "labels" / f"{name}.nii.gz")
+        for structure, value in (("lung_left", 1), ("heart", 3)):
+            if (name, structure) != (missing, "heart"):
+                mask = Volume((label.array == value).astype("uint8"), label.grid)
+                write_label(tmp_path / "masks" / name / f"{structure}.nii.gz", mask)
+    ran = carina(
+        "evaluate", "thorax_ct", "--images", phantoms / "images", "--labels", tmp_path, "--device", "cpu", "--json"
+    )
+    assert ran.exit_code == 0, ran.stderr
+    rows = {line.split("│")[1].strip(): line.split("│")[-2].strip() for line in ran.stderr.splitlines() if "│" in line}
+    assert rows == {"lung_left": "3", "heart": "2"}
 
 
 def test_an_unknown_trainer_option_is_refused_before_anything_is_stored(carina, folders):
