@@ -33,11 +33,7 @@ class Coverage:
         while len(choices) < min(count, len(space.members)):
             index, distance = walk.furthest()
             walk.take(index)
-            reason = (
-                "The most typical image of all, to begin with."
-                if np.isinf(distance)
-                else f"Less like any labelled image than {walk.rank(distance)} of the pool."
-            )
+            reason = "The most typical image of all, to begin with." if np.isinf(distance) else walk.because(distance)
             weight = 1.0 if np.isinf(distance) else distance
             choices.append(Choice(image_id=space.members[index].image_id, weight=weight, reason=reason))
         taken = {choice.image_id for choice in choices}
@@ -75,10 +71,12 @@ class Walk:
         self._taken[index] = True
         np.minimum(self.distances, to_one(self._space.points, self._space.points[index]), out=self.distances)
 
-    def rank(self, distance: float) -> str:
-        """Which share of the images that are left lies nearer."""
+    def because(self, distance: float) -> str:
+        """Why the image just taken: how many of those that are left lie nearer."""
         left = self.distances[~self._taken]
-        return percent(float((left < distance).mean()) if len(left) else 1.0)
+        if not len(left):
+            return "The only image left of the pool."
+        return f"Less like any labelled image than {percent(float((left < distance).mean()))} of the pool."
 
 
 STRATEGY = Coverage()
