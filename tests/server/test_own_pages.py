@@ -39,6 +39,7 @@ def ask(tmp_path):
         {"sec_fetch_site": "cross-site"},
         {"origin": "https://evil.example"},
         {"origin": "null"},
+        {"origin": "http://[evil"},
     ],
 )
 def test_a_page_of_another_site_changes_nothing(ask, method, page):
