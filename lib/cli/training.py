@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 _USUAL_WEIGHT = 1.0
 _VOLUME_ERROR = "volume_error_ml"
-_DISTANCE = "hd95_mm"
 
 
 def train(
@@ -218,15 +217,12 @@ def _show_training(output: Output, result: TrainResult, spec: TaskSpec) -> None:
 def _show_evaluation(output: Output, evaluation: Measured, spec: TaskSpec, *, title: str) -> None:
     means, spreads = evaluation.means(), evaluation.intervals()
     metrics = _columns(means.values(), spec)
-    rows = [
-        [
-            name,
-            *(_text(metric, row[metric], spreads.get(name, {}).get(metric, {})) for metric in metrics),
-            str(spreads.get(name, {}).get(metrics[0], {}).get("n", 0)) if metrics else "0",
-        ]
-        for name, row in means.items()
-    ]
-    output.table(title, ["Label", *(_title(metric, spec) for metric in metrics), "Cases"], rows)
+    rows = []
+    for name, row in means.items():
+        spread = spreads.get(name, {})
+        measured = max((one["n"] or 0 for one in spread.values()), default=0)
+        rows.append([name, *(_text(metric, row[metric], spread.get(metric, {})) for metric in metrics), str(measured)])
+    output.table(title, ["Label", *_titles(metrics, spec), "Cases"], rows)
 
 
 def _show_cases(output: Output, evaluation: Measured, spec: TaskSpec) -> None:
@@ -237,7 +233,7 @@ def _show_cases(output: Output, evaluation: Measured, spec: TaskSpec) -> None:
         for case in cases
         for name, row in case["labels"].items()
     ]
-    output.table("Per case", ["Image", "Label", *(_title(column, spec) for column in columns)], rows)
+    output.table("Per case", ["Image", "Label", *_titles(columns, spec)], rows)
 
 
 def _columns(rows: Iterable[Mapping[str, Any]], spec: TaskSpec) -> list[str]:
@@ -250,11 +246,13 @@ class _Shown(NamedTuple):
     title: str
     digits: int = 3
     interval: bool = False
+    in_projections: str = ""
+    """Title where pixels may have no size, as those of a picture, and then count as 1 mm."""
 
 
 _SHOWN: Mapping[str, _Shown] = {
     "dice": _Shown("Dice"),
-    _DISTANCE: _Shown("HD95 (mm)", 1),
+    "hd95_mm": _Shown("HD95 (mm)", 1, in_projections="HD95 (mm, or pixels)"),
     _VOLUME_ERROR: _Shown("Volume error (ml)", 1),
     "auroc": _Shown("AUROC", interval=True),
     "auprc": _Shown("AUPRC", interval=True),
@@ -264,9 +262,9 @@ _SHOWN: Mapping[str, _Shown] = {
 }
 
 
-def _title(metric: str, spec: TaskSpec) -> str:
-    """Of a column; the pixels of a picture have no size, and count as 1 mm."""
-    return "HD95 (mm, or pixels)" if metric == _DISTANCE and spec.of_projections else _shown(metric).title
+def _titles(metrics: Iterable[str], spec: TaskSpec) -> list[str]:
+    shown = [_shown(metric) for metric in metrics]
+    return [(one.in_projections if spec.of_projections else "") or one.title for one in shown]
 
 
 def _shown(metric: str) -> _Shown:

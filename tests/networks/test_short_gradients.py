@@ -50,7 +50,7 @@ def test_normalisation_has_32_bits_in_training_and_16_in_drafts():
     assert seen == [torch.float32, torch.float32, torch.bfloat16, torch.bfloat16]
 
 
-@pytest.mark.skipif(short_type(CPU) is None, reason="this processor has no bfloat16 instructions")
+@pytest.mark.skipif(short_type(CPU) is None, reason="16 bits are not used on this processor")
 @pytest.mark.parametrize("name", ["thorax_ct", "cxr_anatomy", "wholebody_ct"])
 def test_gradients_of_every_network_that_is_trusted_are_nearly_those_of_32_bits(name):
     spec = find_tasks().get(name)
