@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +18,7 @@ from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.errors import InvalidDicomError
 
 from ..dicom.provenance import DocumentKind
-from ..errors import ArchiveError, InvalidInputError, PacsError, UnknownImageError
+from ..errors import ArchiveError, CarinaError, InvalidInputError, PacsError, UnknownImageError
 from .archive import ArchiveLimits, unpack_zip
 from .cache import SeriesCache
 from .dicom_files import one_image_series, opened
@@ -96,12 +96,23 @@ class OrthancStore:
             return self._cache.get(image_id, revision=revision, fill=fill)
 
     def add_image(self, path: Path, image_id: str | None = None) -> str:
-        """Upload one series from a DICOM file, folder or zip."""
+        """Upload one series from a DICOM file, folder or zip; where that fails, what came of it is taken back.
+
+        Raises:
+            InvalidInputError: If a file is damaged; half a series would be drafted on like a whole one.
+        """
         with opened(path, self._access.settings) as source:
             series = one_image_series(source, image_id=image_id)
-            for file in series.files:
-                self._upload(file.read_bytes())
-        self._index.expire()
+            added: list[str] = []
+            try:
+                for file in series.files:
+                    added += self._upload(file.read_bytes(), name=file.resolve().name)
+            except CarinaError:
+                with suppress(PacsError), self._errors("take an instance back"):
+                    self._client.instances.delete(orthanc_ids=added, ignore_errors=True)
+                raise
+            finally:
+                self._index.expire()
         return series.series_instance_uid
 
     def remove_image(self, image_id: str) -> None:
@@ -117,7 +128,7 @@ class OrthancStore:
         """Upload one DICOM object; Orthanc keeps the first of one SOPInstanceUID."""
         buffer = BytesIO()
         dcmwrite(buffer, dataset, enforce_file_format=True)
-        self._upload(buffer.getvalue())
+        self._upload(buffer.getvalue(), name=str(dataset.SOPInstanceUID))
 
     def fetch_instance(self, sop_instance_uid: str) -> Dataset:
         """One DICOM object as it was stored."""
@@ -187,7 +198,8 @@ class OrthancStore:
             raise PacsError("The PACS must send a whole series, and its archive is cut off or damaged.") from error
         archive.unlink()
 
-    def _upload(self, content: bytes) -> None:
+    def _upload(self, content: bytes, *, name: str) -> list[str]:
+        """Orthanc's own id of the instance; none if it was there already."""
         with self._errors("store an instance"):
             try:
                 answer = self._client.post("instances", data=content).json()
@@ -195,10 +207,13 @@ class OrthancStore:
                 answer = {"Status": "AlreadyStored"}
             except orthanc_errors.HttpError as error:
                 if error.http_status_code == requests.codes.bad_request:
-                    raise InvalidInputError("An instance must be DICOM that the PACS takes, and it refused.") from error
+                    raise InvalidInputError(
+                        f"An instance must be whole DICOM, and the PACS refused '{name}'. Export the series again."
+                    ) from error
                 raise
         if answer.get("Status") not in ("Success", "AlreadyStored"):
             raise PacsError(f"The PACS must store an instance, but answered {answer.get('Status')!r}.")
+        return [answer["ID"]] if answer["Status"] == "Success" else []
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:

@@ -57,6 +57,30 @@ def test_keeps_nothing_of_an_archive_that_was_cut_off(store: ImageStore, proxy: 
     assert len(list(store.fetch(image_id).iterdir())) == 5
 
 
+def test_a_series_with_a_file_that_was_cut_off_is_refused_whole_and_by_name(store: ImageStore, tmp_path: Path) -> None:
+    series = build_series()
+    folder = write_series(series, tmp_path / "in")
+    last = max(folder.iterdir())
+    last.write_bytes(last.read_bytes()[:-40])
+    with pytest.raises(InvalidInputError, match=f"refused '{last.name}'"):
+        store.add_image(folder)
+    assert series[0].SeriesInstanceUID not in {record.image_id for record in store.list_images()}
+
+
+def test_a_series_that_the_pacs_left_in_the_middle_of_is_taken_back_and_what_was_there_stays(
+    store: ImageStore, orthanc: OrthancServer, proxy: Proxy, tmp_path: Path
+) -> None:
+    series = build_series()
+    before = store.add_image(write_series(series[:2], tmp_path / "before"))
+    answers = iter([None] * 4)  # two of them are there already, two are new
+    proxy.disturb = lambda request: next(answers, "error") if request.startswith("POST /instances") else None
+    with pytest.raises(PacsError):
+        store.add_image(write_series(series, tmp_path / "in"))
+    found = _path_in_orthanc(orthanc, before)
+    kept = requests.get(orthanc.url + found, auth=(orthanc.user, orthanc.password), timeout=10).json()["Instances"]
+    assert len(kept) == 2
+
+
 def test_says_that_time_ran_out(store: ImageStore, proxy: Proxy) -> None:
     store.list_images()
     proxy.disturb = lambda request: "delay"
